@@ -1,0 +1,45 @@
+# Every command does its own set-up on a machine with Python 3.11 or newer and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DURATION ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install link demo test lint clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.installed: pyproject.toml infra/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "wardstream needs Python 3.11 or newer; say which: make PYTHON=python3.11 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade -c infra/constraints.txt pip setuptools
+	$(BIN)/python -m pip install --progress-bar on -c infra/constraints.txt --no-build-isolation \
+		--config-settings editable_mode=strict -e '.[dev]'
+	@touch $@
+
+# A strict editable install links each file; a file that is new since then needs the links made anew (2 s).
+SOURCES := $(sort $(shell find agents infra models schemas -name '__pycache__' -prune -o -type f -print))
+link: $(VENV)/.installed
+	@echo '$(SOURCES)' | cmp -s - $(VENV)/.linked || { \
+		$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=strict -e . && \
+		echo '$(SOURCES)' > $(VENV)/.linked; }
+
+install: link  ## set up everything the other commands need
+	@$(BIN)/wardstream kafka fetch
+
+demo: install  ## a ward, live in the terminal (DURATION=60: without a terminal, ends by itself with a summary)
+	@$(BIN)/wardstream demo $(if $(DURATION),--duration $(DURATION))
+
+lint: link  ## ruff, mypy and the import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: install lint  ## lint and all tests, those on real Kafka included
+	$(BIN)/pytest $(ARGS)
+
+clean:  ## remove all that the other commands made
+	rm -rf $(VENV) .wardstream build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,150 @@
+"""What a handler sees, and how it becomes a Faust agent.
+
+A batch is the value of a Faust event: `agent.test_context()` puts one into an agent as the lanes do. The agent leaves
+the batch's `with` when it is done; only then does the lane go on. Faust never acknowledges here: offsets travel in the
+lane's transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Generic, NamedTuple, TypeVar, cast
+from uuid import UUID, uuid5
+
+import faust
+from faust.types import TP, ConsumerMessage
+
+from wardstream.agents.metrics import Labels, Metric
+from wardstream.agents.streams.outputs import Outputs, Row
+from wardstream.agents.streams.state import Work
+
+HANDLER_DEADLINE_S = 10.0  # a handler that takes longer is one that failed
+
+E = TypeVar("E")  # event
+S = TypeVar("S")  # entity of the lane's state
+
+
+class Received(NamedTuple, Generic[E]):
+    """An event as it came: with its place in the input, and when it was published (Kafka's clock, ms)."""
+
+    event: E
+    offset: int
+    timestamp_ms: int
+
+
+class LaneLost(Exception):
+    """The lane's batch cannot be finished here: a rebalance, a fence, a deadline."""
+
+
+class Batch(Generic[E, S]):
+    """New events of one topic, in order, with the state and the outputs of their lane.
+
+    `state[patient_id]` is the patient's entity, to be changed in place; `emit` adds an output. Both become durable
+    together, or not at all. Nothing of a batch may be used after its handler has returned.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        received: Sequence[Received[E]],
+        state: Work[S],
+        outputs: Outputs,
+        encode: Callable[[Any], bytes],
+    ) -> None:
+        self.topic = topic
+        self.received = received
+        self.state = state
+        self.outputs = outputs
+        self._encode = encode
+        self.handled: asyncio.Future[None] | None = None
+
+    def __iter__(self) -> Iterator[Received[E]]:
+        return iter(self.received)
+
+    def __len__(self) -> int:
+        return len(self.received)
+
+    def emit(self, topic: str, key: str, event: Any, cause: Received[E]) -> None:
+        """Write an event to a topic, stamped with the publishing time of the event that caused it."""
+        self.outputs.write(topic, Row(key.encode(), self._encode(event), cause.timestamp_ms))
+
+    def count(self, metric: Metric, labels: Labels = (), by: int = 1) -> None:
+        """Count something that is true once the batch is committed."""
+        self.outputs.counts[metric, labels] += by
+
+    def __enter__(self) -> Batch[E, S]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        handled = self.handled
+        if handled is None:  # no lane waits: a test
+            return False
+        if not handled.done():
+            if error is None:
+                handled.set_result(None)
+            else:
+                # Never CancelledError itself: it would end the lane's loop without a sound.
+                handled.set_exception(error if isinstance(error, Exception) else LaneLost(type(error).__name__))
+        return isinstance(error, Exception)  # the agent lives on; the lane knows
+
+
+def output_id(cause: UUID, name: str) -> UUID:
+    """The id of an output: derived from its cause, so that the same input always makes the same output."""
+    return uuid5(cause, name)
+
+
+Handler = Callable[[Batch[Any, Any]], Awaitable[None]]
+
+
+class BatchSchema(faust.Schema[Any, Any]):
+    """Hands a batch through; decoding was the lane's work."""
+
+    def loads_key(self, app: Any, message: Any, **_: Any) -> Any:
+        return message.key
+
+    def loads_value(self, app: Any, message: Any, **_: Any) -> Any:
+        return message.value
+
+
+def lane_agent(app: faust.App, topic: str, handler: Handler, lanes: int) -> Any:
+    """Make a handler the Faust agent of a lane topic.
+
+    `concurrency` is the number of lanes: each awaits its own batch, and no two actors ever share a lane.
+    """
+    channel = app.topic(topic, schema=BatchSchema(), allow_empty=True, acks=False)
+
+    async def agent(stream: Any) -> None:
+        async for batch in stream.noack():
+            with batch:
+                async with asyncio.timeout(HANDLER_DEADLINE_S):
+                    await handler(batch)
+
+    # what Faust lists and logs
+    agent.__module__, agent.__qualname__, agent.__doc__ = handler.__module__, handler.__name__, handler.__doc__
+    return app.agent(channel, name=f"{handler.__module__}.{handler.__name__}", concurrency=lanes)(agent)
+
+
+class LaneMessage(ConsumerMessage):
+    """A batch on its way through Faust's conductor."""
+
+    def __init__(self, tp: TP, batch: Batch[Any, Any], generation: int) -> None:
+        last = batch.received[-1]
+        super().__init__(
+            tp.topic,
+            tp.partition,
+            last.offset,
+            last.timestamp_ms / 1000.0,
+            0,
+            [],
+            None,
+            cast(Any, batch),  # Faust's types know bytes only; nothing looks at it but our schema
+            None,
+            0,
+            0,
+            tp,
+            generation_id=generation,
+        )

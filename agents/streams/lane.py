@@ -1,0 +1,273 @@
+"""One lane: applies batches to its state and commits them, each exactly once.
+
+open      fence the former owner, restore the state from the changelog, find where to go on
+apply     run the handlers over a batch; an event whose handler raises is singled out by halving the batch and becomes
+          a dead letter, so that nothing reloads a lane for ever
+commit    outputs, changed state, positions and offsets in one Kafka transaction
+
+A handler's failure costs nothing but its `Work`. A failed commit leaves its outcome open: the lane is closed, and what
+the changelog says is what happened.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from aiokafka import TopicPartition
+
+from wardstream.agents import metrics as m
+from wardstream.agents.metrics import Meters
+from wardstream.agents.streams import clock
+from wardstream.agents.streams.batch import Batch, LaneLost, Received
+from wardstream.agents.streams.dead_letters import DeadLetters, RawRecord
+from wardstream.agents.streams.outputs import Outputs, Row
+from wardstream.agents.streams.producer import LaneProducer, read_changelog
+from wardstream.agents.streams.state import LANE_ROW, Codec, LaneState, Position, Work
+from wardstream.schemas.bad_event import BadEvent
+
+log = logging.getLogger(__name__)
+
+Dispatch = Callable[[str, Batch[Any, Any]], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneSettings:
+    """What all lanes of a worker share.
+
+    `topics` are the inputs in the order in which a slice of time is handled; `clock_topic` is one of them.
+    `lane_of` gives the right lane of a patient; `partition_of` the partition of a key of an output that is not keyed
+    by patient, None for those that are. `now` is None where a feed brings its own ticks.
+    """
+
+    app_id: str
+    client: Mapping[str, Any]
+    topics: tuple[str, ...]
+    clock_topic: str | None
+    changelog: str
+    decoders: Mapping[str, Callable[[bytes], Any]]
+    encode: Callable[[Any], bytes]
+    codec: Codec[Any]
+    dead_letters: DeadLetters
+    lanes: int
+    lane_of: Callable[[str], int]
+    partition_of: Callable[[str, bytes], int | None] = field(default=lambda topic, key: None)
+    meters: Meters = field(default_factory=Meters)
+    now: clock.Now | None = None
+
+
+class Item:
+    """A record that was read: decoded, or with the reason why it could not be."""
+
+    __slots__ = ("bad", "key", "raw", "read_ms", "received", "time", "topic")
+
+    def __init__(
+        self, topic: str, raw: Any, time_s: float, read_ms: int, received: Received[Any] | None, bad: BadEvent | None
+    ) -> None:
+        self.topic = topic
+        self.raw = raw
+        self.time = time_s
+        self.read_ms = read_ms
+        self.received = received
+        self.bad = bad
+        self.key: str | None = getattr(received.event, "patient_id", None) if received is not None else None
+
+
+class HandlerFailed(Exception):
+    """A handler raised; holds the name of the error's type, never its text."""
+
+
+class Lane:
+    """State and producer of one partition number."""
+
+    def __init__(self, number: int, settings: LaneSettings) -> None:
+        self.number = number
+        self.settings = settings
+        self.meters = settings.meters
+        self.state: LaneState[Any] = LaneState(settings.codec, {})
+        self._producer: LaneProducer | None = None
+        self.commits = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self._producer is not None
+
+    async def open(self) -> None:
+        """Fence the former owner and restore the state."""
+        await self.close()
+        producer = LaneProducer(self.number, self.settings.app_id, self.settings.client)
+        try:
+            await producer.open()
+            rows = await read_changelog(self.settings.changelog, self.number, self.settings.client)
+            self.state = LaneState(self.settings.codec, rows)
+        except BaseException:
+            await producer.close()
+            raise
+        self._producer = producer
+
+    async def close(self) -> None:
+        """Let go of the lane; its state leaves memory."""
+        producer, self._producer = self._producer, None
+        self.state = LaneState(self.settings.codec, {})
+        if producer is not None:
+            await producer.close()
+
+    def start_offsets(
+        self, ids: Mapping[str, UUID], begins: Mapping[str, int], ends: Mapping[str, int]
+    ) -> dict[str, int]:
+        """Where to read on in each input; what was lost meanwhile is counted and logged, never skipped in silence."""
+        starts: dict[str, int] = {}
+        for topic in self.settings.topics:
+            begin, end, position = begins[topic], ends[topic], self.state.lane.positions.get(topic)
+            start = begin if position is None else position.offset
+            if position is not None and position.topic_id != ids[topic]:
+                log.error("lane %s: %s was made anew; reading it from its beginning", self.number, topic)
+                self.meters.count(m.INPUTS_RECREATED, (topic,))
+                start = begin
+            elif start < begin:
+                self._lost(topic, begin - start, "retention removed them")
+                start = begin
+            elif start > end:
+                self._lost(topic, start - end, "the log was truncated")
+                start = end
+            self.state.lane.positions[topic] = Position(start, ids[topic])
+            starts[topic] = start
+        return starts
+
+    def _lost(self, topic: str, records: int, why: str) -> None:
+        log.error("lane %s: %s records of %s are gone before they were read: %s", self.number, records, topic, why)
+        self.meters.count(m.INPUT_LOST, (topic,), records)
+
+    def decode(self, topic: str, records: Iterable[Any], last_time: float) -> list[Item]:
+        """Records as items; one that cannot be decoded takes the time of the one before it."""
+        decoder, read_ms, items, size = self.settings.decoders[topic], int(time.time() * 1000), [], 0
+        for record in records:
+            raw = record.value
+            size += len(raw or b"")
+            try:
+                event = decoder(raw or b"")
+            except BadEvent as bad:
+                items.append(Item(topic, record, last_time, read_ms, None, bad))
+            else:
+                last_time = event.received_at.timestamp()
+                received = Received(event, record.offset, record.timestamp)
+                items.append(Item(topic, record, last_time, read_ms, received, None))
+        self.meters.count(m.BYTES, (topic,), size)
+        return items
+
+    async def apply(self, items: list[Item], dispatch: Dispatch) -> None:
+        """Apply and commit a batch, in parts if a handler fails on it."""
+        work, outputs = Work(self.state), self._outputs()
+        try:
+            await self._run(items, work, outputs, dispatch)
+        except HandlerFailed as error:
+            if len(items) > 1:
+                half = len(items) // 2
+                await self.apply(items[:half], dispatch)
+                await self.apply(items[half:], dispatch)
+                return
+            work, outputs = Work(self.state), self._outputs()
+            log.error("lane %s: a handler of %s failed on one event: %s", self.number, items[0].topic, error)
+            outputs.counts[m.HANDLER_ERRORS, (items[0].topic, str(error))] += 1
+            self._bury(items[0], "handler_failed", (), outputs)
+        await self._commit(items, work, outputs)
+
+    def _outputs(self) -> Outputs:
+        return Outputs(self.number, self.settings.partition_of)
+
+    async def _run(self, items: list[Item], work: Work[Any], outputs: Outputs, dispatch: Dispatch) -> None:
+        for topic, run in groupby(items, key=lambda item: item.topic):
+            received: list[Received[Any]] = []
+            duplicates = 0
+            for item in run:
+                if item.received is None:
+                    assert item.bad is not None
+                    self._bury(item, item.bad.reason, item.bad.fields, outputs)
+                elif item.key is None:
+                    received.append(item.received)
+                elif (lane := self.settings.lane_of(item.key)) != self.number:
+                    self._forward(item, lane, outputs)
+                elif work.first_sight(item.key, item.received.event.event_id):
+                    received.append(item.received)
+                else:
+                    duplicates += 1
+            if duplicates:
+                outputs.counts[m.DUPLICATES, (topic,)] += duplicates
+            if received:
+                outputs.counts[m.EVENTS, (topic,)] += len(received)
+                batch: Batch[Any, Any] = Batch(topic, received, work, outputs, self.settings.encode)
+                await dispatch(topic, batch)
+
+    def _bury(self, item: Item, reason: str, fields: tuple[str, ...], outputs: Outputs) -> None:
+        raw = item.raw
+        record = RawRecord(raw.key, raw.value, tuple(raw.headers), raw.timestamp)
+        row = self.settings.dead_letters.seal(record, item.topic, raw.partition, raw.offset, reason, fields)
+        outputs.write(f"{item.topic}.dead", row, self.number)
+        outputs.counts[m.DEAD_LETTERS, (item.topic, reason)] += 1
+
+    def _forward(self, item: Item, lane: int, outputs: Outputs) -> None:
+        """A publisher with another partitioner put the event here: it goes to its patient's lane, unread."""
+        assert item.key is not None
+        headers = tuple((name, value) for name, value in item.raw.headers if value is not None)
+        row = Row(
+            item.key.encode(), item.raw.value, item.raw.timestamp, (*headers, ("forwarded-from", b"%d" % self.number))
+        )
+        outputs.write(item.topic, row, lane)
+        outputs.counts[m.STRAYS, (item.topic,)] += 1
+
+    async def tick(self) -> None:
+        """Lane 0: publish the minutes that have passed, if this worker keeps the live clock."""
+        if self.settings.now is None or self.settings.clock_topic is None or self.number != 0:
+            return
+        minutes = clock.due_ticks(self.state.lane.last_tick, self.settings.now())
+        if not minutes:
+            return
+        outputs = self._outputs()
+        for minute in minutes:
+            row = Row(b"clock", self.settings.encode(clock.tick(minute)))
+            for lane in range(self.settings.lanes):
+                outputs.write(self.settings.clock_topic, row, lane)
+        self.state.lane.last_tick = minutes[-1]
+        await self._commit([], Work(self.state), outputs)
+
+    async def _commit(self, items: list[Item], work: Work[Any], outputs: Outputs) -> None:
+        if self._producer is None:
+            raise LaneLost("closed")
+        started = time.monotonic()
+        positions = self.state.lane.positions
+        offsets: dict[TopicPartition, int] = {}
+        for item in items:  # in the order of each topic's offsets: the last one counts
+            positions[item.topic].offset = item.raw.offset + 1
+        for topic in {item.topic for item in items}:
+            offsets[TopicPartition(topic, self.number)] = positions[topic].offset
+        rows = [Row(key, value) for key, value in self.state.absorb(work)]
+        rows.append(Row(LANE_ROW, msgspec.json.encode(self.state.lane)))
+        written = {topic: 0 for topic, _ in outputs.rows}
+        for (topic, _), topic_rows in outputs.rows.items():
+            written[topic] += len(topic_rows)
+        outputs.rows[self.settings.changelog, self.number] = rows
+        await self._producer.commit(outputs.rows, offsets, self.settings.app_id)
+        self.commits += 1
+        self._measure(items, outputs.counts, written, started)
+
+    def _measure(
+        self, items: list[Item], counts: Counter[tuple[m.Metric, m.Labels]], written: Mapping[str, int], started: float
+    ) -> None:
+        self.meters.observe(m.TRANSACTION, time.monotonic() - started)
+        for (metric, labels), number in counts.items():
+            self.meters.count(metric, labels, number)
+        for topic, number in written.items():
+            if not topic.endswith(".dead"):
+                self.meters.count(m.OUTPUTS, (topic,), number)
+        if items:
+            self.meters.observe(m.BATCH, len(items))
+            now_ms = time.time() * 1000
+            for item in items:
+                self.meters.observe(m.LATENCY, (now_ms - item.raw.timestamp) / 1000, (item.topic,))

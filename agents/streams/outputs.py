@@ -1,0 +1,42 @@
+"""What a batch will write: rows for topics and partitions, kept until the lane's transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+from wardstream.agents.metrics import Labels, Metric
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+class Row(NamedTuple):
+    """One record to write; `timestamp_ms` is that of the input which caused it, so that latency can be read off."""
+
+    key: bytes | None
+    value: bytes | None
+    timestamp_ms: int | None = None
+    headers: Headers = ()
+
+
+class Outputs:
+    """Rows by topic and partition, in the order in which they were written.
+
+    Parameters
+    ----------
+    lane : the partition of everything that belongs to the lane's patients.
+    partition_of : the partition of a key in a topic that is *not* keyed by patient; None for topics that are.
+    """
+
+    def __init__(self, lane: int, partition_of: Callable[[str, bytes], int | None] = lambda topic, key: None) -> None:
+        self.lane = lane
+        self._partition_of = partition_of
+        self.rows: dict[tuple[str, int], list[Row]] = {}
+        self.counts: Counter[tuple[Metric, Labels]] = Counter()  # counted when the batch is committed
+
+    def write(self, topic: str, row: Row, partition: int | None = None) -> None:
+        """Add a row; without a partition it goes where its topic's keys go."""
+        if partition is None:
+            partition = self._partition_of(topic, row.key) if row.key is not None else None
+        self.rows.setdefault((topic, self.lane if partition is None else partition), []).append(row)

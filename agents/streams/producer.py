@@ -1,0 +1,127 @@
+"""One lane's transactional producer, and the batched read of its changelog.
+
+The transactional id is `<app>-lane-<n>`: opening it fences whoever held the lane before, and finishes or aborts what
+they left open. So it is opened *before* the changelog is read: the changelog's end is then stable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import (
+    IllegalOperation,
+    InvalidProducerEpoch,
+    InvalidProducerIdMapping,
+    KafkaError,
+    ProducerFenced,
+    TransactionCoordinatorFenced,
+)
+
+from wardstream.agents.streams.outputs import Row
+
+FENCED = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping, TransactionCoordinatorFenced)
+
+OPEN_DEADLINE_S = 30.0
+COMMIT_DEADLINE_S = 15.0
+CLOSE_DEADLINE_S = 5.0
+RESTORE_STALL_S = 20.0  # without one more row of the changelog
+TRANSACTION_TIMEOUT_MS = 20_000  # the broker aborts what a dead worker left open after this; longer than our deadline
+MAX_REQUEST_BYTES = 4 << 20  # a dead letter of the largest record still fits
+
+Rows = Mapping[tuple[str, int], list[Row]]
+
+
+class LaneProducer:
+    """Writes one transaction a batch. Every wait has a deadline; after any failure it is closed, not reused."""
+
+    def __init__(self, lane: int, app_id: str, client: Mapping[str, Any]) -> None:
+        self._producer = AIOKafkaProducer(
+            **client,
+            transactional_id=f"{app_id}-lane-{lane}",
+            linger_ms=0,
+            max_batch_size=1 << 20,
+            max_request_size=MAX_REQUEST_BYTES,
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            request_timeout_ms=10_000,
+            retry_backoff_ms=3,  # the default of 100 ms is what every transaction would wait
+        )
+
+    async def open(self) -> None:
+        async with asyncio.timeout(OPEN_DEADLINE_S):
+            await self._producer.start()
+
+    async def commit(self, rows: Rows, offsets: Mapping[TopicPartition, int], group: str) -> None:
+        """Write rows and offsets in one transaction. An error leaves the outcome open: restore before going on."""
+        async with asyncio.timeout(COMMIT_DEADLINE_S):
+            await self._producer.begin_transaction()
+            sent: list[asyncio.Future[Any]] = []
+            try:
+                for (topic, partition), partition_rows in rows.items():
+                    await self._send(topic, partition, partition_rows, sent)
+            finally:
+                outcomes = await asyncio.gather(*sent, return_exceptions=True)
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+            if offsets:
+                await self._producer.send_offsets_to_transaction(dict(offsets), group)
+            await self._producer.commit_transaction()
+
+    async def _send(self, topic: str, partition: int, rows: list[Row], sent: list[asyncio.Future[Any]]) -> None:
+        """Whole record batches to a known partition: three times the speed of a `send` a record."""
+        batch = self._producer.create_batch()
+        for key, value, timestamp_ms, pairs in rows:
+            headers = list(pairs)  # aiokafka's builder takes nothing else
+            if batch.append(key=key, value=value, timestamp=timestamp_ms, headers=headers) is None:  # full
+                sent.append(await self._producer.send_batch(batch, topic, partition=partition))
+                batch = self._producer.create_batch()
+                batch.append(key=key, value=value, timestamp=timestamp_ms, headers=headers)  # the first always fits
+        if batch.record_count():
+            sent.append(await self._producer.send_batch(batch, topic, partition=partition))
+
+    async def close(self) -> None:
+        """Stop, and abort what is open if that can be done in time; the next owner's fence does it otherwise."""
+        with contextlib.suppress(KafkaError, IllegalOperation, TimeoutError, OSError):
+            async with asyncio.timeout(CLOSE_DEADLINE_S):
+                await self._producer.stop()
+
+
+async def read_changelog(topic: str, lane: int, client: Mapping[str, Any]) -> dict[bytes, bytes]:
+    """The latest row of every key of one changelog partition.
+
+    Raises
+    ------
+    TimeoutError : no further row came for `RESTORE_STALL_S` although the end was not reached.
+    """
+    tp, rows = TopicPartition(topic, lane), dict[bytes, bytes]()
+    consumer = AIOKafkaConsumer(
+        **client, group_id=None, enable_auto_commit=False, isolation_level="read_committed", fetch_max_wait_ms=100
+    )
+    async with asyncio.timeout(OPEN_DEADLINE_S):
+        await consumer.start()
+    try:
+        async with asyncio.timeout(OPEN_DEADLINE_S):
+            consumer.assign([tp])
+            end = (await consumer.end_offsets([tp]))[tp]
+            consumer.seek(tp, (await consumer.beginning_offsets([tp]))[tp])
+        while True:
+            async with asyncio.timeout(RESTORE_STALL_S):
+                position = await consumer.position(tp)
+                if position >= end:
+                    return rows
+                while not (got := await consumer.getmany(timeout_ms=200, max_records=20_000)):
+                    if await consumer.position(tp) != position:  # only markers
+                        break
+            for record in (record for records in got.values() for record in records):
+                if record.value is None:
+                    rows.pop(record.key, None)
+                else:
+                    rows[record.key] = record.value
+    finally:
+        with contextlib.suppress(KafkaError, TimeoutError, OSError):
+            async with asyncio.timeout(CLOSE_DEADLINE_S):
+                await consumer.stop()

@@ -1,0 +1,60 @@
+"""The ids of the last events of one patient: what makes a resend harmless.
+
+The last 128 ids (`CAPACITY`) are kept, as 8-byte digests, in a ring of eight blocks; each block is a row of the lane's
+changelog, so that a batch rewrites 16 ids at the most, not all of them. A resend that comes after 128 later events of
+the same patient is taken for a new event.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from uuid import UUID
+
+CAPACITY = 128
+_BLOCK = 16
+_WIDTH = 8  # bytes a digest: among 128 ids a false match has a chance of 2**-57
+
+
+def digest(event_id: UUID) -> bytes:
+    """The 8 bytes that stand for an event id (any UUID version: time-based ones share most of their bytes)."""
+    return blake2b(event_id.bytes, digest_size=_WIDTH).digest()
+
+
+class Recent:
+    """A ring of digests; rows are restored in any order."""
+
+    __slots__ = ("_count", "_ring")
+
+    def __init__(self) -> None:
+        self._ring = bytearray()
+        self._count = 0
+
+    def __contains__(self, item: bytes) -> bool:
+        at = self._ring.find(item)
+        while at >= 0 and at % _WIDTH:  # a match across two digests is none
+            at = self._ring.find(item, at + 1)
+        return at >= 0
+
+    def __len__(self) -> int:
+        return len(self._ring) // _WIDTH
+
+    def add(self, item: bytes) -> int:
+        """Remember a digest in place of the oldest; returns the number of the block that changed."""
+        slot = self._count % CAPACITY
+        self._ring[slot * _WIDTH : (slot + 1) * _WIDTH] = item
+        self._count += 1
+        return slot // _BLOCK
+
+    def block(self, number: int) -> bytes:
+        """One block as it is written: how many ids came so far (8 bytes), then the block's digests."""
+        start = number * _BLOCK * _WIDTH
+        return self._count.to_bytes(8, "big") + self._ring[start : start + _BLOCK * _WIDTH]
+
+    def restore(self, number: int, row: bytes) -> None:
+        """Put a written block back."""
+        start = number * _BLOCK * _WIDTH
+        body = row[8:]
+        if len(self._ring) < start + len(body):
+            self._ring.extend(bytes(start + len(body) - len(self._ring)))
+        self._ring[start : start + len(body)] = body
+        self._count = max(self._count, int.from_bytes(row[:8], "big"))

@@ -1,0 +1,79 @@
+"""metrics.v1: what the process has counted, published every five seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from mode import Service
+
+from wardstream.agents.metrics import Histogram, Meters, series_name
+from wardstream.schemas.decode import encode
+from wardstream.schemas.metrics import HistogramSnapshot, Metrics
+
+log = logging.getLogger(__name__)
+
+INTERVAL_S = 5.0
+SEND_DEADLINE_S = 10.0
+TOPIC = "metrics.v1"
+
+
+class Snapshots(Service):
+    """Publishes a process's meters. A snapshot that cannot be sent is left out: the next one holds its counts."""
+
+    def __init__(self, meters: Meters, client: Mapping[str, Any], role: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._meters = meters
+        self._client = client
+        self._role = role
+        self._process = str(uuid4())
+        self._started_at = datetime.now(UTC)
+        self._producer: AIOKafkaProducer | None = None
+
+    async def on_start(self) -> None:
+        self._producer = AIOKafkaProducer(**self._client, enable_idempotence=True, request_timeout_ms=10_000)
+        async with asyncio.timeout(30):
+            await self._producer.start()
+
+    @Service.task
+    async def _publish(self) -> None:
+        while not self.should_stop:
+            await self.sleep(INTERVAL_S)
+            await self._send()
+
+    async def on_stop(self) -> None:
+        await self._send()  # what was counted since the last one
+        if self._producer is not None:
+            await asyncio.wait_for(self._producer.stop(), SEND_DEADLINE_S)
+
+    async def _send(self) -> None:
+        if self._producer is None:
+            return
+        try:
+            async with asyncio.timeout(SEND_DEADLINE_S):
+                await self._producer.send_and_wait(TOPIC, encode(self.snapshot()), self._process.encode())
+        except (KafkaError, TimeoutError) as error:
+            log.warning("metrics snapshot not sent: %s", type(error).__name__)
+
+    def snapshot(self) -> Metrics:
+        """The totals now."""
+        return Metrics(
+            process=self._process,
+            role=self._role,
+            started_at=self._started_at,
+            at=datetime.now(UTC),
+            counters=dict(self._meters.series("counter")),
+            gauges=dict(self._meters.series("gauge")),
+            histograms={
+                series_name(metric, labels): HistogramSnapshot(
+                    scheme=Histogram.SCHEME, counts=dict(histogram.counts), sum=histogram.sum, count=histogram.count
+                )
+                for (metric, labels), histogram in self._meters.histograms.items()
+            },
+        )

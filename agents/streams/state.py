@@ -1,0 +1,242 @@
+"""What a lane knows: one entity a patient, restored from the lane's compacted changelog.
+
+Rows of the changelog (all written in the same transaction as a batch's outputs and offsets):
+
+====================================  ==========================================================================
+``\\0lane``                            positions in the inputs, and what else belongs to the lane itself
+``p \\0 patient``                      the entity, encoded by the codec; small, for each batch rewrites it
+``c \\0 patient \\0 name``              a row of the entity's own, such as an hourly bin: written when it changes
+``i \\0 patient \\0 block``             ids of recent events (`recent`)
+====================================  ==========================================================================
+
+A batch changes nothing here. It works on a `Work`, an overlay that decodes entities when they are first touched; only
+`absorb`, just before the commit, moves its changes in. So a failed handler is undone by forgetting its `Work`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Generic, Protocol, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from wardstream.agents.streams.recent import Recent, digest
+
+LANE_ROW = b"\0lane"
+DECODED_LIMIT = 5_000  # entities a lane keeps decoded; the others are bytes until they are touched
+
+E = TypeVar("E")
+
+
+class Codec(Protocol[E]):
+    """How the streams treat an entity they know nothing else about."""
+
+    def new(self, key: str) -> E: ...
+    def decode(self, row: bytes) -> E: ...
+    def encode(self, entity: E) -> bytes: ...
+    def due(self, entity: E) -> float:
+        """When time alone must wake the entity, in seconds since 1970; `inf` for never."""
+        ...
+
+
+class Position(msgspec.Struct, array_like=True):
+    """The next offset to apply of one input topic, and the id of the topic it counts in."""
+
+    offset: int
+    topic_id: UUID
+
+
+class LaneRow(msgspec.Struct):
+    """The row of the lane itself."""
+
+    positions: dict[str, Position] = {}
+    last_tick: float | None = None  # lane 0 only: the last minute that was published
+
+
+class _Entity:
+    """An entity at rest."""
+
+    __slots__ = ("children", "due", "recent", "row")
+
+    def __init__(self) -> None:
+        self.row: bytes | None = None
+        self.children: dict[str, bytes] = {}
+        self.recent = Recent()
+        self.due = float("inf")
+
+
+class LaneState(Generic[E]):
+    """Everything a lane has applied and committed."""
+
+    def __init__(self, codec: Codec[E], rows: Mapping[bytes, bytes]) -> None:
+        self.codec = codec
+        self.lane = LaneRow()
+        self._entities: dict[str, _Entity] = {}
+        self._decoded: dict[str, E] = {}
+        self.bytes = 0  # of rows, keys and ids apart
+        for key, value in rows.items():
+            self._restore(key, value)
+
+    def _restore(self, key: bytes, value: bytes) -> None:
+        if key == LANE_ROW:
+            self.lane = msgspec.json.decode(value, type=LaneRow)
+            return
+        kind, patient, *name = key.decode().split("\0")
+        entity = self._entities.setdefault(patient, _Entity())
+        if kind != "i":
+            self.bytes += len(value)
+        if kind == "p":
+            entity.row = value
+            entity.due = self.codec.due(self.codec.decode(value))
+        elif kind == "c":
+            entity.children[name[0]] = value
+        else:
+            entity.recent.restore(int(name[0]), value)
+
+    def __len__(self) -> int:
+        return len(self._entities)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._entities
+
+    def keys(self) -> Iterable[str]:
+        return self._entities.keys()
+
+    def decoded(self, key: str) -> E:
+        """The entity as it was committed, taken out of the cache: whoever takes it may change it."""
+        entity = self._decoded.pop(key, None)
+        if entity is not None:
+            return entity
+        row = self._entities[key].row if key in self._entities else None
+        return self.codec.new(key) if row is None else self.codec.decode(row)
+
+    def children(self, key: str) -> Mapping[str, bytes]:
+        entity = self._entities.get(key)
+        return {} if entity is None else entity.children
+
+    def recent(self, key: str) -> Recent | None:
+        entity = self._entities.get(key)
+        return None if entity is None else entity.recent
+
+    def due(self, at: float) -> list[str]:
+        return [key for key, entity in self._entities.items() if entity.due <= at]
+
+    def absorb(self, work: Work[E]) -> list[tuple[bytes, bytes | None]]:
+        """Move a batch's changes in; returns the changelog rows (None: a tombstone) that make them durable.
+
+        If the transaction that follows fails, the lane is restored from its changelog: there is no way back.
+        """
+        rows: list[tuple[bytes, bytes | None]] = []
+        for key in work.forgotten:
+            rows += [(row, None) for row in self._rows_of(key)]
+            gone = self._entities.pop(key, None)
+            self.bytes -= 0 if gone is None else _size(gone)
+            self._decoded.pop(key, None)
+        for key, value in work.touched.items():
+            entity = self._entities.setdefault(key, _Entity())
+            encoded = self.codec.encode(value)
+            entity.due = self.codec.due(value)
+            self._decoded[key] = value
+            if encoded != entity.row:
+                self.bytes += len(encoded) - len(entity.row or b"")
+                entity.row = encoded
+                rows.append((b"p\0" + key.encode(), encoded))
+        for key, children in work.changed_children.items():
+            entity = self._entities.setdefault(key, _Entity())
+            for name, child in children.items():
+                rows.append((f"c\0{key}\0{name}".encode(), child))
+                self.bytes += len(child or b"") - len(entity.children.get(name, b""))
+                if child is None:
+                    entity.children.pop(name, None)
+                else:
+                    entity.children[name] = child
+        for key, digests in work.digests.items():
+            recent = self._entities.setdefault(key, _Entity()).recent
+            blocks = {recent.add(item) for item in digests}
+            rows += [(f"i\0{key}\0{block}".encode(), recent.block(block)) for block in blocks]
+        while len(self._decoded) > DECODED_LIMIT:
+            del self._decoded[next(iter(self._decoded))]
+        return rows
+
+    def _rows_of(self, key: str) -> Iterator[bytes]:
+        entity = self._entities.get(key)
+        if entity is None:
+            return
+        yield b"p\0" + key.encode()
+        yield from (f"c\0{key}\0{name}".encode() for name in entity.children)
+        yield from (f"i\0{key}\0{block}".encode() for block in range(-(-len(entity.recent) // 16)))
+
+
+def _size(entity: _Entity) -> int:
+    return len(entity.row or b"") + sum(map(len, entity.children.values()))
+
+
+class Work(Generic[E]):
+    """One attempt at a batch: what it changes. A late agent of an abandoned attempt writes into a Work nobody reads."""
+
+    def __init__(self, state: LaneState[E]) -> None:
+        self._state = state
+        self.touched: dict[str, E] = {}
+        self.changed_children: dict[str, dict[str, bytes | None]] = {}
+        self.digests: dict[str, dict[bytes, None]] = {}
+        self.forgotten: set[str] = set()
+
+    def __getitem__(self, key: str) -> E:
+        """The entity, new if it was not known; it counts as changed."""
+        entity = self.touched.get(key)
+        if entity is None:
+            fresh = key in self.forgotten
+            entity = self.touched[key] = self._state.codec.new(key) if fresh else self._state.decoded(key)
+        return entity
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.touched or (key in self._state and key not in self.forgotten)
+
+    def children(self, key: str) -> dict[str, bytes]:
+        """Rows of the entity's own, by name, as this batch sees them."""
+        rows = {} if key in self.forgotten else dict(self._state.children(key))
+        for name, row in self.changed_children.get(key, {}).items():
+            if row is None:
+                rows.pop(name, None)
+            else:
+                rows[name] = row
+        return rows
+
+    def child(self, key: str, name: str) -> bytes | None:
+        """One row of the entity's own."""
+        changed = self.changed_children.get(key)
+        if changed is not None and name in changed:
+            return changed[name]
+        return None if key in self.forgotten else self._state.children(key).get(name)
+
+    def put_child(self, key: str, name: str, row: bytes | None) -> None:
+        """Write a row of the entity's own; None deletes it."""
+        self.changed_children.setdefault(key, {})[name] = row
+
+    def first_sight(self, key: str, event_id: UUID) -> bool:
+        """Whether this event of the entity is new; if so it is remembered."""
+        item = digest(event_id)
+        mine = self.digests.get(key)
+        if mine is not None and item in mine:
+            return False
+        recent = None if key in self.forgotten else self._state.recent(key)
+        if recent is not None and item in recent:
+            return False
+        if mine is None:
+            mine = self.digests[key] = {}
+        mine[item] = None
+        return True
+
+    def due(self, at: float) -> list[str]:
+        """Entities that time alone must wake at `at`."""
+        codec = self._state.codec
+        keys = [key for key in self._state.due(at) if key not in self.touched and key not in self.forgotten]
+        return keys + [key for key, entity in self.touched.items() if codec.due(entity) <= at]
+
+    def forget(self, key: str) -> None:
+        """Remove the entity and all its rows."""
+        self.touched.pop(key, None)
+        self.changed_children.pop(key, None)
+        self.digests.pop(key, None)
+        self.forgotten.add(key)

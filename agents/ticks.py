@@ -1,0 +1,28 @@
+"""ticks.v1: time passes → signals lapse, scores become partial, data goes stale, patients long gone are forgotten."""
+
+from __future__ import annotations
+
+from wardstream.agents import metrics as m
+from wardstream.agents.scoring import PatientBatch, Rules, rescore
+from wardstream.agents.streams.batch import Handler
+from wardstream.schemas.ticks import Tick
+
+
+def handler(rules: Rules) -> Handler:
+    """The handler of ticks.v1."""
+
+    async def on_ticks(batch: PatientBatch) -> None:
+        """Wake the patients whose time has come."""
+        for received in batch:
+            event: Tick = received.event
+            now = event.observed_at.timestamp()
+            for key in batch.state.due(now):
+                patient = batch.state[key]
+                if patient.forget_at() <= now:
+                    batch.state.forget(key)
+                    batch.count(m.EVICTIONS)
+                    continue
+                patient.clock = max(patient.clock, now)
+                rescore(batch, key, patient, received, rules)
+
+    return on_ticks

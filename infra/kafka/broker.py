@@ -1,0 +1,288 @@
+"""A real Apache Kafka on this machine, in KRaft mode, for the demo and the tests.
+
+    with Cluster(Path(".wardstream/kafka/demo")) as cluster:
+        AIOKafkaProducer(**cluster.client_options())
+
+Data stays in the folder, and a later cluster on it goes on with that, at the same address where it is still free.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from wardstream.infra.failure import Failure
+from wardstream.infra.kafka.asking import alive, ask
+from wardstream.infra.kafka.jars import jars_folder, verify
+from wardstream.infra.kafka.ports import Ports
+from wardstream.infra.kafka.private_files import write_private
+from wardstream.infra.kafka.process import end, spawn_java
+from wardstream.infra.kafka.properties import LOG4J2, Node, server_properties
+from wardstream.infra.kafka.quorum import quorum_leader
+from wardstream.infra.kafka.security import Security
+from wardstream.infra.settings import PREFIX, Settings, kafka_client_options, load_settings
+
+START_DEADLINE_S = 90.0  # measured: 3 s for one, 10 s for three on two cores; a busy machine takes several times that
+STOP_GRACE_S = 10.0
+_JVM = (
+    # The first compiler only: on two cores it halves the CPU time of a broker's first minutes, and takes nothing away
+    # from the throughput that Python clients can ask for (measured: 260,000 records/s from one producer).
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    "-XX:-UsePerfData",  # no files outside the folder
+    "-XX:+ExitOnOutOfMemoryError",
+    "--sun-misc-unsafe-memory-access=allow",  # else a warning at each start
+)
+_HEAP = "-Xmx512m"
+
+
+class KafkaDown(Failure):
+    """A broker did not start, or not in time; the text has the end of its log."""
+
+
+class Cluster:
+    """One or three brokers, each a controller too, numbered from 1.
+
+    Parameters
+    ----------
+    folder
+        Where data, configuration and logs live; made when absent. One cluster at a time.
+    brokers
+        1, or 3 with replication 3 and 2 in-sync replicas.
+    security
+        How clients are let in; None: plain, from loopback only.
+    jars
+        Folder of Kafka's jars; where `wardstream kafka fetch` puts them by default.
+
+    Raises
+    ------
+    JarError
+        At start: a jar is missing or is not the recorded one.
+    KafkaDown
+        At start: the brokers did not answer within the deadline.
+    """
+
+    def __init__(
+        self, folder: Path, brokers: int = 1, *, security: Security | None = None, jars: Path | None = None
+    ) -> None:
+        if brokers not in (1, 3):
+            raise ValueError("a local cluster has 1 or 3 brokers")
+        self.folder = folder.absolute()
+        self.jars = (jars or jars_folder(load_settings())).absolute()
+        self.security = security
+        self._count = brokers
+        self._nodes: tuple[Node, ...] = ()
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._ports: Ports | None = None
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def bootstrap_servers(self) -> list[str]:
+        """`host:port` of every broker, running or not."""
+        return [node.address for node in self._nodes]
+
+    @property
+    def broker_url(self) -> str:
+        """The same as `WARDSTREAM_BROKER_URL` wants it."""
+        return "kafka://" + ",".join(self.bootstrap_servers)
+
+    def environment(self) -> dict[str, str]:
+        """The variables that let another process in; the password goes by file."""
+        return {PREFIX + name.upper(): str(value) for name, value in self._settings().items()}
+
+    def settings(self, **overrides: Any) -> Settings:
+        """Settings that let us in; `overrides` win."""
+        return load_settings(**(self._settings() | overrides))
+
+    def client_options(self) -> dict[str, Any]:
+        """Keyword arguments that let an aiokafka client in."""
+        return kafka_client_options(self.settings())
+
+    def start(self, i: int | None = None) -> None:
+        """Start all brokers, or broker `i` again after `kill` or `stop`; returns when all running ones answer."""
+        deadline = time.monotonic() + START_DEADLINE_S
+        try:
+            if i is None:
+                verify(self.jars)
+                self._prepare()
+                self._format(deadline)
+            for node in self._nodes if i is None else [self._node(i)]:
+                self._spawn(node)
+            self._await_ready(deadline)
+        except BaseException:
+            if i is None:
+                self.stop()
+            raise
+
+    def stop(self, i: int | None = None) -> None:
+        """Stop all brokers, or broker `i`: SIGTERM, then SIGKILL when it takes too long. None is left."""
+        if i is not None:
+            end([self._process(i)], grace_s=STOP_GRACE_S)
+            return
+        end(list(self._processes.values()), grace_s=STOP_GRACE_S)
+        self._processes.clear()
+        if self._ports is not None:
+            self._ports.close()
+            self._ports = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def kill(self, i: int) -> None:
+        """End broker `i` as a power cut would (SIGKILL)."""
+        process = self._process(i)
+        process.kill()
+        process.wait()
+
+    def pause(self, i: int) -> None:
+        """Stop broker `i` in its tracks (SIGSTOP): its connections stay open, and nothing answers."""
+        self._process(i).send_signal(signal.SIGSTOP)
+
+    def resume(self, i: int) -> None:
+        """Let a paused broker go on (SIGCONT)."""
+        self._process(i).send_signal(signal.SIGCONT)
+
+    def check(self) -> None:
+        """Raise `KafkaDown` when a broker has ended that should run."""
+        for i, process in self._processes.items():
+            if process.poll() is not None:
+                raise KafkaDown(f"broker {i} ended\n{self._tail(i)}")
+
+    def pid(self, i: int) -> int:
+        """Process id of broker `i`."""
+        return self._process(i).pid
+
+    def controller(self) -> int:
+        """Which broker is the active controller now (the metadata answer of a KRaft broker names any broker)."""
+        return ask(lambda: quorum_leader(self.client_options()))
+
+    def log(self, i: int) -> Path:
+        """Log file of broker `i`: warnings and errors."""
+        return self._node(i).folder / "kafka.log"
+
+    def _settings(self) -> dict[str, Any]:
+        mine: dict[str, Any] = {"broker_url": self.broker_url, "replication": self._count}
+        if self.security is not None:
+            mine |= {
+                "security_protocol": "SASL_SSL",
+                "sasl_mechanism": self.security.mechanism,
+                "sasl_username": self.security.username,
+                "sasl_password_file": self.security.password_file,
+                "ssl_cafile": self.security.cafile,
+            }
+        return mine
+
+    def _node(self, i: int) -> Node:
+        return self._nodes[i - 1]
+
+    def _process(self, i: int) -> subprocess.Popen[bytes]:
+        return self._processes[i]
+
+    def _prepare(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.folder / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise KafkaDown(f"Another Kafka is running in {self.folder}") from None
+        self._ports = Ports(self.folder / "ports", 2 * self._count)
+        ports = iter(self._ports.numbers)
+        self._nodes = tuple(
+            Node(i, self.folder / f"broker-{i}", next(ports), next(ports)) for i in range(1, self._count + 1)
+        )
+        listener = {"security.inter.broker.protocol": "PLAINTEXT"}
+        if self.security is not None:
+            listener = self.security.listener()
+        (self.folder / "log4j2.properties").write_text(LOG4J2, encoding="ascii")
+        for node in self._nodes:
+            node.data.mkdir(parents=True, exist_ok=True)
+            text = server_properties(node, self._nodes, listener)
+            write_private(node.folder / "server.properties", text.encode())
+
+    def _format(self, deadline: float) -> None:
+        """Format the data folders that are not; all at the same time."""
+        unformatted = [node for node in self._nodes if not (node.data / "meta.properties").exists()]
+        if not unformatted:
+            return
+        cluster_id = self._cluster_id()
+        users = [] if self.security is None else self.security.format_arguments()
+        running = {
+            node.id: spawn_java(
+                [
+                    *(*_JVM, *self._classpath(), "kafka.tools.StorageTool", "format"),
+                    *("--cluster-id", cluster_id, "--config", str(node.folder / "server.properties"), *users),
+                ],
+                self.log(node.id),
+            )
+            for node in unformatted
+        }
+        try:
+            for i, process in running.items():
+                if process.wait(max(0.0, deadline - time.monotonic())) != 0:
+                    raise KafkaDown(f"broker {i}: the data folder cannot be formatted\n{self._tail(i)}")
+        except subprocess.TimeoutExpired:
+            raise KafkaDown("the data folders were not formatted in time") from None
+        finally:
+            end(list(running.values()), grace_s=0)
+
+    def _cluster_id(self) -> str:
+        for node in self._nodes:
+            path = node.data / "meta.properties"
+            if path.exists() and (found := re.search(r"^cluster\.id=(\S+)$", path.read_text("utf-8"), re.MULTILINE)):
+                return found.group(1)
+        return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
+
+    def _spawn(self, node: Node) -> None:
+        previous = self._processes.get(node.id)
+        if previous is not None and previous.poll() is None:
+            raise RuntimeError(f"broker {node.id} is running")
+        arguments = [_HEAP, *_JVM, *self._classpath(), "kafka.Kafka", str(node.folder / "server.properties")]
+        self._processes[node.id] = spawn_java(arguments, self.log(node.id))
+
+    def _classpath(self) -> list[str]:
+        return ["-cp", f"{self.jars}/*", f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}"]
+
+    def _await_ready(self, deadline: float) -> None:
+        expected = {i for i, process in self._processes.items() if process.poll() is None}
+        while True:
+            for i in expected:
+                if self._processes[i].poll() is not None:
+                    raise KafkaDown(f"broker {i} ended while starting\n{self._tail(i)}")
+            left = deadline - time.monotonic()
+            if left <= 0:
+                tails = "\n".join(self._tail(i) for i in sorted(expected))
+                raise KafkaDown(f"the brokers did not answer within {START_DEADLINE_S:.0f} s\n{tails}")
+            if all(_accepts(self._node(i).client_port) for i in expected) and expected <= self._alive(left):
+                return
+            time.sleep(0.05)
+
+    def _alive(self, timeout_s: float) -> set[int]:
+        return ask(lambda: alive(self.client_options(), timeout_s))
+
+    def _tail(self, i: int) -> str:
+        lines = self.log(i).read_text("utf-8", errors="replace").splitlines() if self.log(i).exists() else []
+        return "\n".join(f"  broker {i}: {line}" for line in lines[-15:])
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0

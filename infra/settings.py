@@ -1,0 +1,279 @@
+"""Every setting of wardstream: read from the environment here and nowhere else.
+
+A setting `x` is the variable `WARDSTREAM_X`. Settings are checked together when they are loaded, so that a mistake
+shows at start with the name of the variable, not at the first message; messages never repeat a value, which may be a
+secret. Passwords and keys may come from files (`WARDSTREAM_SASL_PASSWORD_FILE`), which is how Kubernetes and Docker
+mount them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import ssl
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from wardstream.infra.failure import Failure
+
+PREFIX = "WARDSTREAM_"
+DEAD_LETTER_KEY_BYTES = 32  # AES-256
+
+
+class SettingsError(Failure, ValueError):
+    """The settings are incomplete or contradict each other; the text names the variables, never their values."""
+
+
+class Settings(BaseSettings):
+    """What an installation chooses.
+
+    Attributes
+    ----------
+    home : Path
+        Folder for what wardstream keeps by itself (local Kafka: `kafka/`); below the current folder by default.
+    broker_url : str or None
+        `kafka://host:port[,host:port…]`. None: no cluster of your own; `demo` and `kafka start` then bring one.
+    security_protocol, sasl_mechanism, sasl_username, sasl_password, sasl_password_file
+        As in every Kafka client. PLAIN sends the password itself, so without TLS it is accepted on loopback only.
+    ssl_cafile, ssl_certfile, ssl_keyfile, ssl_keyfile_password
+        PEM files: the authority that signed the brokers (the system's when not set), and our own certificate.
+    dead_letter_key, dead_letter_key_file
+        32 bytes in base64: encrypts the raw bytes of dead letters.
+    lanes : int
+        Partitions of every topic when it is created. Afterwards the topics say how many lanes there are.
+    replication : int
+        Replicas of every topic when it is created: 3 in production, 1 on a single broker.
+    app_id : str
+        Names the consumer group, the transactions and the changelog.
+    clock : {"live", "feed"}
+        Who writes `ticks.v1`: a worker from the wall clock, or the feed (replay, simulator).
+    never_carried : frozenset of str
+        Parts of NEWS2 that none of the feeds carries, as a JSON list (`["consciousness"]`): their absence alone does
+        not keep an alert open. They are still named as missing.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="ignore", frozen=True, hide_input_in_errors=True, validate_default=True
+    )
+
+    home: Path = Path(".wardstream")
+    broker_url: str | None = None
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    sasl_password_file: Path | None = None
+    ssl_cafile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+    ssl_keyfile_password: SecretStr | None = None
+    dead_letter_key: SecretStr | None = None
+    dead_letter_key_file: Path | None = None
+    lanes: int = Field(default=4, ge=1, le=1024)
+    replication: int = Field(default=3, ge=1, le=9)
+    app_id: str = Field(default="wardstream", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    clock: Literal["live", "feed"] = "live"
+    never_carried: frozenset[str] = frozenset()
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker_url(cls, url: str | None) -> str | None:
+        if url is not None:
+            _addresses(url)
+        return url
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        _one_of(self.sasl_password, self.sasl_password_file, "SASL_PASSWORD")
+        _one_of(self.dead_letter_key, self.dead_letter_key_file, "DEAD_LETTER_KEY")
+        if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
+            raise ValueError(f"{PREFIX}SSL_CERTFILE and {PREFIX}SSL_KEYFILE belong together: set both or neither")
+        if self.uses_sasl:
+            missing = [
+                name
+                for name, present in (
+                    ("SASL_MECHANISM", self.sasl_mechanism),
+                    ("SASL_USERNAME", self.sasl_username),
+                    ("SASL_PASSWORD (or SASL_PASSWORD_FILE)", self.sasl_password or self.sasl_password_file),
+                )
+                if not present
+            ]
+            if missing:
+                wanted = ", ".join(PREFIX + name for name in missing)
+                raise ValueError(f"{PREFIX}SECURITY_PROTOCOL={self.security_protocol} needs {wanted}")
+            if self.sasl_mechanism == "PLAIN" and not self.uses_tls and not self._on_loopback():
+                raise ValueError("PLAIN without TLS shows the password to the network: use SASL_SSL or SCRAM")
+        elif self.sasl_username or self.sasl_password or self.sasl_password_file or self.sasl_mechanism:
+            # Else a forgotten security_protocol would go to the cluster unauthenticated without a word.
+            raise ValueError(f"SASL is set, so {PREFIX}SECURITY_PROTOCOL must be SASL_SSL or SASL_PLAINTEXT")
+        if not self.uses_tls and (self.ssl_cafile or self.ssl_certfile):
+            raise ValueError(f"TLS files are set, so {PREFIX}SECURITY_PROTOCOL must be SSL or SASL_SSL")
+        return self
+
+    @property
+    def uses_sasl(self) -> bool:
+        """Whether clients authenticate themselves by SASL."""
+        return self.security_protocol.startswith("SASL_")
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether connections are encrypted."""
+        return self.security_protocol.endswith("SSL")
+
+    @property
+    def bootstrap_servers(self) -> list[str]:
+        """`host:port` of each broker of `broker_url`.
+
+        Raises
+        ------
+        SettingsError
+            There is no `broker_url`.
+        """
+        if self.broker_url is None:
+            raise SettingsError(
+                f"{PREFIX}BROKER_URL is not set. `wardstream kafka start` starts a local Kafka and prints its address."
+            )
+        return _addresses(self.broker_url)
+
+    def dead_letter_key_bytes(self) -> bytes | None:
+        """The key that encrypts the raw bytes of dead letters, or None when none is set.
+
+        Raises
+        ------
+        SettingsError
+            The file cannot be read, or the key is not 32 bytes in base64.
+        """
+        encoded = _secret(self.dead_letter_key, self.dead_letter_key_file, "DEAD_LETTER_KEY")
+        if encoded is None:
+            return None
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            key = b""
+        if len(key) != DEAD_LETTER_KEY_BYTES:
+            raise SettingsError(f"{PREFIX}DEAD_LETTER_KEY must be {DEAD_LETTER_KEY_BYTES} bytes in base64")
+        return key
+
+    def _on_loopback(self) -> bool:
+        return self.broker_url is not None and all(_is_loopback(a) for a in _addresses(self.broker_url))
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment; `overrides` win over it.
+
+    Raises
+    ------
+    SettingsError
+        One line a problem, naming the variable.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors(include_input=False, include_url=False):
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            text = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{PREFIX}{name}: {text}" if name else text)
+        raise SettingsError("\n".join(lines)) from None  # the original holds the inputs, secrets among them
+
+
+def kafka_client_options(settings: Settings) -> dict[str, Any]:
+    """Keyword arguments that every aiokafka client takes: where the cluster is and how to be let in.
+
+    Raises
+    ------
+    SettingsError
+        There is no `broker_url`, or a certificate or password file cannot be read.
+    """
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap_servers,
+        "security_protocol": settings.security_protocol,
+    }
+    if settings.uses_tls:
+        options["ssl_context"] = _ssl_context(settings)
+    if settings.uses_sasl:
+        options["sasl_mechanism"] = settings.sasl_mechanism
+        options["sasl_plain_username"] = settings.sasl_username
+        options["sasl_plain_password"] = _Password(
+            _secret(settings.sasl_password, settings.sasl_password_file, "SASL_PASSWORD") or ""
+        )
+    return options
+
+
+class _Password(str):
+    """The plain text that aiokafka's clients need, hidden from whoever prints the options."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'**********'"
+
+
+def _ssl_context(settings: Settings) -> ssl.SSLContext:
+    def ask() -> str:  # without it OpenSSL would ask at the terminal, and a service would hang
+        if settings.ssl_keyfile_password is None:
+            raise SettingsError(f"{PREFIX}SSL_KEYFILE is encrypted: set {PREFIX}SSL_KEYFILE_PASSWORD")
+        return settings.ssl_keyfile_password.get_secret_value()
+
+    try:
+        context = ssl.create_default_context(cafile=settings.ssl_cafile)
+        if settings.ssl_certfile is not None:
+            context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile, password=ask)
+    except SettingsError:
+        raise
+    except OSError as error:  # ssl.SSLError is one too
+        names = f"{PREFIX}SSL_CAFILE, {PREFIX}SSL_CERTFILE or {PREFIX}SSL_KEYFILE"
+        raise SettingsError(f"{names} cannot be used: {error}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _addresses(url: str) -> list[str]:
+    addresses = []
+    for part in url.split(","):
+        address = part.strip().removeprefix("kafka://")
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536 or set(address) & set("/@? "):
+            raise ValueError("must be kafka://host:port[,host:port…]")
+        addresses.append(address)
+    if not url.strip().startswith("kafka://"):
+        raise ValueError("must start with kafka://")
+    return addresses
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _one_of(value: object, file: object, name: str) -> None:
+    if value is not None and file is not None:
+        raise ValueError(f"set {PREFIX}{name} or {PREFIX}{name}_FILE, not both")
+
+
+def _secret(value: SecretStr | None, file: Path | None, name: str) -> str | None:
+    if value is not None:
+        return value.get_secret_value()
+    if file is None:
+        return None
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{PREFIX}{name}_FILE cannot be read: {type(error).__name__}") from error
+    if not text:
+        raise SettingsError(f"{PREFIX}{name}_FILE is empty")
+    return text

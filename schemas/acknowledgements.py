@@ -1,0 +1,41 @@
+"""acknowledgements.v1: a person's answer to an alert."""
+
+from datetime import timedelta
+from typing import Annotated, Final, Literal
+from uuid import UUID
+
+from msgspec import Meta
+
+from wardstream.schemas.bad_event import BadEvent
+from wardstream.schemas.envelope import Event, Label, Moment, Phrase
+
+MAX_SNOOZE: Final = timedelta(hours=24)
+"""An alert silenced for longer is an alert forgotten."""
+
+Action = Literal["acknowledge", "snooze", "resolve", "hand_over", "rate"]
+
+
+class Acknowledgement(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """One answer; `observed_at` is when it was given."""
+
+    alert_id: Annotated[UUID, Meta(description="The alert that is answered.")]
+    action: Annotated[Action, Meta(description="What the person did; rate only says whether it was useful.")]
+    actor: Annotated[Label, Meta(description="Pseudonym of the person, never a name.")]
+    role: Annotated[Label | None, Meta(description="The person's role; null: not stated.", examples=["nurse"])] = None
+    snooze_until: Annotated[Moment | None, Meta(description="Action snooze: when it ends, in 24 h at most.")] = None
+    handed_to: Annotated[Label | None, Meta(description="Action hand_over: pseudonym of the person or team.")] = None
+    useful: Annotated[bool | None, Meta(description="Whether the alert was useful; null: not said.")] = None
+    comment: Annotated[Phrase | None, Meta(description="What the person wrote; null: nothing.")] = None
+
+    def check(self) -> None:
+        """Add to the envelope's checks: each action has what it needs."""
+        Event.check(self)
+        if self.action == "snooze":
+            if self.snooze_until is None:
+                raise BadEvent("missing_field", "snooze_until")
+            if not timedelta(0) < self.snooze_until - self.observed_at <= MAX_SNOOZE:
+                raise BadEvent("out_of_bounds", "snooze_until")
+        elif self.action == "hand_over" and self.handed_to is None:
+            raise BadEvent("missing_field", "handed_to")
+        elif self.action == "rate" and self.useful is None:
+            raise BadEvent("missing_field", "useful")

@@ -1,0 +1,46 @@
+"""alerts.v1: every transition of an alert's life, with its evidence."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from wardstream.schemas.envelope import Event, Label, Moment, Phrase
+from wardstream.schemas.scores import Name, Score
+
+Transition = Literal["raised", "worsened", "acknowledged", "snoozed", "escalated", "resolved", "retracted", "expired"]
+Priority = Literal["high", "medium", "low"]
+
+
+class Reading(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One signal's value and when it was true."""
+
+    value: Annotated[
+        float | bool | Annotated[str, Meta(max_length=128)],
+        Meta(description="In the unit the signal's name ends with."),
+    ]
+    observed_at: Annotated[Moment, Meta(description="When it was true.")]
+
+
+class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the transition was decided from."""
+
+    caused_by: Annotated[UUID, Meta(description="event_id of the input event (or tick) that brought it about.")]
+    score: Annotated[Score | None, Meta(description="The score that decided; null: none did (staleness).")] = None
+    values: Annotated[
+        Annotated[dict[Name, Reading], Meta(max_length=128)], Meta(description="The signals then, by name.")
+    ] = {}
+
+
+class Alert(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """One transition; `observed_at` is when it happened, in the stream's time."""
+
+    alert_id: Annotated[UUID, Meta(description="Identity of the alert over its life; the Kafka key.")]
+    condition: Annotated[Name, Meta(description="What is wrong.", examples=["news2", "stale"])]
+    transition: Annotated[Transition, Meta(description="What happened to the alert.")]
+    priority: Annotated[Priority, Meta(description="IEC 60601-1-8: high: immediate, medium: prompt, low: awareness.")]
+    raised_at: Annotated[Moment, Meta(description="observed_at of its first transition.")]
+    reason: Annotated[Phrase, Meta(description="One sentence for a person.")]
+    evidence: Annotated[Evidence, Meta(description="What it was decided from.")]
+    unit: Annotated[Label | None, Meta(description="Where the patient was then; null: not known.")] = None
+    bed: Annotated[Label | None, Meta(description="The bed then; null: not known.")] = None

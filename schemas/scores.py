@@ -1,0 +1,50 @@
+"""scores.v1: every rule-based score of one patient at one time."""
+
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from wardstream.schemas.bad_event import BadEvent
+from wardstream.schemas.envelope import Event, Label, Phrase
+
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+"""The name of a score, condition, model or signal in snake_case. Open: a newer producer may know more than this
+consumer. No pattern, because a record has fifty of them and msgspec takes 0.5 µs for each."""
+
+
+class Score(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One score and how good it is."""
+
+    name: Annotated[Name, Meta(description="Which score.", examples=["news2"])]
+    version: Annotated[Label, Meta(description="Edition of the rule and of its code.", examples=["rcp-2017.1"])]
+    value: Annotated[
+        float | None, Meta(description="The score; a lower bound unless complete; null: not computable.")
+    ] = None
+    complete: Annotated[bool, Meta(description="Whether every part was known and recent enough.")]
+    parts: Annotated[
+        Annotated[dict[Name, float], Meta(max_length=64)], Meta(description="Points (or ratio) each known part gave.")
+    ] = {}
+    missing: Annotated[
+        Annotated[tuple[Name, ...], Meta(max_length=64)], Meta(description="Parts unknown or too old: never assumed.")
+    ] = ()
+    band: Annotated[Label | None, Meta(description="The rule's own risk band; null: it has none.")] = None
+    not_applicable: Annotated[
+        Phrase | None, Meta(description="Why the score must not be used here (age, pregnancy); null: it may.")
+    ] = None
+
+
+class Scores(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """All scores after one input event; `provenance` is derived."""
+
+    caused_by: Annotated[UUID, Meta(description="event_id of the input event after which they were computed.")]
+    scores: Annotated[Annotated[tuple[Score, ...], Meta(max_length=64)], Meta(description="One entry a score.")]
+
+    def check(self) -> None:
+        """Add to the envelope's checks: no score twice, complete ones have a value and nothing missing."""
+        Event.check(self)
+        if len({score.name for score in self.scores}) != len(self.scores):
+            raise BadEvent("inconsistent", "scores[].name")
+        for score in self.scores:
+            if score.complete and score.missing:
+                raise BadEvent("inconsistent", "scores[].complete", "scores[].missing")

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import base64
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wardstream.infra.kafka.security import Security
+from wardstream.infra.settings import SettingsError, kafka_client_options, load_settings
+
+SECRET = "correct-horse"
+SASL: dict[str, Any] = {
+    "broker_url": "kafka://kafka.example:9093",
+    "security_protocol": "SASL_SSL",
+    "sasl_mechanism": "SCRAM-SHA-512",
+    "sasl_username": "ward",
+    "sasl_password": SECRET,
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BROKER_URL", "SECURITY_PROTOCOL", "SASL_USERNAME", "SASL_PASSWORD", "HOME"):
+        monkeypatch.delenv(f"WARDSTREAM_{name}", raising=False)
+
+
+def test_plain_by_default() -> None:
+    options = kafka_client_options(load_settings(broker_url="kafka://a:9092,b:9093, kafka://[::1]:9094"))
+    assert options == {
+        "bootstrap_servers": ["a:9092", "b:9093", "[::1]:9094"],
+        "security_protocol": "PLAINTEXT",
+    }
+
+
+def test_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WARDSTREAM_BROKER_URL", "kafka://a:9092")
+    monkeypatch.setenv("WARDSTREAM_LANES", "7")
+    settings = load_settings()
+    assert settings.bootstrap_servers == ["a:9092"]
+    assert settings.lanes == 7
+
+
+def test_tls_and_sasl_reach_the_client() -> None:
+    options = kafka_client_options(load_settings(**SASL))
+    assert options["sasl_mechanism"] == "SCRAM-SHA-512"
+    assert options["sasl_plain_username"] == "ward"
+    assert options["sasl_plain_password"] == SECRET
+    context = options["ssl_context"]
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+
+
+def test_authority_from_a_file(tmp_path: Path) -> None:
+    security = Security(tmp_path)
+    options = kafka_client_options(load_settings(**SASL, ssl_cafile=security.cafile))
+    (authority,) = options["ssl_context"].get_ca_certs()
+    assert (("commonName", "wardstream local authority"),) in authority["subject"]
+
+
+def test_password_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text(SECRET + "\n")
+    options = kafka_client_options(load_settings(**(SASL | {"sasl_password": None, "sasl_password_file": file})))
+    assert options["sasl_plain_password"] == SECRET
+
+
+def test_no_secret_is_ever_printed() -> None:
+    settings = load_settings(**SASL, dead_letter_key=SECRET)
+    options = kafka_client_options(settings)
+    assert SECRET not in repr(settings) + str(settings) + repr(options) + str(options)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"sasl_username": None}, "WARDSTREAM_SASL_USERNAME"),
+        ({"sasl_password": None}, "WARDSTREAM_SASL_PASSWORD"),
+        ({"sasl_mechanism": None}, "WARDSTREAM_SASL_MECHANISM"),
+        ({"sasl_mechanism": "GSSAPI"}, "WARDSTREAM_SASL_MECHANISM"),
+        ({"sasl_password_file": "somewhere"}, "WARDSTREAM_SASL_PASSWORD_FILE"),
+        ({"security_protocol": "PLAINTEXT"}, "WARDSTREAM_SECURITY_PROTOCOL"),
+        ({"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN"}, "TLS"),
+        ({"ssl_certfile": "cert.pem"}, "WARDSTREAM_SSL_KEYFILE"),
+        ({"broker_url": "kafka.example:9093"}, "WARDSTREAM_BROKER_URL"),
+        ({"broker_url": "kafka://kafka.example"}, "WARDSTREAM_BROKER_URL"),
+        ({"broker_url": f"kafka://ward:{SECRET}@kafka.example:9093"}, "WARDSTREAM_BROKER_URL"),
+        ({"lanes": 0}, "WARDSTREAM_LANES"),
+        ({"app_id": "a b"}, "WARDSTREAM_APP_ID"),
+    ],
+)
+def test_mistakes_are_named_without_values(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_settings(**(SASL | changes))
+    assert named in str(refused.value)
+    assert SECRET not in str(refused.value)
+    assert refused.value.__cause__ is None
+    assert refused.value.__suppress_context__
+
+
+def test_forgotten_protocol_is_not_taken_as_plain() -> None:
+    with pytest.raises(SettingsError, match="WARDSTREAM_SECURITY_PROTOCOL"):
+        load_settings(broker_url="kafka://a:9092", sasl_username="ward")
+
+
+def test_password_in_the_clear_only_on_loopback() -> None:
+    clear = SASL | {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN"}
+    assert load_settings(**(clear | {"broker_url": "kafka://127.0.0.1:9092,localhost:9093"})).uses_sasl
+
+
+def test_without_broker() -> None:
+    with pytest.raises(SettingsError, match="WARDSTREAM_BROKER_URL is not set"):
+        kafka_client_options(load_settings())
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    with pytest.raises(SettingsError, match="WARDSTREAM_SSL_CAFILE"):
+        kafka_client_options(load_settings(**SASL, ssl_cafile=missing))
+    with pytest.raises(SettingsError, match="WARDSTREAM_SASL_PASSWORD_FILE"):
+        kafka_client_options(load_settings(**(SASL | {"sasl_password": None, "sasl_password_file": missing})))
+
+
+def test_dead_letter_key(tmp_path: Path) -> None:
+    key = bytes(range(32))
+    file = tmp_path / "key"
+    file.write_bytes(base64.b64encode(key) + b"\n")
+    assert load_settings().dead_letter_key_bytes() is None
+    assert load_settings(dead_letter_key_file=file).dead_letter_key_bytes() == key
+    for bad in (base64.b64encode(key[:31]).decode(), "not base64!"):
+        with pytest.raises(SettingsError, match="32 bytes in base64"):
+            load_settings(dead_letter_key=bad).dead_letter_key_bytes()

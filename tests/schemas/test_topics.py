@@ -1,0 +1,141 @@
+"""The registry and the shape of what it lists."""
+
+import importlib
+import re
+
+import msgspec
+import pytest
+from msgspec import inspect
+
+from wardstream.schemas.envelope import Event
+from wardstream.schemas.metrics import Metrics
+from wardstream.schemas.ticks import Tick
+from wardstream.schemas.topics import LANE_INPUTS, TOPICS, dead, partitions_of
+
+
+def test_lanes_read_every_input_in_the_order_in_which_it_is_handled() -> None:
+    assert LANE_INPUTS == (
+        "admissions.v1",
+        "labs.v1",
+        "vitals.v1",
+        "imaging.v1",
+        "waveforms.v1",
+        "notes.v1",
+        "medications.v1",
+        "outcomes.v1",
+        "acknowledgements.v1",
+        "ticks.v1",
+    )
+    assert {name for name, topic in TOPICS.items() if topic.role == "output"} == {
+        "scores.v1",
+        "predictions.v1",
+        "alerts.v1",
+        "metrics.v1",
+    }
+
+
+@pytest.mark.parametrize("name", TOPICS)
+def test_one_event_one_topic_one_file(name: str) -> None:
+    topic = TOPICS[name]
+    assert topic.name == name
+    module = re.fullmatch(r"([a-z]+)\.v1", name)
+    assert module
+    assert getattr(importlib.import_module(f"wardstream.schemas.{module[1]}"), topic.type.__name__) is topic.type
+    assert [each.type for each in TOPICS.values()].count(topic.type) == 1
+
+
+@pytest.mark.parametrize("name", TOPICS)
+def test_key_is_a_field(name: str) -> None:
+    topic = TOPICS[name]
+    assert topic.keyed_by in topic.type.__struct_fields__ or (topic.type is Tick and topic.keyed_by == "none")
+    assert issubclass(topic.type, Event) or topic.keyed_by != "patient_id"
+
+
+def test_partitions() -> None:
+    for name in TOPICS:
+        assert partitions_of(name, 12) == (1 if name == "metrics.v1" else 12)
+    assert partitions_of(dead("vitals.v1"), 12) == 12
+    assert dead("vitals.v1") == "vitals.v1.dead"
+    with pytest.raises(KeyError):
+        partitions_of("nonsense.v1", 12)
+
+
+def test_retention_is_stated() -> None:
+    day = 24 * 3600 * 1000
+    assert TOPICS["waveforms.v1"].retention_ms == 2 * day
+    assert TOPICS["alerts.v1"].retention_ms == 400 * day
+    assert not any(topic.compacted for topic in TOPICS.values())  # records are events; compaction would lose some
+    assert all(topic.retention_ms is not None and topic.retention_ms >= day for topic in TOPICS.values())
+
+
+def structs() -> dict[str, inspect.StructType]:
+    """Every struct that travels, by name."""
+    found: dict[str, inspect.StructType] = {}
+
+    def walk(kind: object) -> None:
+        if isinstance(kind, inspect.StructType):
+            found[kind.cls.__name__] = kind
+            for field in kind.fields:
+                walk(field.type)
+        for attribute in ("type", "types", "value_type", "item_type"):
+            inner = getattr(kind, attribute, ())
+            for each in inner if isinstance(inner, tuple) else (inner,):
+                if isinstance(each, inspect.Type):
+                    walk(each)
+
+    for topic in TOPICS.values():
+        walk(inspect.type_info(topic.type))
+    return found
+
+
+@pytest.mark.parametrize("struct", structs().values(), ids=structs().keys())
+def test_every_struct_is_frozen_and_every_field_described_and_limited(struct: inspect.StructType) -> None:
+    assert struct.cls.__struct_config__.frozen
+    assert not struct.cls.__struct_config__.forbid_unknown_fields
+    assert struct.cls.__doc__
+    for field in struct.fields:
+        assert isinstance(field.type, inspect.Metadata), field.name
+        assert (field.type.extra_json_schema or {}).get("description", "").endswith("."), field.name
+        assert_limited(field.type, field.name)
+
+
+def assert_limited(kind: inspect.Type, name: str) -> None:
+    """No text or collection may be longer than its limit, no time naive."""
+    match kind:
+        case inspect.Metadata(type=inner):
+            assert_limited(inner, name)
+        case inspect.UnionType(types=types):
+            for each in types:
+                assert_limited(each, name)
+        case inspect.DictType(key_type=key, value_type=value, max_length=limit):
+            assert limit, name
+            assert_limited(key, name)
+            assert_limited(value, name)
+        case inspect.VarTupleType(item_type=item, max_length=limit):
+            assert limit, name
+            assert_limited(item, name)
+        case inspect.StrType(max_length=limit, pattern=pattern):
+            assert limit or re.search(r"\{\d+(,\d+)?\}", pattern or ""), name
+        case inspect.DateTimeType(tz=tz):
+            assert tz, name
+        case _:
+            assert isinstance(
+                kind,
+                inspect.FloatType
+                | inspect.IntType
+                | inspect.BoolType
+                | inspect.NoneType
+                | inspect.UUIDType
+                | inspect.LiteralType
+                | inspect.StructType,
+            ), name
+
+
+def test_the_envelope_is_the_same_in_every_event() -> None:
+    for topic in TOPICS.values():
+        if issubclass(topic.type, Event):
+            own = {field.name: field.type for field in msgspec.structs.fields(topic.type)}
+            for field in msgspec.structs.fields(Event):
+                assert own[field.name] == field.type
+        else:
+            assert topic.type in (Tick, Metrics)
