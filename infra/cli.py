@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from wardstream.infra.commands import kafka, topics
+from wardstream.infra.commands.worker import worker
 from wardstream.infra.failure import Failure
 
 
@@ -25,3 +26,4 @@ class _Commands(TyperGroup):
 main = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 main.add_typer(kafka.commands, name="kafka")
 main.add_typer(topics.commands, name="topics")
+main.command("worker")(worker)

@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from wardstream.agents.streams.lane import LaneSettings
+from wardstream.infra.failure import Failure
 from wardstream.infra.kafka.admin import admin
 from wardstream.infra.settings import PREFIX, Settings, SettingsError
 from wardstream.schemas.decode import BadEvent, decoder_of
@@ -25,7 +26,7 @@ _DEADLINE_S = 30.0
 _MIN_ISR_OF_THREE = "2"
 
 
-class StartRefused(RuntimeError):
+class StartRefused(Failure):
     """The worker must not start; the text says why, and which command or setting mends it."""
 
 

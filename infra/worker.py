@@ -53,7 +53,10 @@ class WorkerApp(faust.App):
     wardstream: Settings
 
     async def on_first_start(self) -> None:
-        await super().on_first_start()
+        await self.check()  # and not Faust's own, which only makes a data folder: nothing here is kept on disk
+
+    async def check(self) -> None:
+        """Refuse a cluster, or a table of handlers, with which the worker would be wrong."""
         refuse_two_agents(self.lane_settings.topics, self.agents.values())
         await check_start(self.wardstream, self.lane_settings)
 
@@ -75,7 +78,6 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
         settings.app_id,
         broker=settings.broker_url,
         store="memory://",
-        datadir=settings.home / "faust",
         topic_allow_declare=False,  # Faust creates no topic: `wardstream topics create` does
         topic_disable_leader=True,
         stream_wait_empty=False,  # lanes' batches are never acknowledged by Faust

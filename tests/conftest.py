@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.workers import Workers, create_topics, worker_environment
 from wardstream.infra.kafka.broker import Cluster
 from wardstream.infra.kafka.jars import fetch, jars_folder
 from wardstream.infra.settings import load_settings
@@ -56,3 +57,22 @@ def kafka3(tmp_path_factory: pytest.TempPathFactory, kafka_jars: Path) -> Iterat
 def unique() -> str:
     """A name nobody else uses: for topics, groups and application ids on a shared broker."""
     return f"t{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def own_kafka(tmp_path: Path, kafka_jars: Path) -> Iterator[Cluster]:
+    """A broker of the test's own (3 s): for workers, whose topics have fixed names."""
+    with Cluster(tmp_path / "kafka", jars=kafka_jars) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def workers(own_kafka: Cluster, tmp_path: Path) -> Iterator[Workers]:
+    """Starts `wardstream worker` processes on `own_kafka`, with its topics created and the live clock."""
+    environment = worker_environment(own_kafka, tmp_path / "home")
+    create_topics(environment)
+    workers = Workers(environment, tmp_path)
+    try:
+        yield workers
+    finally:
+        workers.end()
