@@ -55,4 +55,4 @@ def worker_environment(cluster: Cluster, home: Path, **settings: str) -> dict[st
 
 def create_topics(environment: dict[str, str]) -> None:
     """All topics of the registry."""
-    subprocess.run([WARDSTREAM, "topics", "create"], env=environment, check=True, timeout=90, capture_output=True)
+    subprocess.run([WARDSTREAM, "topics", "create"], env=environment, check=True, timeout=90, stdout=subprocess.DEVNULL)

@@ -19,8 +19,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from wardstream.agents.streams.topic_ids import topic_ids
 from wardstream.infra.kafka.admin import admin
-from wardstream.infra.kafka.broker import Cluster, KafkaDown
+from wardstream.infra.kafka.broker import Cluster
 from wardstream.infra.kafka.jars import JarError
+from wardstream.infra.kafka.node import KafkaDown
 from wardstream.infra.kafka.topics import Wish, create_topics, describe_topics
 
 pytestmark = pytest.mark.connected
@@ -80,23 +81,31 @@ def test_stops_cleanly_and_goes_on_with_its_data(tmp_path: Path, kafka_jars: Pat
         again.stop()
 
 
-def test_dies_with_its_parent(tmp_path: Path, kafka_jars: Path) -> None:
-    program = (
-        "import sys, time; from pathlib import Path; from wardstream.infra.kafka.broker import Cluster\n"
-        "cluster = Cluster(Path(sys.argv[1]), jars=Path(sys.argv[2])); cluster.start()\n"
-        "print(cluster.pid(1), flush=True); time.sleep(600)"
-    )
-    command = [sys.executable, "-c", program, str(tmp_path), str(kafka_jars)]
-    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
+def test_command_leaves_no_process_however_it_ends(tmp_path: Path, kafka_jars: Path) -> None:
+    command = [sys.executable, "-c", "from wardstream.infra.cli import main; main()", "kafka", "start"]
+    home = {"WARDSTREAM_HOME": str(kafka_jars.parents[1])}
+
+    def started() -> tuple[subprocess.Popen[str], psutil.Process]:
+        parent = subprocess.Popen(
+            [*command, "--folder", str(tmp_path)], stdout=subprocess.PIPE, text=True, env=os.environ | home
+        )
         assert parent.stdout is not None
-        broker = psutil.Process(int(parent.stdout.readline()))
+        assert parent.stdout.readline().startswith("export WARDSTREAM_BROKER_URL=kafka://127.0.0.1:")
+        (broker,) = psutil.Process(parent.pid).children()
         assert "kafka.Kafka" in broker.cmdline()
-        os.kill(broker.pid, signal.SIGSTOP)  # even one that cannot hear
-    finally:
-        parent.kill()
-        parent.communicate()
+        return parent, broker
+
+    parent, broker = started()
+    os.kill(broker.pid, signal.SIGSTOP)  # dies even when it hears nothing
+    parent.kill()
+    parent.communicate()
     broker.wait(timeout=5)
+
+    parent, broker = started()
+    parent.send_signal(signal.SIGINT)
+    parent.communicate(timeout=20)
+    assert parent.returncode == 0
+    assert not broker.is_running()
 
 
 def test_jar_that_was_changed_is_not_run(tmp_path: Path, kafka_jars: Path) -> None:
@@ -147,9 +156,11 @@ async def test_topic_made_anew_has_another_id(kafka: Cluster, unique: str) -> No
     assert before.keys() == {unique, f"{unique}.other"}
     async with admin(options) as client:
         await client.delete_topics([unique])
-        async with asyncio.timeout(10):
-            while await topic_ids(client._client, [unique]):
-                await asyncio.sleep(0.05)
+    async with asyncio.timeout(10):
+        while True:
+            if not await topic_ids(options, [unique]):
+                break
+            await asyncio.sleep(0.05)
     await create_topics(options, [Wish(unique, 1, 1)])
     after = await topic_ids(options, [unique, f"{unique}.other"])
     assert after[unique] != before[unique]
@@ -194,7 +205,8 @@ async def test_three_brokers_survive_the_loss_of_one(kafka3: Cluster, unique: st
     assert counted == Counter(b"%d" % n for n in range(number))
     await asyncio.to_thread(kafka3.start, lost)
     async with asyncio.timeout(30):
-        while (present := (await describe_topics(options, [unique]))[unique]) and any(
-            len(partition.isr) < 3 for partition in present.partitions
-        ):
+        while True:
+            present = await describe_topics(options, [unique])
+            if all(len(partition.isr) == 3 for partition in present[unique].partitions):
+                break
             await asyncio.sleep(0.2)
