@@ -31,11 +31,11 @@ def handler(rules: Rules) -> Handler:
             stay = log.add(event)
             batch.state.put_child(key, _ROW, msgspec.json.encode(log))
             patient = batch.state[key]
-            before = patient.observations({}), patient.gone
+            before = patient.observations({}), patient.stay.phase
             patient.stay = stay
-            patient.clock = max(patient.clock, event.observed_at.timestamp())
+            patient.hear(event.observed_at, event.received_at)
             # Age, sex and pregnancy decide whether NEWS2 applies; leaving ends alerts. A change of bed does neither.
-            if patient.signals and (patient.observations({}), patient.gone) != before:
-                rescore(batch, key, patient, received, rules, event.supersedes)
+            if (patient.signals or patient.alerts) and (patient.observations({}), stay.phase) != before:
+                rescore(batch, key, patient, received, rules)
 
     return on_admissions

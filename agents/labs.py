@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Final
 
 from wardstream.agents import metrics as m
-from wardstream.agents.scoring import PatientBatch, Rules, bins_of, rescore
+from wardstream.agents.scoring import PatientBatch, Rules, take_in
 from wardstream.agents.streams.batch import Handler
-from wardstream.models.bins import MeasurementSet
+from wardstream.models.bins import MeasurementSet, Value
 from wardstream.schemas.labs import Lab
 
 # LOINC → code of the signal, and the UCUM units that mean the canonical one.
@@ -31,33 +31,29 @@ def handler(rules: Rules) -> Handler:
         """Take a result in: the signals that rule scores look at."""
         for received in batch:
             event: Lab = received.event
-            use, measured = measurements(event)
+            use, values = usable(event)
             batch.count(m.LABS, (use,))
-            if measured is None:
-                continue
-            patient = batch.state[event.patient_id]
-            outcome = patient.measure(bins_of(batch, event.patient_id), measured, event.supersedes)
-            if event.supersedes is not None or outcome == "already_revised":
-                batch.count(m.REVISIONS, (outcome,))
-            if outcome not in ("late", "already_revised"):
-                rescore(batch, event.patient_id, patient, received, rules, event.supersedes)
+            # A correction that is no use here may still take away a number that was: of an arterial specimen that was
+            # a venous one, of a count that was a clot.
+            if values or (event.supersedes is not None and (event.loinc in SCORED or event.patient_id in batch.state)):
+                take_in(batch, received, measurements(event, values), rules)
 
     return on_labs
 
 
-def measurements(event: Lab) -> tuple[str, MeasurementSet | None]:
+def usable(event: Lab) -> tuple[str, dict[str, Value]]:
     """How the result is used (`scored`, `unscored`, `no_number`, `unknown_unit`), and what it measured."""
     known = SCORED.get(event.loinc)
     if known is None:
-        return "unscored", None
+        return "unscored", {}
     code, units = known
-    values: dict[str, float | bool | str] = {}
-    if event.status != "cancelled":
-        if event.value is None or event.comparator is not None:
-            return "no_number", None
-        if event.unit not in units:
-            return "unknown_unit", None
-        values[code] = event.value
-    return "scored", MeasurementSet(
-        event.observed_at.timestamp(), event.received_at.timestamp(), event.event_id, False, values
-    )
+    if event.status == "cancelled":
+        return "scored", {}
+    if event.value is None or event.comparator is not None:
+        return "no_number", {}
+    return ("scored", {code: event.value}) if event.unit in units else ("unknown_unit", {})
+
+
+def measurements(event: Lab, values: dict[str, Value]) -> MeasurementSet:
+    """The result as a measurement set; without values it cancels what it revises."""
+    return MeasurementSet(event.observed_at.timestamp(), event.received_at.timestamp(), event.event_id, False, values)

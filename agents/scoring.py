@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 from wardstream.agents import metrics as m
 from wardstream.agents.streams.batch import Batch, Received, output_id
-from wardstream.models.alerts import Change, judge
-from wardstream.models.bins import Bins
-from wardstream.models.patient import Latest, Patient
-from wardstream.models.scores import rule_scores
+from wardstream.models.alerts import Change, close, judge
+from wardstream.models.bins import Bins, MeasurementSet
+from wardstream.models.patient import Patient
+from wardstream.models.scores import news2, rule_scores
 from wardstream.models.signals import BY_CODE
 from wardstream.schemas.alerts import Alert, Evidence, Reading
 from wardstream.schemas.envelope import Event
@@ -53,68 +53,101 @@ def bins_of(batch: PatientBatch, key: str) -> Bins:
     return Bins(PatientRows(batch, key))
 
 
+def take_in(batch: PatientBatch, received: Received[Any], measured: MeasurementSet, rules: Rules) -> None:
+    """Measure, and rescore if that may have changed a score."""
+    event, key = received.event, received.event.patient_id
+    patient, bins = batch.state[key], bins_of(batch, key)
+    taken = patient.measure(bins, measured, event.supersedes)
+    if event.supersedes is not None or taken.outcome == "already_revised":
+        batch.count(m.REVISIONS, (taken.outcome,))
+    if taken.changed:
+        rescore(batch, key, patient, received, rules, bins if taken.outcome == "revised" else None)
+
+
 def rescore(
-    batch: PatientBatch, key: str, patient: Patient, cause: Received[Any], rules: Rules, revises: UUID | None = None
+    batch: PatientBatch, key: str, patient: Patient, cause: Received[Any], rules: Rules, revised: Bins | None = None
 ) -> None:
-    """Compute every rule score at the patient's clock, publish them, and raise or end alerts."""
+    """Compute every rule score as of now, publish them, and raise or end alerts.
+
+    Now is the newest time that anything says: the patient's events, the last scores, or the event at hand. `revised`
+    are the patient's bins if the event has corrected something in them.
+    """
     event = cause.event
-    at = patient.clock
+    if isinstance(event, Event) and event.facility is not None:
+        patient.facility = event.facility  # for what ticks will bring about
+    at = patient.scored = max(patient.heard, patient.scored, event.received_at.timestamp())
     current = patient.current(at)
     scores = rule_scores(patient.observations(current))
     for score in scores:
         batch.count(m.SCORES, (score.name, "yes" if score.complete else "no"))
-    batch.emit("scores.v1", key, _scores(key, patient, event, at, scores), cause)
-    for change in judge(patient, scores[0], current, at, event.event_id, revises, rules.never_carried):
+    envelope = _envelope(key, patient, event, at)
+    published = Scores(
+        event_id=output_id(event.event_id, f"scores/{key}"), caused_by=event.event_id, scores=scores, **envelope
+    )
+    batch.emit("scores.v1", key, published, cause)
+
+    def recount(then: float) -> Score | None:
+        signals = None if revised is None else patient.as_of(revised, then)
+        return None if signals is None else news2(patient.observations(signals))
+
+    again = None if revised is None else recount
+    changes = judge(key, patient, scores[0], at, event.event_id, rules.never_carried, again)
+    _publish(batch, key, patient, cause, at, changes, scores[0])
+
+
+def expire(batch: PatientBatch, key: str, patient: Patient, cause: Received[Any], why: str) -> None:
+    """End every open alert of a patient of whom nothing more is expected."""
+    at = max(patient.heard, patient.scored, cause.event.received_at.timestamp())
+    _publish(batch, key, patient, cause, at, close(patient, why), None)
+
+
+def _publish(
+    batch: PatientBatch,
+    key: str,
+    patient: Patient,
+    cause: Received[Any],
+    at: float,
+    changes: Sequence[Change],
+    score: Score | None,
+) -> None:
+    for change in changes:
+        alert, decided = change.alert, change.condition == "news2" and change.transition != "expired"
+        signals = patient.current(at) if change.condition == "news2" else patient.signals
+        evidence = Evidence(
+            caused_by=cause.event.event_id,
+            score=score if decided else None,
+            values={
+                BY_CODE[code].field: Reading(value=latest.value, observed_at=datetime.fromtimestamp(latest.at, UTC))
+                for code, latest in signals.items()
+            },
+        )
+        transition = Alert(
+            event_id=output_id(alert.alert_id, str(alert.transitions)),
+            alert_id=alert.alert_id,
+            condition=change.condition,
+            transition=change.transition,
+            priority=alert.priority,
+            raised_at=datetime.fromtimestamp(alert.raised_at, UTC),
+            reason=change.reason,
+            evidence=evidence,
+            unit=patient.stay.unit,
+            bed=patient.stay.bed,
+            **_envelope(key, patient, cause.event, at),
+        )
         batch.count(m.ALERTS, (change.condition, change.transition))
-        alert = _alert(key, patient, event, at, change, scores[0], current)
-        batch.emit("alerts.v1", str(alert.alert_id), alert, cause)
+        batch.emit("alerts.v1", str(alert.alert_id), transition, cause)
 
 
-def _scores(key: str, patient: Patient, event: Any, at: float, scores: tuple[Score, ...]) -> Scores:
-    return Scores(
-        event_id=output_id(event.event_id, f"scores/{key}"),
-        patient_id=key,
-        observed_at=datetime.fromtimestamp(at, UTC),
-        caused_by=event.event_id,
-        scores=scores,
-        **_envelope(patient, event),
-    )
-
-
-def _alert(
-    key: str, patient: Patient, event: Any, at: float, change: Change, score: Score, current: dict[str, Latest]
-) -> Alert:
-    alert = change.alert
-    readings = {
-        BY_CODE[code].field: Reading(value=latest.value, observed_at=datetime.fromtimestamp(latest.at, UTC))
-        for code, latest in (current if change.condition == "news2" else patient.signals).items()
-    }
-    return Alert(
-        event_id=output_id(alert.alert_id, str(alert.transitions)),
-        patient_id=key,
-        observed_at=datetime.fromtimestamp(at, UTC),
-        alert_id=alert.alert_id,
-        condition=change.condition,
-        transition=change.transition,
-        priority=alert.priority,
-        raised_at=datetime.fromtimestamp(alert.raised_at, UTC),
-        reason=change.reason,
-        evidence=Evidence(
-            caused_by=event.event_id, score=score if change.condition == "news2" else None, values=readings
-        ),
-        unit=patient.stay.unit,
-        bed=patient.stay.bed,
-        **_envelope(patient, event),
-    )
-
-
-def _envelope(patient: Patient, event: Any) -> dict[str, Any]:
+def _envelope(key: str, patient: Patient, event: Any, at: float) -> dict[str, Any]:
     about = event if isinstance(event, Event) else None  # a tick is about no patient
+    now = datetime.fromtimestamp(at, UTC)  # never later than received_at, or consumers would refuse it as of the future
     return {
         "source": SOURCE,
-        "facility": None if about is None else about.facility,
-        "encounter_id": patient.stay.encounter_id if about is None else about.encounter_id,
-        "received_at": event.received_at,
+        "facility": patient.facility,
+        "patient_id": key,
+        "encounter_id": patient.stay.encounter_id if about is None else about.encounter_id or patient.stay.encounter_id,
+        "observed_at": now,
+        "received_at": now,
         "provenance": "derived",
         "trace": None if about is None else about.trace,
     }

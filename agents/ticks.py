@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wardstream.agents import metrics as m
-from wardstream.agents.scoring import PatientBatch, Rules, rescore
+from wardstream.agents.scoring import PatientBatch, Rules, expire, rescore
 from wardstream.agents.streams.batch import Handler
 from wardstream.schemas.ticks import Tick
 
@@ -19,10 +19,10 @@ def handler(rules: Rules) -> Handler:
             for key in batch.state.due(now):
                 patient = batch.state[key]
                 if patient.forget_at() <= now:
+                    expire(batch, key, patient, received, "nothing has been heard of the patient")
                     batch.state.forget(key)
                     batch.count(m.EVICTIONS)
                     continue
-                patient.clock = max(patient.clock, now)
                 rescore(batch, key, patient, received, rules)
 
     return on_ticks

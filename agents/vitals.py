@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wardstream.agents import metrics as m
-from wardstream.agents.scoring import PatientBatch, Rules, bins_of, rescore
+from wardstream.agents.scoring import PatientBatch, Rules, take_in
 from wardstream.agents.streams.batch import Handler
 from wardstream.models.bins import MeasurementSet, Value
 from wardstream.models.signals import SIGNALS
@@ -20,14 +20,9 @@ def handler(rules: Rules) -> Handler:
         """Take measurements in: signals, bins, scores, alerts."""
         for received in batch:
             event: Vitals = received.event
-            patient = batch.state[event.patient_id]
-            outcome = patient.measure(bins_of(batch, event.patient_id), measurements(event), event.supersedes)
-            if event.supersedes is not None or outcome == "already_revised":
-                batch.count(m.REVISIONS, (outcome,))
             for field in extremes(event):
                 batch.count(m.EXTREMES, (field,))
-            if outcome not in ("late", "already_revised"):
-                rescore(batch, event.patient_id, patient, received, rules, event.supersedes)
+            take_in(batch, received, measurements(event), rules)
 
     return on_vitals
 

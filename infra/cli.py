@@ -7,9 +7,12 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from wardstream.infra.commands import kafka, topics
+from wardstream.infra.commands import dead, kafka, lanes, topics
+from wardstream.infra.commands.demo import demo
+from wardstream.infra.commands.metrics import metrics
 from wardstream.infra.commands.worker import worker
 from wardstream.infra.failure import Failure
+from wardstream.infra.feeds.commands import publish, replay, simulate
 
 
 class _Commands(TyperGroup):
@@ -26,4 +29,14 @@ class _Commands(TyperGroup):
 main = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 main.add_typer(kafka.commands, name="kafka")
 main.add_typer(topics.commands, name="topics")
+main.add_typer(lanes.commands, name="lanes")
+main.add_typer(dead.commands, name="dead")
 main.command("worker")(worker)
+main.command("simulate")(simulate)
+main.command("replay")(replay)
+main.command("publish")(publish)
+main.command("demo")(demo)
+main.command("metrics")(metrics)
+
+if __name__ == "__main__":
+    main()

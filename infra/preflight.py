@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from wardstream.agents.streams.lane import LaneSettings
 from wardstream.infra.failure import Failure
 from wardstream.infra.kafka.admin import admin
+from wardstream.infra.kafka.topics import Wish, create_topics
 from wardstream.infra.settings import PREFIX, Settings, SettingsError
 from wardstream.schemas.decode import BadEvent, decoder_of
 from wardstream.schemas.ticks import Tick
@@ -75,8 +75,9 @@ async def check_start(settings: Settings, lanes: LaneSettings) -> None:
     async with asyncio.timeout(_DEADLINE_S), admin(lanes.client) as client:
         counts = {topic["topic"]: len(topic["partitions"]) for topic in await client.describe_topics()}
         check_lanes(settings.app_id, lanes, counts)
-        if lanes.changelog not in counts:
-            await _create_changelog(client, settings, lanes)
+    if lanes.changelog not in counts:
+        wish = changelog_wish(settings.app_id, lanes.lanes, settings.replication)
+        await create_topics(lanes.client, [wish])  # nothing happens if another worker is faster
     await _check_clock(settings, lanes)
 
 
@@ -103,19 +104,18 @@ def check_lanes(app_id: str, lanes: LaneSettings, counts: Mapping[str, int]) -> 
                 "stop all workers and run `wardstream lanes migrate`"
             )
     if counts.get(lanes.changelog, lanes.lanes) != lanes.lanes:
-        raise StartRefused(f"{lanes.changelog} has {counts[lanes.changelog]} partitions, not {lanes.lanes}")
+        raise StartRefused(
+            f"{lanes.changelog} has {counts[lanes.changelog]} partitions, not {lanes.lanes}: "
+            "stop all workers and run `wardstream lanes migrate`"
+        )
 
 
-async def _create_changelog(client: AIOKafkaAdminClient, settings: Settings, lanes: LaneSettings) -> None:
-    """Compacted only: changelogs that also delete lose rows, and their recovery stalls."""
+def changelog_wish(app_id: str, lanes: int, replication: int) -> Wish:
+    """The changelog of so many lanes. Compacted only: those that also delete lose rows, and their recovery stalls."""
     configs = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.3", "segment.ms": "3600000"}
-    if settings.replication >= 3:
+    if replication >= 3:
         configs["min.insync.replicas"] = _MIN_ISR_OF_THREE
-    topic = NewTopic(lanes.changelog, lanes.lanes, settings.replication, topic_configs=configs)
-    answer = await client.create_topics([topic])
-    for name, error, *rest in answer.topic_errors:
-        if error not in (0, 36):  # 36: another worker was faster
-            raise StartRefused(f"{name} cannot be created: {rest[0] if rest else f'error {error}'}")
+    return Wish(changelog_name(app_id, lanes), lanes, replication, configs)
 
 
 async def last_tick(client: Mapping[str, Any], topic: str) -> Tick | None:

@@ -6,18 +6,21 @@ fewer without a single 3: two points below the trigger, so that a patient on the
 (the gap is this project's choice). A partial score is a lower bound: it may raise and worsen, but it resolves nothing,
 unless all that is missing are parts which the feed is declared never to carry.
 
-Condition `stale`: raised, low, when a NEWS2 signal that has been measured is no longer current in a patient who is
-still there; resolved when all of them are. An alert on `news2` stays as it is meanwhile.
+Condition `stale`: raised, low, when a NEWS2 signal that has been measured is overdue in a patient who is there, or of
+whom nobody says where they are; resolved when none is. An alert on `news2` stays as it is meanwhile.
 
-Both end when the patient leaves or dies. An alert is retracted, not resolved, when a correction or cancellation takes
-away what had raised it. One alert at a time for one condition of one patient.
+A `news2` alert is retracted, not resolved, when NEWS2 turns out not to apply, or when, after a correction, a recount
+shows that it would not have come so far; what the corrected values still call for is then raised anew. Both expire,
+for nothing got better, when the patient leaves, dies or is forgotten. One alert at a time for one condition of one
+patient.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
-from wardstream.models.patient import Latest, OpenAlert, Patient
-from wardstream.models.signals import BY_CODE
+from wardstream.models.patient import OpenAlert, Patient
+from wardstream.models.signals import BY_CODE, NEWS2_GROUPS
 from wardstream.schemas.alerts import Priority, Transition
 from wardstream.schemas.scores import Score
 
@@ -25,17 +28,9 @@ RAISE_MEDIUM = 5
 RAISE_HIGH = 7
 RESOLVE_AT = 3
 
-# What NEWS2 needs, as groups of signals of which one suffices.
-_NEWS2_SIGNALS = (
-    ("rr",),
-    ("spo2",),
-    ("sbp",),
-    ("hr",),
-    ("temp",),
-    ("acvpu", "gcs"),
-    ("o2", "fio2", "o2flow", "o2dev"),
-)
-_RANK = {"low": 0, "medium": 1, "high": 2}
+_RANK = {None: -1, "low": 0, "medium": 1, "high": 2}
+
+Recount = Callable[[float], Score | None]
 
 
 @dataclass(frozen=True)
@@ -49,54 +44,66 @@ class Change:
 
 
 def judge(
+    key: str,
     patient: Patient,
     news2: Score,
-    current: dict[str, Latest],
     at: float,
     caused_by: UUID,
-    revises: UUID | None,
     never_carried: frozenset[str],
+    recount: Recount | None,
 ) -> list[Change]:
     """Transitions that follow from a NEWS2 score; the patient's open alerts are changed accordingly.
 
     Parameters
     ----------
-    current : the signals that are current at `at` (seconds since 1970).
-    caused_by : id of the event after which the score was computed; ids of alerts derive from it.
-    revises : id of the event that `caused_by` corrects or cancels.
+    key : the patient's id. Ids of alerts derive from it and from `caused_by`, for one tick may raise many.
+    at : the time of the score, in seconds since 1970.
+    caused_by : id of the event after which the score was computed.
     never_carried : parts that the feeds are declared never to carry.
+    recount : NEWS2 as of an earlier time by what is known now, None where that cannot be told; given when
+        `caused_by` has corrected something.
     """
     if patient.gone:
-        return close(patient, "the patient has died" if patient.died_at is not None else "the patient has left")
+        died = patient.died_at is not None or patient.stay.disposition == "died"
+        return close(patient, "the patient has died" if died else "the patient has left")
     return [
-        *_judge_news2(patient, news2, at, caused_by, revises, never_carried),
-        *_judge_stale(patient, current, at, caused_by),
+        *_judge_news2(key, patient, news2, at, caused_by, never_carried, recount),
+        *_judge_stale(key, patient, at, caused_by),
     ]
 
 
 def close(patient: Patient, why: str) -> list[Change]:
-    """End every open alert."""
-    return [_end(patient, condition, "resolved", why) for condition in list(patient.alerts)]
+    """Let every open alert expire."""
+    return [_end(patient, condition, "expired", why) for condition in list(patient.alerts)]
 
 
 def _judge_news2(
-    patient: Patient, score: Score, at: float, caused_by: UUID, revises: UUID | None, never_carried: frozenset[str]
+    key: str,
+    patient: Patient,
+    score: Score,
+    at: float,
+    caused_by: UUID,
+    never_carried: frozenset[str],
+    recount: Recount | None,
 ) -> list[Change]:
-    alert, priority = patient.alerts.get("news2"), _news2_priority(score)
+    alert, priority, changes = patient.alerts.get("news2"), _news2_priority(score), list[Change]()
+    if alert is not None and score.not_applicable is not None:
+        return [_end(patient, "news2", "retracted", f"NEWS2 is not for this patient: {score.not_applicable}")]
+    if alert is not None and recount is not None and _RANK[priority] < _RANK[alert.priority]:
+        then = recount(alert.stepped_at)
+        if then is not None and _RANK[_news2_priority(then)] < _RANK[alert.priority]:
+            changes = [_end(patient, "news2", "retracted", f"corrected values: {_news2_reason(then)} at that time")]
+            alert = None
     if alert is None:
-        if priority is None:
-            return []
-        return [_raise(patient, "news2", priority, at, caused_by, _news2_reason(score))]
+        if priority is not None:
+            changes.append(_raise(key, patient, "news2", priority, at, caused_by, _news2_reason(score)))
+        return changes
     if priority is not None:
         if _RANK[priority] <= _RANK[alert.priority]:
             return []
-        alert.priority = priority
+        alert.priority, alert.stepped_at = priority, at
         alert.transitions += 1
         return [Change("news2", "worsened", alert, _news2_reason(score))]
-    if score.not_applicable is not None:
-        return [_end(patient, "news2", "retracted", score.not_applicable)]
-    if revises is not None and revises == alert.caused_by:
-        return [_end(patient, "news2", "retracted", "the values that raised it were corrected")]
     known = set(score.missing) <= never_carried
     if known and score.value is not None and score.value <= RESOLVE_AT:
         return [_end(patient, "news2", "resolved", _news2_reason(score))]
@@ -112,31 +119,43 @@ def _news2_priority(score: Score) -> Priority | None:
 
 
 def _news2_reason(score: Score) -> str:
+    if score.not_applicable is not None:
+        return f"NEWS2 is not for this patient: {score.not_applicable}"
     worst = [name for name, points in score.parts.items() if points == 3]
     text = f"NEWS2 is {'' if score.complete else 'at least '}{score.value or 0:.0f}"
     return f"{text}; 3 points each: {', '.join(worst)}" if worst else text
 
 
-def _judge_stale(patient: Patient, current: dict[str, Latest], at: float, caused_by: UUID) -> list[Change]:
-    lapsed = tuple(
+def _judge_stale(key: str, patient: Patient, at: float, caused_by: UUID) -> list[Change]:
+    signals, alert = patient.signals, patient.alerts.get("stale")
+    if patient.stay.phase == "preadmitted":  # nobody measures at home
+        return [] if alert is None else [_end(patient, "stale", "expired", "the patient is not there")]
+    overdue = tuple(
         group[0]
-        for group in _NEWS2_SIGNALS
-        if any(code in patient.signals for code in group) and not any(code in current for code in group)
+        for group in NEWS2_GROUPS
+        if (known := [code for code in group if code in signals])
+        and all(signals[code].overdue(code) <= at for code in known)
     )
-    alert = patient.alerts.get("stale")
     if alert is None:
-        if not lapsed:
+        if not overdue:
             return []
-        reason = "no current " + ", ".join(BY_CODE[code].field for code in lapsed)
-        change = _raise(patient, "stale", "low", at, caused_by, reason)
-        change.alert.signals = lapsed
+        reason = "no current " + ", ".join(BY_CODE[code].field for code in overdue)
+        change = _raise(key, patient, "stale", "low", at, caused_by, reason)
+        change.alert.signals = overdue
         return [change]
-    alert.signals = lapsed
-    return [] if lapsed else [_end(patient, "stale", "resolved", "all signals are current again")]
+    if overdue:
+        alert.signals = overdue
+        return []
+    came = [group for group in NEWS2_GROUPS if group[0] in alert.signals and not signals.keys().isdisjoint(group)]
+    if came:
+        return [_end(patient, "stale", "resolved", "no signal is overdue any more")]
+    return [_end(patient, "stale", "retracted", "what was overdue has been cancelled")]
 
 
-def _raise(patient: Patient, condition: str, priority: Priority, at: float, caused_by: UUID, reason: str) -> Change:
-    alert = OpenAlert(uuid5(caused_by, f"alert/{condition}"), priority, at, caused_by)
+def _raise(
+    key: str, patient: Patient, condition: str, priority: Priority, at: float, caused_by: UUID, reason: str
+) -> Change:
+    alert = OpenAlert(uuid5(caused_by, f"{condition}/{key}"), priority, at, at)
     patient.alerts[condition] = alert
     return Change(condition, "raised", alert, reason)
 

@@ -4,10 +4,10 @@ A bin is the list of the hour's measurement sets, kept as rows of their own, so 
 with every batch, stays small. A row is JSON, one set a line: adding a set appends a line without reading the others. A
 row that has grown past `ROW_BYTES` is followed by another; a past hour is written no more, unless a late or corrected
 set revises it. Since the sets themselves are kept, a correction is exact, and a bin does not depend on the order in
-which its sets came.
+which its sets came. What is older than `KEPT_HOURS`, counted from the newest hour, is not kept, however it came.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Protocol
 from uuid import UUID
 
@@ -22,13 +22,17 @@ Value = float | bool | str
 
 
 class MeasurementSet(msgspec.Struct, array_like=True, frozen=True):
-    """What one event measured: when (s since 1970), when it came, by a device or not, and the values by code."""
+    """What one event measured: when (s since 1970), when it came, by a device or not, and the values by code.
+
+    Without values it is a cancellation. `revised` are the events in whose place it stands (see `revisions`).
+    """
 
     at: float
     received: float
     event_id: UUID
     device: bool
     values: dict[str, Value]
+    revised: tuple[UUID, ...] = ()
 
 
 class Rows(Protocol):
@@ -54,7 +58,7 @@ _decoder = msgspec.json.Decoder(MeasurementSet)
 
 
 class Bins:
-    """The bins of one patient."""
+    """The bins of one patient. Hours are counted from 1970."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
@@ -63,41 +67,59 @@ class Bins:
         """Put a set into its hour."""
         hour, part = int(measured.at // HOUR), 0
         row = self._rows.get(f"{hour}.0")
-        if row is None:
-            self._forget_before(hour - KEPT_HOURS)
+        if row is None and not self._make_room(hour):
+            return
         while row is not None and len(row) > ROW_BYTES:
             part += 1
             row = self._rows.get(f"{hour}.{part}")
         self._rows.put(f"{hour}.{part}", (row or b"") + _encoder.encode(measured) + b"\n")
 
-    def remove(self, event_id: UUID, near: float) -> MeasurementSet | None:
-        """Take out what an event measured and return it; None if it is not here. `near` is where to look first."""
+    def take_out(self, event_ids: Collection[UUID], near: float) -> list[MeasurementSet]:
+        """Remove and return the sets that stand for some events: their own, or one that revised them.
+
+        `near` is where to look first. The search ends when there is a set for each.
+        """
+        wanted = [str(event_id).encode() for event_id in event_ids]
         first = f"{int(near // HOUR)}."
+        found: list[MeasurementSet] = []
         for name in sorted(self._rows.names(), key=lambda name: not name.startswith(first)):
             row = self._rows.get(name) or b""
-            lines = row.splitlines(keepends=True)
-            for index, line in enumerate(lines):
-                measured = _decoder.decode(line)
-                if measured.event_id == event_id:
-                    del lines[index]
-                    # An empty row stays while parts follow it: parts are found by counting up.
-                    self._rows.put(name, b"".join(lines))
-                    return measured
-        return None
+            if any(text in row for text in wanted):
+                lines = row.splitlines(keepends=True)
+                hits = [line for line in lines if any(text in line for text in wanted)]
+                found += map(_decoder.decode, hits)
+                # An empty row stays while parts follow it: parts are found by counting up.
+                self._rows.put(name, b"".join(line for line in lines if line not in hits))
+                if len(found) >= len(wanted):
+                    break
+        return found
+
+    def hours(self) -> list[int]:
+        """The hours that have a row, the newest first."""
+        return sorted({int(name.partition(".")[0]) for name in self._rows.names()}, reverse=True)
+
+    def hour(self, hour: int) -> Iterator[MeasurementSet]:
+        """The sets of one hour, in no particular order."""
+        part = 0
+        while (row := self._rows.get(f"{hour}.{part}")) is not None:
+            yield from map(_decoder.decode, row.splitlines())
+            part += 1
 
     def sets(self, since: float = float("-inf"), until: float = float("inf")) -> Iterator[MeasurementSet]:
         """All sets with `since <= at < until`, in no particular order."""
-        for name in list(self._rows.names()):
-            hour = int(name.partition(".")[0])
+        for hour in self.hours():
             if (hour + 1) * HOUR > since and hour * HOUR < until:
-                for line in (self._rows.get(name) or b"").splitlines():
-                    measured = _decoder.decode(line)
-                    if since <= measured.at < until:
-                        yield measured
+                yield from (measured for measured in self.hour(hour) if since <= measured.at < until)
 
-    def _forget_before(self, hour: int) -> None:
-        for name in [name for name in self._rows.names() if int(name.partition(".")[0]) < hour]:
-            self._rows.put(name, None)
+    def _make_room(self, hour: int) -> bool:
+        """Forget what a new hour pushes out; False if that is the new hour itself."""
+        names = list(self._rows.names())
+        hours = [int(name.partition(".")[0]) for name in names]
+        first = max(hour, *hours) - KEPT_HOURS if hours else hour
+        for name, known in zip(names, hours, strict=True):
+            if known < first:
+                self._rows.put(name, None)
+        return hour >= first
 
 
 def summarise(sets: Iterable[MeasurementSet]) -> dict[int, dict[str, Summary]]:

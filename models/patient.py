@@ -1,131 +1,153 @@
 """One patient's state: the latest value of each signal, the stay, the open alerts; and what revises them.
 
-The latest value of a signal is the one observed last, however late it came; of two observed at the same time, the one
-received last. A correction (an event that names another in `supersedes`) replaces what that event measured, a
-cancellation removes it; the signals it had set fall back to the newest value that is left. So after any order of
-arrival the state is the same, as far back as the hourly bins go.
+A correction (an event that names another in `supersedes`) replaces all that the other measured, a cancellation removes
+it; the signals it had set fall back to the newest value that is left. So after any order of arrival the state is the
+same, as far back as the hourly bins go.
+
+Scores are of the time at which what they rest on was known, not of when it was observed: a set charted half an hour
+late makes a score of now. Who learns from scores, or counts how early an alert came, sees no later knowledge in them.
 """
 
-from collections.abc import Iterable
-from typing import Literal
+from datetime import datetime
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
 
-from wardstream.models.bins import Bins, MeasurementSet, Value
+from wardstream.models.bins import KEPT_HOURS, Bins, MeasurementSet
+from wardstream.models.latest import Signals, current, find, take
+from wardstream.models.revisions import settle, standing
 from wardstream.models.scores import Observations
-from wardstream.models.signals import BY_CODE, DAY, HOUR, ONE_STATEMENT, window_s
+from wardstream.models.signals import BEDSIDE, BY_CODE, DAY, HOUR, SCORED
 from wardstream.models.stay import Stay
 from wardstream.schemas.alerts import Priority
 
 KEPT_AFTER_LEAVING_S = DAY  # late results and corrections still find the patient
 KEPT_IN_SILENCE_S = 30 * DAY  # patients whose discharge never came
-KEPT_ORPHANS = 32
+KEPT_UNADMITTED_S = 2 * DAY  # in silence too: of whom nobody says that they came, nobody will say that they left
+KEPT_AWAITED = 32
+KEPT_DEATHS = 8
+RECOUNTED_S = (KEPT_HOURS - 12) * HOUR  # the bins of that time hold all that was current then, rounds included
 
 Outcome = Literal["new", "late", "revised", "unknown_original", "already_revised"]
 
 
-class Latest(msgspec.Struct, array_like=True, frozen=True):
-    """A signal's newest value: when it was observed and received (s since 1970), and whether by a device."""
+class Taken(NamedTuple):
+    """What became of a measurement set; `changed`: the scores may be others now.
 
-    value: Value
-    at: float
-    received: float
-    device: bool
+    new: something is newer than before. late: nothing is. revised: the state was corrected. unknown_original: what it
+    revises is not (or no longer) in the bins; the set counts, and the original will not, should it still come.
+    already_revised: it had been corrected before it came.
+    """
 
-    def until(self, code: str) -> float:
-        """When it stops to be current, in seconds since 1970."""
-        return self.at + window_s(code, self.device)
+    outcome: Outcome
+    changed: bool
 
 
 class OpenAlert(msgspec.Struct, omit_defaults=True):
-    """An alert that has been raised and not yet ended; `signals` are those that a stale alert waits for."""
+    """An alert that has been raised and not yet ended.
+
+    `stepped_at` is when it last was raised or worsened; `signals` are those that a stale alert waits for.
+    """
 
     alert_id: UUID
     priority: Priority
     raised_at: float
-    caused_by: UUID
+    stepped_at: float
     transitions: int = 1
     signals: tuple[str, ...] = ()
 
 
-class Patient(msgspec.Struct, omit_defaults=True):
-    """What a lane knows of one patient.
+class Death(msgspec.Struct, array_like=True, frozen=True):
+    """What an outcome says about the patient's death: `at` is when (s since 1970), None that it was none."""
 
-    `clock` is the newest time (s since 1970) at which anything was observed or a tick passed: scores are of that time.
-    `orphans` are events that were corrected or cancelled before they came.
+    event_id: UUID
+    supersedes: UUID | None
+    received_at: float
+    at: float | None
+
+
+class Patient(msgspec.Struct, omit_defaults=True):
+    """What a lane knows of one patient. Times in seconds since 1970.
+
+    `heard` is the newest time at which anything of the patient was observed or received. `scored` is the time of the
+    newest scores: what lapses after it wakes the patient. `awaited` are events that were revised before they came, and
+    since when.
     """
 
-    clock: float = 0.0
-    signals: dict[str, Latest] = {}
+    heard: float = 0.0
+    scored: float = 0.0
+    signals: Signals = {}
     stay: Stay = msgspec.field(default_factory=Stay)
-    died_at: float | None = None
+    facility: str | None = None
+    deaths: tuple[Death, ...] = ()
     alerts: dict[str, OpenAlert] = {}
-    orphans: tuple[UUID, ...] = ()
+    awaited: dict[UUID, float] = {}
 
-    def measure(self, bins: Bins, measured: MeasurementSet, supersedes: UUID | None) -> Outcome:
-        """Take in what an event measured; empty `values` with `supersedes` cancel.
+    def hear(self, *times: datetime) -> None:
+        """Something was observed or received."""
+        self.heard = max(self.heard, *(time.timestamp() for time in times))
 
-        Returns
-        -------
-        Outcome
-            new: something is newer than before. late: nothing is. revised: the state was corrected.
-            unknown_original: what it revises is not (or no longer) in the bins; the event counts as it is, and the
-            original will be ignored should it still come. already_revised: it had been corrected before it came.
-        """
-        if measured.event_id in self.orphans:
-            self.orphans = tuple(orphan for orphan in self.orphans if orphan != measured.event_id)
-            return "already_revised"
-        removed = None if supersedes is None else bins.remove(supersedes, measured.at)
-        if measured.values:
+    def measure(self, bins: Bins, measured: MeasurementSet, supersedes: UUID | None) -> Taken:
+        """Take in what an event measured; empty `values` with `supersedes` cancel."""
+        self.heard = max(self.heard, measured.at, measured.received)
+        if supersedes is None and measured.event_id not in self.awaited:
             bins.add(measured)
-        self.clock = max(self.clock, measured.at)
-        if removed is not None:
-            self._fall_back(bins, {*removed.values, *measured.values})
-            return "revised"
-        newer = self._take(measured)
-        if supersedes is not None:
-            self.orphans = (*self.orphans, supersedes)[-KEPT_ORPHANS:]
-            return "unknown_original"
-        return "new" if newer else "late"
+            newer = take(self.signals, measured)
+            return Taken("new" if newer else "late", newer)
+        return self._revise(bins, measured, supersedes)
 
-    def _take(self, measured: MeasurementSet) -> bool:
-        newer = False
-        at, received, device, signals = measured.at, measured.received, measured.device, self.signals
-        for code, value in measured.values.items():
-            known = signals.get(code)
-            if known is None or (at, received) >= (known.at, known.received):
-                signals[code] = Latest(value, at, received, device)
-                newer = True
-        return newer
+    def _revise(self, bins: Bins, measured: MeasurementSet, supersedes: UUID | None) -> Taken:
+        event_ids = set() if supersedes is None else {supersedes}
+        if self.awaited.pop(measured.event_id, None) is not None:
+            event_ids.add(measured.event_id)
+        found = bins.take_out(event_ids, near=measured.at)
+        if supersedes is not None and not any(supersedes in (one.event_id, *one.revised) for one in found):
+            self._await(supersedes)
+        holds = settle(found, measured, supersedes)
+        bins.add(holds)
+        replaced = [one for one in found if one.event_id != holds.event_id]
+        if replaced:
+            find(self.signals, bins, {code for one in (*replaced, measured) for code in one.values})
+            return Taken("revised", True)
+        if holds.event_id != measured.event_id:
+            return Taken("already_revised", False)
+        return Taken("unknown_original", take(self.signals, measured))
 
-    def _fall_back(self, bins: Bins, codes: Iterable[str]) -> None:
-        """Find the newest value of some signals anew."""
-        for code in codes:
-            self.signals.pop(code, None)
-        wanted = set(codes)
-        for measured in bins.sets():
-            some = {code: value for code, value in measured.values.items() if code in wanted}
-            self._take(msgspec.structs.replace(measured, values=some))
+    def _await(self, event_id: UUID) -> None:
+        since = self.heard - KEPT_HOURS * HOUR
+        newest = sorted((at, known) for known, at in self.awaited.items() if at > since)[1 - KEPT_AWAITED :]
+        self.awaited = {known: at for at, known in newest} | {event_id: self.heard}
 
-    def current(self, at: float) -> dict[str, Latest]:
-        """The signals that are current at a time; of several ways to say one thing, only the newest statement."""
-        current = {code: latest for code, latest in self.signals.items() if latest.until(code) > at}
-        for group in ONE_STATEMENT:
-            said = [current[code].at for code in group if code in current]
-            if len(said) > 1:
-                newest = max(said)
-                for code in group:
-                    if code in current and current[code].at < newest:
-                        del current[code]
-        return current
+    def current(self, at: float) -> Signals:
+        """The signals that are current at a time (s since 1970)."""
+        return current(self.signals, at)
 
-    def observations(self, current: dict[str, Latest]) -> Observations:
+    def as_of(self, bins: Bins, at: float) -> Signals | None:
+        """The signals that were current at an earlier time, by what is known now; None beyond `RECOUNTED_S`."""
+        if at < self.heard - RECOUNTED_S:
+            return None
+        then = dict(self.signals)
+        find(then, bins, [code for code, latest in then.items() if latest.at > at], at)
+        return current(then, at)
+
+    def observations(self, current: Signals) -> Observations:
         """What the rule scores look at. A male patient is known not to be pregnant."""
         values = {BY_CODE[code].field: latest.value for code, latest in current.items()}
         stay = self.stay
         pregnant = False if stay.sex == "male" and stay.pregnant is None else stay.pregnant
         return Observations(age_years=stay.age_years, pregnant=pregnant, **values)  # type: ignore[arg-type]
+
+    def report_death(self, death: Death) -> None:
+        """Take in that the patient died, or what an earlier report of it has become."""
+        self.deaths = (*self.deaths, death)[-KEPT_DEATHS:]
+
+    @property
+    def died_at(self) -> float | None:
+        """When the patient died; None: not as far as is known."""
+        if not self.deaths:
+            return None
+        return min((death.at for death in standing(self.deaths) if death.at is not None), default=None)
 
     @property
     def gone(self) -> bool:
@@ -135,7 +157,9 @@ class Patient(msgspec.Struct, omit_defaults=True):
     def forget_at(self) -> float:
         """When the state may leave memory, in seconds since 1970."""
         left = self.stay.left_at if self.stay.phase == "left" else self.died_at
-        return self.clock + KEPT_IN_SILENCE_S if left is None else max(left, self.clock) + KEPT_AFTER_LEAVING_S
+        if left is not None:
+            return max(left, self.heard) + KEPT_AFTER_LEAVING_S
+        return self.heard + (KEPT_UNADMITTED_S if self.stay.phase == "unknown" else KEPT_IN_SILENCE_S)
 
 
 class PatientCodec:
@@ -155,15 +179,16 @@ class PatientCodec:
         return self._encode(entity)
 
     def due(self, entity: Patient) -> float:
-        """When a signal lapses next, or the patient may be forgotten."""
+        """When a signal that scores use lapses next or is overdue, or the patient may be forgotten."""
         due = entity.forget_at()
-        if not entity.gone:
-            clock = entity.clock
-            for code, latest in entity.signals.items():
+        if entity.gone:
+            return due
+        scored = entity.scored
+        for code, latest in entity.signals.items():
+            if code in SCORED:
                 until = latest.until(code)
-                if clock < until < due:
+                if until <= scored and code in BEDSIDE:
+                    until = latest.overdue(code)
+                if scored < until < due:
                     due = until
         return due
-
-
-__all__ = ["HOUR", "Latest", "OpenAlert", "Outcome", "Patient", "PatientCodec"]

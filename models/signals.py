@@ -54,6 +54,19 @@ SIGNALS: Final = (
 BY_CODE: Final = {signal.code: signal for signal in SIGNALS}
 BY_FIELD: Final = {signal.field: signal for signal in SIGNALS}
 
+# What NEWS2 needs from the bedside, as groups of signals of which one suffices.
+NEWS2_GROUPS: Final = (
+    ("rr",),
+    ("spo2",),
+    ("sbp",),
+    ("hr",),
+    ("temp",),
+    ("acvpu", "gcs", "gcse", "gcsv", "gcsm"),
+    ("o2", "fio2", "o2flow", "o2dev"),
+)
+BEDSIDE: Final = frozenset(code for group in NEWS2_GROUPS for code in group)
+SCORED: Final = BEDSIDE | {"wbc", "bands", "paco2"}  # what any rule score reads, orders apart
+
 # Of signals that say the same thing in different ways, only the newest statement counts: a flow of 2 L/min measured
 # after "room air" was charted means oxygen, and the other way round.
 ONE_STATEMENT: Final = (("o2", "fio2", "o2flow", "o2dev"), ("acvpu", "gcse", "gcsv", "gcsm", "gcs"))

@@ -4,6 +4,9 @@ Events come late, twice, corrected and cancelled (HL7's A11 to A13 do not even s
 present is not changed in place: the stay's events are kept, and folded anew, in the order in which they happened,
 whenever one comes. Of a long stay the oldest events are folded for good into the stay's `base`: they can be cancelled
 no more.
+
+A patient can have two encounters at once: the emergency visit is closed when the patient lies upstairs already, and an
+outpatient appointment or the registration of a next stay falls into this one. Such events move nobody.
 """
 
 from collections.abc import Iterable
@@ -11,6 +14,7 @@ from typing import Literal
 
 import msgspec
 
+from wardstream.models.revisions import standing
 from wardstream.schemas.admissions import Admission
 
 KEPT_EVENTS = 40
@@ -20,6 +24,7 @@ _CANCELS: dict[str, str] = {
     "cancel_transfer": "transfer",
     "cancel_discharge": "discharge",
 }
+_RANK = {"admit": 0, "transfer": 1, "update": 1, "merge": 1, "discharge": 2}  # of what came at the same moment
 
 
 class Stay(msgspec.Struct, omit_defaults=True):
@@ -42,28 +47,24 @@ class Stay(msgspec.Struct, omit_defaults=True):
     code_status: str | None = None
 
 
-_LASTING = ("encounter_id", "patient_class", "age_years", "sex", "pregnant", "acuity", "complaint", "code_status")
+_WHO = ("age_years", "sex", "pregnant")
+_LASTING = (*_WHO, "encounter_id", "patient_class", "acuity", "complaint", "code_status")
 _PLACE = ("unit", "room", "bed")
 
 
 def effective(events: Iterable[Admission]) -> list[Admission]:
     """The events that hold, in the order in which they happened: without those corrected or cancelled since."""
-    ordered = sorted(events, key=lambda event: (event.observed_at, event.received_at, event.event_id.int))
-    superseded = {event.supersedes for event in ordered if event.supersedes is not None}
     kept: list[Admission] = []
-    for event in ordered:
-        if event.event_id in superseded or event.status == "cancelled":
-            continue
+    for event in sorted(standing(events), key=_order):
         cancelled = _CANCELS.get(event.kind)
-        if cancelled is None:
-            kept.append(event)
-            continue
-        # The last event of that kind before the cancellation; one that names its event has taken it out above.
-        if event.supersedes is None:
+        if cancelled is not None and event.supersedes is None:
+            # The last event of that kind before the cancellation; one that is named has been taken out above.
             for index in range(len(kept) - 1, -1, -1):
-                if kept[index].kind == cancelled:
+                if kept[index].kind == cancelled and not _differ(kept[index].encounter_id, event.encounter_id):
                     del kept[index]
                     break
+        if _cancels_admission(event) or (cancelled is None and event.status != "cancelled"):
+            kept.append(event)
     return kept
 
 
@@ -71,28 +72,29 @@ def fold(events: Iterable[Admission], base: Stay | None = None) -> Stay:
     """The present that the events add up to, after what `base` already says."""
     stay = Stay() if base is None else msgspec.structs.replace(base)
     for event in effective(events):
+        at, elsewhere = event.observed_at.timestamp(), _is_elsewhere(event, stay)
+        if _cancels_admission(event):
+            if stay.phase == "unknown":  # no other admission holds: nobody came
+                stay.phase, stay.left_at = "left", at
+            continue
         if event.kind == "admit" and stay.phase == "left":  # another stay: only who the patient is lasts
             stay = Stay(age_years=stay.age_years, sex=stay.sex)
-        for name in _LASTING:
-            value = getattr(event, name)
-            if value is not None:
-                setattr(stay, name, value)
-        at = event.observed_at.timestamp()
-        if event.kind in ("admit", "transfer"):  # a place is one statement: a new unit without a bed has no old bed
+        _state(event, stay, _WHO if elsewhere else _LASTING)
+        if elsewhere:
+            continue
+        if event.kind == "discharge":
+            stay.phase, stay.left_at, stay.disposition = "left", at, event.disposition
+        elif event.kind not in ("admit", "transfer"):  # update, merge
+            _state(event, stay, _PLACE)
+        elif stay.disposition != "died":  # the dead are moved too, but it brings nobody back
             if event.unit is not None or event.room is not None or event.bed is not None:
+                # A place is one statement: a new unit without a bed has no old bed.
                 stay.unit = event.unit if event.unit is not None else stay.unit
                 stay.room, stay.bed = event.room, event.bed
             stay.phase = "preadmitted" if event.patient_class == "preadmit" else "present"
             stay.left_at = stay.disposition = None
             if stay.admitted_at is None and stay.phase == "present":
                 stay.admitted_at = at
-        elif event.kind == "discharge":
-            stay.phase, stay.left_at, stay.disposition = "left", at, event.disposition
-        else:  # update, merge
-            for name in _PLACE:
-                value = getattr(event, name)
-                if value is not None:
-                    setattr(stay, name, value)
     return stay
 
 
@@ -104,9 +106,40 @@ class StayLog(msgspec.Struct):
 
     def add(self, event: Admission) -> Stay:
         """Take an event in; returns the present."""
-        self.events.append(event)
+        self.events = [*(known for known in self.events if known.event_id != event.event_id), event]
         if len(self.events) > KEPT_EVENTS:
-            oldest = min(self.events, key=lambda event: (event.observed_at, event.received_at))
+            oldest = min(self.events, key=_order)
+            if oldest in effective(self.events):
+                self.base = fold([oldest], self.base)
             self.events.remove(oldest)
-            self.base = fold([oldest], self.base)
         return fold(self.events, self.base)
+
+
+def _order(event: Admission) -> tuple[object, ...]:
+    # A cancellation is often charted for the very minute of what it cancels.
+    cancels = event.kind in _CANCELS
+    return event.observed_at, cancels, event.received_at, _RANK.get(event.kind, 3), event.event_id.int
+
+
+def _differ(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and one != other
+
+
+def _cancels_admission(event: Admission) -> bool:
+    return event.kind == "cancel_admit" or (event.kind == "admit" and event.status == "cancelled")
+
+
+def _is_elsewhere(event: Admission, stay: Stay) -> bool:
+    """Whether the event is about another encounter than the one that keeps the patient here."""
+    if stay.phase == "unknown" or not _differ(event.encounter_id, stay.encounter_id):
+        return False
+    if event.kind == "admit":
+        return stay.phase == "present" and event.patient_class in ("outpatient", "preadmit")
+    return event.kind != "transfer"  # which may bring a new number with a new class
+
+
+def _state(event: Admission, stay: Stay, names: Iterable[str]) -> None:
+    for name in names:
+        value = getattr(event, name)
+        if value is not None:
+            setattr(stay, name, value)

@@ -25,16 +25,14 @@ class LaneAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
     def assign(
         cls, cluster: ClusterMetadata, members: Mapping[str, ConsumerProtocolMemberMetadata]
     ) -> dict[str, ConsumerProtocolMemberAssignment]:
-        topics = {topic for metadata in members.values() for topic in metadata.subscription}
-        partitions = {topic: cluster.partitions_for_topic(topic) or set() for topic in topics}
-        lanes = sorted(set().union(*partitions.values())) if partitions else []
         names = sorted(members)
         given: dict[str, dict[str, list[int]]] = {name: {} for name in names}
-        for index, lane in enumerate(lanes):
-            owner = names[index * len(names) // len(lanes)]
-            for topic in members[owner].subscription:
-                if lane in partitions[topic]:
-                    given[owner].setdefault(topic, []).append(lane)
+        for topic in {topic for metadata in members.values() for topic in metadata.subscription}:
+            partitions = sorted(cluster.partitions_for_topic(topic) or ())
+            for index, partition in enumerate(partitions):  # equal counts are shared out equally
+                owner = names[index * len(names) // len(partitions)]
+                if topic in members[owner].subscription:
+                    given[owner].setdefault(topic, []).append(partition)
         return {name: ConsumerProtocolMemberAssignment(cls.version, sorted(given[name].items()), b"") for name in names}
 
     @classmethod

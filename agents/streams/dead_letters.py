@@ -1,7 +1,9 @@
 """Bad input: kept, encrypted, with the reason in the headers.
 
 A dead letter's value is a nonce and the AES-256-GCM ciphertext of the raw record (its key, value and headers may hold
-names, numbers and addresses). The headers say why and where from, and hold nothing of the content.
+names, numbers and addresses). The headers say why and where from, and hold nothing of the content. Of a record that is
+too large to be written again (compressed, it may have been let in) the beginning is kept; the header `cut` says how
+long it was.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from wardstream.agents.streams.outputs import Headers, Row
+from wardstream.agents.streams.outputs import MAX_ROW_BYTES, Headers, Row
 
 _NONCE = 12
+_KEPT_VALUE = 900_000  # bytes; with everything else still below `MAX_ROW_BYTES`
+_KEPT_KEY = 1_000
 
 
 class RawRecord(msgspec.Struct, array_like=True):
@@ -43,14 +47,20 @@ class DeadLetters:
     def seal(self, raw: RawRecord, topic: str, partition: int, offset: int, reason: str, fields: Sequence[str]) -> Row:
         """The row to write to `<topic>.dead`."""
         place = f"{topic}/{partition}/{offset}".encode()
-        nonce = os.urandom(_NONCE)
-        value = nonce + self._cipher.encrypt(nonce, msgspec.msgpack.encode(raw), place)
+        nonce, plain = os.urandom(_NONCE), msgspec.msgpack.encode(raw)
+        cut: Headers = ()
+        if len(plain) > MAX_ROW_BYTES - 1_000:
+            cut = (("cut", str(len(plain)).encode()),)
+            key, kept = raw.key and raw.key[:_KEPT_KEY], raw.value and raw.value[:_KEPT_VALUE]
+            plain = msgspec.msgpack.encode(RawRecord(key, kept, (), raw.timestamp_ms))
+        value = nonce + self._cipher.encrypt(nonce, plain, place)
         headers: Headers = (
             ("reason", reason.encode()),
             ("fields", ",".join(fields).encode()),
             ("topic", topic.encode()),
             ("partition", str(partition).encode()),
             ("offset", str(offset).encode()),
+            *cut,
         )
         return Row(None, value, raw.timestamp_ms, headers)
 

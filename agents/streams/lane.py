@@ -28,7 +28,7 @@ from wardstream.agents.metrics import Meters
 from wardstream.agents.streams import clock
 from wardstream.agents.streams.batch import Batch, LaneLost, Received
 from wardstream.agents.streams.dead_letters import DeadLetters, RawRecord
-from wardstream.agents.streams.outputs import Outputs, Row
+from wardstream.agents.streams.outputs import MAX_ROW_BYTES, Outputs, Row
 from wardstream.agents.streams.producer import LaneProducer, read_changelog
 from wardstream.agents.streams.state import LANE_ROW, Codec, LaneState, Position, Work
 from wardstream.schemas.bad_event import BadEvent
@@ -80,6 +80,11 @@ class Item:
         self.key: str | None = getattr(received.event, "patient_id", None) if received is not None else None
 
 
+def is_replayed(item: Item) -> bool:
+    """Whether this is a tick of a replay."""
+    return item.received is not None and getattr(item.received.event, "source", None) == "replay"
+
+
 class HandlerFailed(Exception):
     """A handler raised; holds the name of the error's type, never its text."""
 
@@ -93,7 +98,7 @@ class Lane:
         self.meters = settings.meters
         self.state: LaneState[Any] = LaneState(settings.codec, {})
         self._producer: LaneProducer | None = None
-        self.commits = 0
+        self.steps = 0  # what has come to an end: shows the watchdog that the lane is alive
 
     @property
     def is_open(self) -> bool:
@@ -105,12 +110,15 @@ class Lane:
         producer = LaneProducer(self.number, self.settings.app_id, self.settings.client)
         try:
             await producer.open()
-            rows = await read_changelog(self.settings.changelog, self.number, self.settings.client)
+            rows = await read_changelog(self.settings.changelog, self.number, self.settings.client, self._step)
             self.state = LaneState(self.settings.codec, rows)
         except BaseException:
             await producer.close()
             raise
         self._producer = producer
+
+    def _step(self) -> None:
+        self.steps += 1
 
     async def close(self) -> None:
         """Let go of the lane; its state leaves memory."""
@@ -141,6 +149,11 @@ class Lane:
             starts[topic] = start
         return starts
 
+    def skipped(self, topic: str, records: int) -> None:
+        """Count what was removed while the lane read on; nothing if it is none."""
+        if records > 0:
+            self._lost(topic, records, "retention removed them")
+
     def _lost(self, topic: str, records: int, why: str) -> None:
         log.error("lane %s: %s records of %s are gone before they were read: %s", self.number, records, topic, why)
         self.meters.count(m.INPUT_LOST, (topic,), records)
@@ -168,6 +181,7 @@ class Lane:
         try:
             await self._run(items, work, outputs, dispatch)
         except HandlerFailed as error:
+            self._step()
             if len(items) > 1:
                 half = len(items) // 2
                 await self.apply(items[:half], dispatch)
@@ -219,6 +233,9 @@ class Lane:
         row = Row(
             item.key.encode(), item.raw.value, item.raw.timestamp, (*headers, ("forwarded-from", b"%d" % self.number))
         )
+        if row.size > MAX_ROW_BYTES:
+            self._bury(item, "too_large", (), outputs)
+            return
         outputs.write(item.topic, row, lane)
         outputs.counts[m.STRAYS, (item.topic,)] += 1
 
@@ -254,7 +271,7 @@ class Lane:
             written[topic] += len(topic_rows)
         outputs.rows[self.settings.changelog, self.number] = rows
         await self._producer.commit(outputs.rows, offsets, self.settings.app_id)
-        self.commits += 1
+        self._step()
         self._measure(items, outputs.counts, written, started)
 
     def _measure(

@@ -6,10 +6,13 @@ topics follow each other in a fixed order (a tick first: it opens its slice), so
 run. A topic that is behind holds the others back, but only while it is *known* to be behind; where all inputs are at
 their end, everything is released at once, and the latency of a live stream is not touched.
 
-A tick says that its time has passed. It is released only when every other input has reached that time, or was seen to
-be at its end after the tick had been read.
+A tick says that its time has passed. It is confirmed, and released, only when every other input has reached that time,
+or was seen to be at its end after the tick had been read.
 
-Nothing is held longer than `HOLD_DEADLINE_S`.
+A replay publishes a tick after all events up to its time. So its confirmed ticks are watermarks: events wait for the
+tick that ends their slice, and a replay gives the same result however fast it is read. (`paced_by_ticks`)
+
+Nothing waits for a topic that is behind longer than `HOLD_DEADLINE_S`.
 """
 
 from __future__ import annotations
@@ -17,18 +20,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection
 from itertools import islice
+from math import isfinite
 from typing import Generic, Protocol, TypeVar
 
 SLICE_S = 60.0
 QUEUE_LIMIT = 8_000  # records a topic; a topic whose queue is full is not polled
 RELEASE_LIMIT = 4_000  # records a batch: bounds a transaction
 HOLD_DEADLINE_S = 30.0
+_INF = float("inf")
 
 
 class Timed(Protocol):
-    """A record with its time on the stream's clock: `received_at` in seconds since 1970."""
+    """A record with its time on the stream's clock (`received_at`, seconds since 1970) and when it was read (ms)."""
 
     time: float
+    read_ms: int
 
 
 T = TypeVar("T", bound=Timed)
@@ -41,7 +47,11 @@ class _Inlet(Generic[T]):
 
     def __init__(self) -> None:
         self.queue: deque[T] = deque()
-        self.reached = float("-inf")  # time of the last record read
+        self.reached = -_INF  # time of the last record read
+
+    @property
+    def full(self) -> bool:
+        return len(self.queue) >= QUEUE_LIMIT
 
 
 class Order(Generic[T]):
@@ -51,24 +61,26 @@ class Order(Generic[T]):
         self._inlets: dict[str, _Inlet[T]] = {topic: _Inlet() for topic in topics if topic != clock_topic}
         self._ticks: _Inlet[T] = _Inlet()
         self._clock_topic = clock_topic
+        self._watermark = -_INF  # time of the last confirmed tick
         self._waiting_since: float | None = None
+        self.paced_by_ticks = False
         self.holds_expired = 0
 
     def clear(self) -> None:
         """Forget all that was read."""
         for inlet in (*self._inlets.values(), self._ticks):
             inlet.queue.clear()
-            inlet.reached = float("-inf")
+            inlet.reached = -_INF
+        self._watermark = -_INF
         self._waiting_since = None
 
     def __len__(self) -> int:
         return sum(len(inlet.queue) for inlet in (*self._inlets.values(), self._ticks))
 
-    def wanted(self, behind: Collection[str]) -> set[str]:
-        """Topics to poll: all with room, and those that hold the others back."""
-        wanted = {name for name, inlet in self._inlets.items() if len(inlet.queue) < QUEUE_LIMIT}
-        wanted.update(name for name in behind if name in self._inlets and len(self._inlets[name].queue) < QUEUE_LIMIT)
-        if self._clock_topic is not None and len(self._ticks.queue) < QUEUE_LIMIT:
+    def wanted(self) -> set[str]:
+        """Topics to poll: those with room."""
+        wanted = {name for name, inlet in self._inlets.items() if not inlet.full}
+        if self._clock_topic is not None and not self._ticks.full:
             wanted.add(self._clock_topic)
         return wanted
 
@@ -83,56 +95,60 @@ class Order(Generic[T]):
         """Time of the last record read of a topic; -inf before the first."""
         return (self._ticks if topic == self._clock_topic else self._inlets[topic]).reached
 
-    @property
-    def first_tick(self) -> T | None:
-        """The tick that waits longest."""
-        return self._ticks.queue[0] if self._ticks.queue else None
-
-    def release(self, behind: Collection[str], ended_since_tick: bool, now: float) -> list[T]:
+    def release(self, behind: Collection[str], ended_ms: int, now: float) -> list[T]:
         """The records to apply next, in order; at most `RELEASE_LIMIT`.
 
         Parameters
         ----------
         behind : topics known to hold more than was read of them.
-        ended_since_tick : every other input was seen at its end after the first waiting tick had been read.
+        ended_ms : when (ms, the clock of `read_ms`) every other input than the clock's last answered; what is not
+            behind was at its end then.
         now : a monotonic clock's reading in seconds, for the deadline.
         """
-        bound, full = self._bound(behind)
-        expired = self._waiting_since is not None and now - self._waiting_since > HOLD_DEADLINE_S
-        if expired:
+        limit, bound = self._limits(behind)
+        if self._waiting_since is not None and now - self._waiting_since > HOLD_DEADLINE_S:
             self.holds_expired += 1
-            bound = float("inf")
+            limit = bound = _INF
+            ended_ms = max((tick.read_ms for tick in self._ticks.queue), default=0) + 1
         taken: list[tuple[float, int, T]] = []
-        limit = _slice(bound) + (1 if full else 0)
+        key = -_INF
+        for tick in islice(self._ticks.queue, RELEASE_LIMIT):
+            reached = all(inlet.reached >= tick.time for inlet in self._inlets.values())
+            # One that was confirmed stays so: the events it lets pass must not pass it.
+            if tick.time > self._watermark and (tick.time > bound or not (reached or tick.read_ms < ended_ms)):
+                break
+            key = max(key, _slice(tick.time))
+            taken.append((key, 0, tick))
+            self._watermark = tick.time
+        if self.paced_by_ticks and not any(inlet.full for inlet in self._inlets.values()):
+            limit = min(limit, _slice(self._watermark))
         for rank, inlet in enumerate(self._inlets.values(), start=1):
-            key = float("-inf")
+            key = -_INF
             for record in islice(inlet.queue, RELEASE_LIMIT):
                 key = max(key, _slice(record.time))  # never before an earlier offset of its own topic
                 if key >= limit:
                     break
                 taken.append((key, rank, record))
-        free_ticks = expired or (ended_since_tick and not behind)
-        for record in islice(self._ticks.queue, RELEASE_LIMIT):
-            if not (free_ticks or (behind and record.time <= bound)):
-                break
-            taken.append((_slice(record.time), 0, record))
         taken.sort(key=lambda entry: entry[:2])
         del taken[RELEASE_LIMIT:]
         inlets = [self._ticks, *self._inlets.values()]
         for _, rank, _ in taken:
             inlets[rank].queue.popleft()
-        self._waiting_since = None if taken or not len(self) else (self._waiting_since or now)
+        self._waiting_since = None if taken or not behind or not len(self) else (self._waiting_since or now)
         return [record for _, _, record in taken]
 
-    def _bound(self, behind: Collection[str]) -> tuple[float, bool]:
-        """Up to which time everything has been read, and whether the topic that bounds it has no room for more."""
-        bound, full = float("inf"), False
+    def _limits(self, behind: Collection[str]) -> tuple[float, float]:
+        """The slice that events must be earlier than, and the time that ticks must not be later than."""
+        limit = bound = _INF
         for name in behind:
-            inlet = self._inlets.get(name)
-            if inlet is not None and inlet.reached < bound:
-                bound, full = inlet.reached, len(inlet.queue) >= QUEUE_LIMIT
-        return bound, full
+            if name == self._clock_topic:  # its next tick opens a later slice than the last one read
+                limit = min(limit, _slice(self._ticks.reached) + 1)
+            elif name in self._inlets:
+                inlet = self._inlets[name]  # if it is full, what is read of its slice has to go, or nothing ever would
+                limit = min(limit, _slice(inlet.reached) + (1 if inlet.full else 0))
+                bound = min(bound, inlet.reached)
+        return limit, bound
 
 
 def _slice(time: float) -> float:
-    return time // SLICE_S
+    return time // SLICE_S if isfinite(time) else time

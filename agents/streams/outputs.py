@@ -10,6 +10,12 @@ from wardstream.agents.metrics import Labels, Metric
 
 Headers = tuple[tuple[str, bytes], ...]
 
+MAX_ROW_BYTES = 1_000_000  # Kafka refuses a batch of more than 1 MiB and 12 bytes: a row over it would stop its lane
+
+
+class RowTooLarge(ValueError):
+    """An output that Kafka would refuse."""
+
 
 class Row(NamedTuple):
     """One record to write; `timestamp_ms` is that of the input which caused it, so that latency can be read off."""
@@ -18,6 +24,12 @@ class Row(NamedTuple):
     value: bytes | None
     timestamp_ms: int | None = None
     headers: Headers = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of what it carries."""
+        headers = sum(len(name) + len(value) for name, value in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + headers
 
 
 class Outputs:
@@ -36,7 +48,14 @@ class Outputs:
         self.counts: Counter[tuple[Metric, Labels]] = Counter()  # counted when the batch is committed
 
     def write(self, topic: str, row: Row, partition: int | None = None) -> None:
-        """Add a row; without a partition it goes where its topic's keys go."""
+        """Add a row; without a partition it goes where its topic's keys go.
+
+        Raises
+        ------
+        RowTooLarge : see `MAX_ROW_BYTES`.
+        """
+        if row.size > MAX_ROW_BYTES:
+            raise RowTooLarge(topic)
         if partition is None:
             partition = self._partition_of(topic, row.key) if row.key is not None else None
         self.rows.setdefault((topic, self.lane if partition is None else partition), []).append(row)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
-    IllegalOperation,
     InvalidProducerEpoch,
     InvalidProducerIdMapping,
     KafkaError,
@@ -84,14 +83,27 @@ class LaneProducer:
             sent.append(await self._producer.send_batch(batch, topic, partition=partition))
 
     async def close(self) -> None:
-        """Stop, and abort what is open if that can be done in time; the next owner's fence does it otherwise."""
-        with contextlib.suppress(KafkaError, IllegalOperation, TimeoutError, OSError):
+        """Stop at once. What is open is aborted when the lane is opened again, here or elsewhere, or by its timeout.
+
+        aiokafka's `stop` would wait for what is unsent, as long as brokers are away; but nothing is unsent after a
+        commit, and what a failed one has left must not be sent.
+        """
+        producer, sender = self._producer, self._producer._sender.sender_task
+        producer._closed = True
+        with contextlib.suppress(KafkaError, TimeoutError, OSError):
             async with asyncio.timeout(CLOSE_DEADLINE_S):
-                await self._producer.stop()
+                if sender is not None:
+                    sender.cancel()
+                await producer.client.close()  # fails what is in flight
+                while sender is not None and not sender.done():
+                    sender.cancel()  # it waits for its requests, one by one
+                    await asyncio.wait({sender}, timeout=0.1)
 
 
-async def read_changelog(topic: str, lane: int, client: Mapping[str, Any]) -> dict[bytes, bytes]:
-    """The latest row of every key of one changelog partition.
+async def read_changelog(
+    topic: str, lane: int, client: Mapping[str, Any], on_read: Callable[[], None] = lambda: None
+) -> dict[bytes, bytes]:
+    """The latest row of every key of one changelog partition; `on_read` is called as they come.
 
     Raises
     ------
@@ -116,6 +128,7 @@ async def read_changelog(topic: str, lane: int, client: Mapping[str, Any]) -> di
                 while not (got := await consumer.getmany(timeout_ms=200, max_records=20_000)):
                     if await consumer.position(tp) != position:  # only markers
                         break
+            on_read()
             for record in (record for records in got.values() for record in records):
                 if record.value is None:
                     rows.pop(record.key, None)

@@ -52,6 +52,7 @@ class LaneRow(msgspec.Struct):
 
     positions: dict[str, Position] = {}
     last_tick: float | None = None  # lane 0 only: the last minute that was published
+    replayed: bool = False  # the last tick read was a replay's
 
 
 class _Entity:
@@ -83,7 +84,7 @@ class LaneState(Generic[E]):
             self.lane = msgspec.json.decode(value, type=LaneRow)
             return
         kind, patient, *name = key.decode().split("\0")
-        entity = self._entities.setdefault(patient, _Entity())
+        entity = self._entity(patient)
         if kind != "i":
             self.bytes += len(value)
         if kind == "p":
@@ -93,6 +94,14 @@ class LaneState(Generic[E]):
             entity.children[name[0]] = value
         else:
             entity.recent.restore(int(name[0]), value)
+
+    def _entity(self, key: str) -> _Entity:
+        """The entity at rest; one of which only ids are kept is due like a new one, or it would be kept for ever."""
+        entity = self._entities.get(key)
+        if entity is None:
+            entity = self._entities[key] = _Entity()
+            entity.due = self.codec.due(self.codec.new(key))
+        return entity
 
     def __len__(self) -> int:
         return len(self._entities)
@@ -134,7 +143,7 @@ class LaneState(Generic[E]):
             self.bytes -= 0 if gone is None else _size(gone)
             self._decoded.pop(key, None)
         for key, value in work.touched.items():
-            entity = self._entities.setdefault(key, _Entity())
+            entity = self._entity(key)
             encoded = self.codec.encode(value)
             entity.due = self.codec.due(value)
             self._decoded[key] = value
@@ -143,7 +152,7 @@ class LaneState(Generic[E]):
                 entity.row = encoded
                 rows.append((b"p\0" + key.encode(), encoded))
         for key, children in work.changed_children.items():
-            entity = self._entities.setdefault(key, _Entity())
+            entity = self._entity(key)
             for name, child in children.items():
                 rows.append((f"c\0{key}\0{name}".encode(), child))
                 self.bytes += len(child or b"") - len(entity.children.get(name, b""))
@@ -152,7 +161,7 @@ class LaneState(Generic[E]):
                 else:
                     entity.children[name] = child
         for key, digests in work.digests.items():
-            recent = self._entities.setdefault(key, _Entity()).recent
+            recent = self._entity(key).recent
             blocks = {recent.add(item) for item in digests}
             rows += [(f"i\0{key}\0{block}".encode(), recent.block(block)) for block in blocks]
         while len(self._decoded) > DECODED_LIMIT:

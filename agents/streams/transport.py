@@ -22,19 +22,19 @@ import asyncio
 import logging
 import time
 import traceback
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from wardstream.agents import metrics as m
-from wardstream.agents.streams.assignor import LaneAssignor
 from wardstream.agents.streams.batch import Batch, LaneLost, LaneMessage
-from wardstream.agents.streams.lane import HandlerFailed, Item, Lane, LaneSettings
+from wardstream.agents.streams.lane import HandlerFailed, Item, Lane, LaneSettings, is_replayed
 from wardstream.agents.streams.order import Order
+from wardstream.agents.streams.polling import LaneConsumerThread, Poll
 from wardstream.agents.streams.producer import FENCED
 from wardstream.agents.streams.topic_ids import topic_ids
 from wardstream.agents.streams.watchdog import Standing
@@ -45,77 +45,8 @@ POLL_S = 0.5
 HELD_POLL_S = 0.05  # while something waits for another topic
 CALL_DEADLINE_S = 20.0  # one request to the consumer's thread
 DISPATCH_DEADLINE_S = 15.0  # an agent's own deadline is shorter
-SESSION_TIMEOUT_S = 10.0
 RETRY_S = 0.2
-
-
-class Poll(NamedTuple):
-    """What one poll brought, by topic, and where it left each input."""
-
-    records: dict[str, list[Any]]
-    before: dict[str, int]
-    after: dict[str, int]
-    ends: dict[str, int | None]  # last stable offset; None before the first fetch
-    seen_ms: dict[str, int]  # when the broker last answered a fetch
-
-
-class LaneConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread with a consumer for lanes."""
-
-    consumer: LaneConsumer
-
-    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        conf = self.app.conf
-        return AIOKafkaConsumer(
-            **self.consumer.settings.client,
-            client_id=conf.broker_client_id,
-            group_id=conf.id,
-            partition_assignment_strategy=[LaneAssignor],
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",  # inputs may be outputs of transactions too
-            fetch_max_wait_ms=50,  # Faust's 1,500 would keep an idle lane's next event behind an empty fetch
-            max_poll_records=conf.broker_max_poll_records,
-            max_partition_fetch_bytes=conf.consumer_max_fetch_size,
-            max_poll_interval_ms=300_000,
-            session_timeout_ms=int(conf.broker_session_timeout * 1000),
-            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
-            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
-            request_timeout_ms=int(conf.broker_request_timeout * 1000),
-            metadata_max_age_ms=60_000,
-        )
-
-    async def poll(self, tps: Mapping[str, TP], wanted: set[str], timeout_s: float) -> Poll:
-        """Runs in the consumer's thread."""
-        consumer = self._ensure_consumer()
-        own = {topic: TopicPartition(*tp) for topic, tp in tps.items()}
-        before = {topic: await consumer.position(tp) for topic, tp in own.items()}
-        # without a partition `getmany` would take those of the other lanes
-        got = (
-            await consumer.getmany(*(own[topic] for topic in wanted), timeout_ms=int(timeout_s * 1000))
-            if wanted
-            else {}
-        )
-        return Poll(
-            {tp.topic: records for tp, records in got.items()},
-            before,
-            {topic: await consumer.position(tp) for topic, tp in own.items()},
-            {topic: consumer.last_stable_offset(tp) for topic, tp in own.items()},
-            {topic: consumer.last_poll_timestamp(tp) or 0 for topic, tp in own.items()},
-        )
-
-    async def bounds(self, tps: Mapping[str, TP]) -> tuple[dict[str, int], dict[str, int]]:
-        """First and next offset of each input. Runs in the consumer's thread."""
-        consumer = self._ensure_consumer()
-        own = [TopicPartition(*tp) for tp in tps.values()]
-        begins, ends = await consumer.beginning_offsets(own), await consumer.end_offsets(own)
-        return {tp.topic: at for tp, at in begins.items()}, {tp.topic: at for tp, at in ends.items()}
-
-    async def seek_all(self, tps: Mapping[str, TP], offsets: Mapping[str, int]) -> None:
-        """Runs in the consumer's thread."""
-        consumer = self._ensure_consumer()
-        for topic, tp in tps.items():
-            consumer.seek(TopicPartition(*tp), offsets[topic])
+CHANGELOG_LOOKS = 4
 
 
 class _Drain:
@@ -140,8 +71,12 @@ class LaneConsumer(driver.Consumer):
     """Faust's consumer; what belongs to lanes bypasses its message loop. `settings` is set by `lane_transport`."""
 
     settings: LaneSettings
-    drains: list[_Drain]
     _thread: LaneConsumerThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # They outlive the fetcher, which Faust starts anew at some rebalances.
+        self.drains = [_Drain(Lane(number, self.settings)) for number in range(self.settings.lanes)]
 
     def _new_consumer_thread(self) -> LaneConsumerThread:
         return LaneConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -160,16 +95,14 @@ class LaneConsumer(driver.Consumer):
         return await super()._getmany(active_partitions, timeout)
 
     async def _drain_messages(self, fetcher: Any) -> None:
-        settings = self.settings
-        if not self.drains:  # they outlive the fetcher, which Faust starts anew at some rebalances
-            self.drains = [_Drain(Lane(number, settings)) for number in range(settings.lanes)]
         loops = [super()._drain_messages(fetcher), *(self._drain_lane(fetcher, drain) for drain in self.drains)]
         tasks = [asyncio.ensure_future(loop) for loop in loops]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 if not (self._stopped.is_set() or fetcher._stopped.is_set()):
-                    task.result()
+                    if not task.cancelled():
+                        task.result()
                     raise RuntimeError("the loop of a lane ended by itself")
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the worker
             # Faust's fetcher would swallow it, and the worker live on without its lanes
@@ -188,11 +121,20 @@ class LaneConsumer(driver.Consumer):
             try:
                 if await self._mine(drain):
                     await self._step(drain)
+            except asyncio.CancelledError:  # perhaps in a commit: only the changelog knows how it ended
+                drain.reload = True
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                await self._failed(drain, LaneLost("cancelled"))  # not the lane was, but something it awaited
             except Exception as error:  # noqa: BLE001 - the one place where a lane's failure is dealt with
                 await self._failed(drain, error)
-            except BaseException:  # cancelled, perhaps in a commit: only the changelog knows how it ended
-                drain.reload = True
-                raise
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Events of a partition that no lane reads must not be left lying."""
+        if any(tp.topic in self.settings.topics and tp.partition >= self.settings.lanes for tp in assigned):
+            await self.crash(RuntimeError("the inputs have more partitions than lanes: `wardstream lanes migrate`"))
+        await super().on_partitions_assigned(assigned, generation_id)
 
     async def on_stop(self) -> None:
         await asyncio.gather(*(drain.lane.close() for drain in self.drains))
@@ -207,6 +149,7 @@ class LaneConsumer(driver.Consumer):
             if drain.lane.is_open:
                 log.info("lane %s: given up", number)
                 await drain.lane.close()
+                self._gauge()
             drain.tps = {}
             await self.sleep(0.05)
             return False
@@ -225,14 +168,28 @@ class LaneConsumer(driver.Consumer):
         """Open the lane if it is not, and go to where it stands."""
         if drain.reload or not drain.lane.is_open:
             started = time.monotonic()
+            await self._check_changelog()
             await drain.lane.open()
             drain.reload = False
+            drain.order.paced_by_ticks = drain.lane.state.lane.replayed
             await self._go_to_position(drain)
             took = time.monotonic() - started
             self.settings.meters.observe(m.RESTORE, took)
             log.info("lane %s: open with %s patients after %.2f s", drain.lane.number, len(drain.lane.state), took)
         else:
             await self._go_to_position(drain)
+
+    async def _check_changelog(self) -> None:
+        """A migration deletes it: a worker of the former lanes that wakes up ends, before it fences anybody.
+
+        To read it all the same would make it anew, and empty, on brokers that create topics by themselves.
+        """
+        for _ in range(CHANGELOG_LOOKS):  # made just now, it may not be known to every broker
+            if await topic_ids(self.settings.client, [self.settings.changelog]):
+                return
+            await self.sleep(POLL_S)
+        await self.crash(RuntimeError(f"{self.settings.changelog} is gone: the state has moved to other lanes"))
+        raise LaneLost("changelog")
 
     async def _go_to_position(self, drain: _Drain) -> None:
         """Read on from the lane's own positions, wherever the group stands."""
@@ -255,27 +212,33 @@ class LaneConsumer(driver.Consumer):
             raise LaneLost("rebalance")
         await lane.tick()
         wait_s = HELD_POLL_S if len(order) else POLL_S
-        poll: Poll = await self._call(self._thread.poll(drain.tps, order.wanted(drain.behind()), wait_s))
-        if poll.before != drain.positions:  # somebody sought: Faust to committed offsets, or aiokafka to the beginning
+        poll: Poll = await self._call(self._thread.poll(drain.tps, order.wanted(), wait_s))
+        # Where aiokafka finds its offset no longer there, it goes to the beginning.
+        if poll.before != drain.positions or any(poll.after[topic] < at for topic, at in poll.before.items()):
             await self._go_to_position(drain)
             return
+        for topic, begin in poll.begins.items():
+            lane.skipped(topic, begin - poll.before[topic])
         drain.positions, drain.ends = poll.after, poll.ends
         for topic, records in poll.records.items():
             new = [record for record in records if record.offset >= drain.next[topic]]
             if new:
                 drain.next[topic] = new[-1].offset + 1
-                order.add(topic, lane.decode(topic, new, order.reached(topic)))
-        ready = order.release(drain.behind(), self._ended_since_tick(drain, poll), time.monotonic())
+                items = lane.decode(topic, new, order.reached(topic))
+                if topic == self.settings.clock_topic:
+                    order.paced_by_ticks = lane.state.lane.replayed = any(is_replayed(item) for item in items)
+                order.add(topic, items)
+        expired = order.holds_expired
+        ready = order.release(drain.behind(), self._ended_ms(poll), time.monotonic())
+        self.settings.meters.count(m.HOLDS_EXPIRED, by=order.holds_expired - expired)
         if ready:
             await lane.apply(ready, lambda topic, batch: self._dispatch(drain, topic, batch))
         self._gauge()
 
-    def _ended_since_tick(self, drain: _Drain, poll: Poll) -> bool:
-        """Whether every other input answered, after the first waiting tick was read, that there is no more."""
-        tick = drain.order.first_tick
-        return tick is not None and all(
-            seen > tick.read_ms for topic, seen in poll.seen_ms.items() if topic != self.settings.clock_topic
-        )
+    def _ended_ms(self, poll: Poll) -> int:
+        """When the broker last answered a fetch of the input it answered longest ago, the clock's apart."""
+        clock_topic = self.settings.clock_topic
+        return min((seen for topic, seen in poll.seen_ms.items() if topic != clock_topic), default=0)
 
     async def _dispatch(self, drain: _Drain, topic: str, batch: Batch[Any, Any]) -> None:
         """Through Faust's conductor to the agent; but never wait for one whose batch a rebalance has thrown away."""
@@ -307,7 +270,7 @@ class LaneConsumer(driver.Consumer):
     async def _failed(self, drain: _Drain, error: Exception) -> None:
         """A batch that a rebalance interrupted is read again; after anything else the lane is restored."""
         number, cause = drain.lane.number, type(error).__name__
-        drain.generation = -1
+        generation, drain.generation = drain.generation, -1
         if isinstance(error, LaneLost) and error.args == ("rebalance",):
             return
         # The place of the error, never its text, which may quote what was handled.
@@ -318,15 +281,22 @@ class LaneConsumer(driver.Consumer):
         drain.reload = True
         await drain.lane.close()
         if isinstance(error, FENCED):
-            drain.fenced = (self.app.consumer_generation_id, time.monotonic())
+            drain.fenced = (generation, time.monotonic())  # if the group has moved on since, there is nothing to await
         await self.sleep(RETRY_S)
 
     def standing(self) -> dict[int, Standing]:
-        """Where each owned lane stands, for the watchdog; also of a lane that never manages to open."""
+        """Where each assigned lane stands, for the watchdog; also of one that never gets as far as to open."""
+        topics = self.settings.topics
+        assigned = Counter(tp.partition for tp in self.assignment() if tp.topic in topics)
+        nowhere = dict.fromkeys(topics, 0)
         return {
-            drain.lane.number: Standing(dict(drain.positions), len(drain.order), drain.lane.commits)
+            drain.lane.number: Standing(
+                drain.positions or nowhere,
+                0 if drain.order.paced_by_ticks else len(drain.order),  # a replay that was ended writes no more ticks
+                drain.lane.steps,
+            )
             for drain in self.drains
-            if drain.tps
+            if assigned[drain.lane.number] == len(topics)
         }
 
     def reload_lanes(self) -> None:
@@ -341,10 +311,8 @@ class LaneConsumer(driver.Consumer):
         meters.set(m.PATIENTS, sum(len(drain.lane.state) for drain in open_drains))
         meters.set(m.STATE_BYTES, sum(drain.lane.state.bytes for drain in open_drains))
         for topic in self.settings.topics:
-            lag = sum(
-                (drain.ends.get(topic) or 0) - drain.positions.get(topic, 0) for drain in open_drains if drain.ends
-            )
-            meters.set(m.LAG, max(lag, 0), (topic,))
+            lags = (max((drain.ends.get(topic) or 0) - drain.positions.get(topic, 0), 0) for drain in open_drains)
+            meters.set(m.LAG, sum(lags), (topic,))
 
 
 class _Producer(driver.Producer):
@@ -365,7 +333,7 @@ class LaneTransport(driver.Transport):
 
 def lane_transport(app: Any, settings: LaneSettings) -> LaneTransport:
     """The transport to give to `app.transport` and `app.producer_transport` before the app starts."""
-    consumer = type("BoundLaneConsumer", (LaneConsumer,), {"settings": settings, "drains": []})
+    consumer = type("BoundLaneConsumer", (LaneConsumer,), {"settings": settings})
     producer = type("BoundProducer", (_Producer,), {"settings": settings})
     transport = type("BoundLaneTransport", (LaneTransport,), {"Consumer": consumer, "Producer": producer})
     bound: LaneTransport = transport(app.conf.broker_consumer, app)

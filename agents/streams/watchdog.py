@@ -3,8 +3,9 @@
 Consumers die or ignore partitions without exiting, and an event loop can be blocked by one endless loop: a task on that
 loop would never notice. So the watchdog is a thread of its own with a client of its own. It asks the broker for the end
 of every input of the lanes this worker owns, and compares: a lane whose input goes on beyond where it stands, while it
-has neither read nor committed anything for `stall_s`, is stuck; so is a worker whose event loop has not answered for as
-long. Brokers that do not answer are nobody's fault: the time they are away does not count.
+has neither read nor done anything for `stall_s`, is stuck; so is a worker whose event loop has not answered for as
+long. Brokers that do not answer are nobody's fault: the time they are away does not count, nor does the time for which
+the whole process was stopped.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +27,14 @@ EXIT_STALLED = 70  # EX_SOFTWARE
 
 
 class Standing(NamedTuple):
-    """Where a lane stands: next offset to read of each input, records read but not applied, commits since its start."""
+    """Where a lane stands: next offset to read of each input, records read but not applied, steps since its start.
+
+    A step is a commit, a part of the state restored, or a handler that failed: whatever comes to an end.
+    """
 
     positions: Mapping[str, int]
     held: int
-    commits: int
+    steps: int
 
 
 class Watchdog:
@@ -68,7 +71,11 @@ class Watchdog:
 
     async def _watch(self) -> None:
         consumer: AIOKafkaConsumer | None = None
-        while not self._stopping.wait(self._stall_s / 10):
+        interval_s, looked = self._stall_s / 10, time.monotonic()
+        while not self._stopping.wait(interval_s):
+            if time.monotonic() - looked > interval_s + self._stall_s / 2:  # nobody ran meanwhile, this thread neither
+                self._still_since.clear()
+                self.beat()
             silent = time.monotonic() - self._beat
             if silent > self._stall_s:
                 self._stalled(f"the event loop has not answered for {silent:.0f} s")
@@ -76,13 +83,24 @@ class Watchdog:
             try:
                 async with asyncio.timeout(self._stall_s / 2):
                     if consumer is None:
-                        consumer = AIOKafkaConsumer(**self._client, isolation_level="read_committed")
-                        await consumer.start()
+                        consumer = await self._connected()
                     await self._check(consumer)
-            except (KafkaError, TimeoutError, OSError):  # the brokers' trouble: no lane is to blame meanwhile
+            except Exception as error:  # noqa: BLE001 - a watchdog that has ended watches nothing
+                # The brokers' trouble, as a rule: no lane is to blame meanwhile.
+                log.warning("watchdog: the ends of the inputs cannot be had: %s", type(error).__name__)
                 self._still_since.clear()
+            looked = time.monotonic()
         if consumer is not None:
             await consumer.stop()
+
+    async def _connected(self) -> AIOKafkaConsumer:
+        consumer = AIOKafkaConsumer(**self._client, isolation_level="read_committed")
+        try:
+            await consumer.start()
+        except BaseException:
+            await consumer.stop()  # one that has not started never will
+            raise
+        return consumer
 
     async def _check(self, consumer: AIOKafkaConsumer) -> None:
         lanes = self._standing()

@@ -36,6 +36,8 @@ def start(
     secure: Annotated[bool, typer.Option("--secure", help="let clients in by TLS, name and password only")] = False,
 ) -> None:
     """Run Kafka until Ctrl-C; its data stay for the next time."""
+    if brokers not in (1, 3):
+        raise typer.BadParameter("1 or 3", param_hint="--brokers")
     settings = load_settings()
     jars = jars_folder(settings)
     fetch(jars)

@@ -3,17 +3,19 @@
 Source: Silva et al., Comput Cardiol 2012;39:245; physionet.org/content/challenge-2012. ODC-By 1.0.
 
 A line is `hh:mm,parameter,value`. What has one time becomes one Vitals event and one Lab event a result; when the
-hospital's systems had it is not recorded, so `received_at` is that time. A repeated parameter begins a further Vitals event.
+hospital's systems had it is not recorded, so `received_at` is that time. A repeated parameter begins a further Vitals.
 
 Units: as documented, but for Mg, documented as mmol/L with values of mg/dL (median 2.0), and sent as that. FiO2 is a
-fraction. −1 means not recorded.
-Arterial and cuff pressures of the same minute: the arterial ones are sent, the cuff's dropped, since an event has one of each.
-Dropped: Height (no field), MechVent 1 is sent as the oxygen device, ICUType as the unit. Ages above 89 are recorded as 90.
+fraction. −1 means not recorded. Ages above 89 are recorded as 90. MechVent (mechanical ventilation) is sent as the
+oxygen device, ICUType as the unit. Dropped: Height (no field takes it), and cuff pressures of a minute that has
+arterial ones too, since an event has one of each.
 
-In-hospital death is in a file of its own (Outcomes-*.txt), in whole days: it is sent as of start + length of stay, the end
-of the day on which it happened, and not at all where the length is not recorded. Survival after discharge is not sent.
+In-hospital death is in a file of its own (Outcomes-*.txt), in whole days: it is sent as of start + length of stay, the
+end of the day on which it happened, and not at all where the length is not recorded. Survival after discharge is not
+sent.
 
-The record ends after 48 h while the stay goes on; a discharge with provenance `derived` marks the end, a minute after its last event.
+The record ends after 48 h while the stay goes on; a discharge with provenance `derived` marks the end, a minute after
+its last event, so that a finished record does not look like a silent monitor.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from typing import Any, Final
 from wardstream.infra.feeds import analytes
 from wardstream.infra.feeds.archive import SourceError, texts
 from wardstream.infra.feeds.records import Record, Tally, event_id, possible, possible_lab
-from wardstream.schemas.admissions import Admission
+from wardstream.schemas.admissions import Admission, Sex
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.labs import Lab
 from wardstream.schemas.outcomes import Outcome
@@ -80,10 +82,11 @@ LABS: Final = {
     "PaO2": analytes.PO2_ARTERIAL,
     "SaO2": analytes.SO2_ARTERIAL,
 }
-UNITS: Final = {"1": "CCU", "2": "CSRU", "3": "MICU", "4": "SICU"}
+SEX: Final[dict[float | None, Sex]] = {0: "female", 1: "male"}
+UNITS: Final[dict[float | None, str]] = {1: "CCU", 2: "CSRU", 3: "MICU", 4: "SICU"}
 ABOUT: Final = frozenset({"RecordID", "Age", "Gender", "Height", "ICUType"})
 
-Line = tuple[int, timedelta, str, str]  # number, time, parameter, value
+Line = tuple[int, timedelta, str, float]  # number, time, parameter, value
 
 
 def records(path: Path, limit: int | None = None) -> list[Record]:
@@ -129,23 +132,28 @@ def events(record: str, text: bytes, died_after_days: int | None, start: datetim
         When the stay in the ICU begins.
     tally : Tally
         Counts rows and what is not sent.
+
+    Raises
+    ------
+    SourceError
+        The file has another form.
     """
-    lines = list(_lines(text))
+    lines = _lines(record, text)
     tally.rows += len(lines)
     about = {parameter: value for _, time, parameter, value in lines if not time and parameter in ABOUT}
     shared: dict[str, Any] = {"source": NAME, "patient_id": f"cinc2012-{record}", "encounter_id": record}
-    if about.get("Height", "-1") != "-1":
+    if about.get("Height", -1) != -1:
         tally.dropped["Height (no field)"] += 1
-    age = float(about.get("Age", -1))
+    age = about.get("Age", -1)
     yield Admission(
         event_id=event_id(NAME, record, 0, "admit"),
         observed_at=start,
         received_at=start,
         kind="admit",
         age_years=age if age >= 0 else None,
-        sex={"0": "female", "1": "male"}.get(about.get("Gender", "")),  # type: ignore[arg-type]
+        sex=SEX.get(about.get("Gender")),
         patient_class="inpatient",
-        unit=UNITS.get(about.get("ICUType", "")),
+        unit=UNITS.get(about.get("ICUType")),
         **shared,
     )
     at = start
@@ -182,8 +190,7 @@ def events(record: str, text: bytes, died_after_days: int | None, start: datetim
 def _at_one_time(record: str, lines: list[Line], known: dict[str, Any], tally: Tally) -> Iterator[Event]:
     has_arterial = any(parameter in ARTERIAL for _, _, parameter, _ in lines)
     sets: list[tuple[int, dict[str, Any], dict[str, str]]] = []
-    for number, _, parameter, text in lines:
-        value = float(text)
+    for number, _, parameter, value in lines:
         if value == -1:
             tally.dropped[f"{parameter} (not recorded)"] += 1
         elif parameter in LABS:
@@ -214,8 +221,13 @@ def _at_one_time(record: str, lines: list[Line], known: dict[str, Any], tally: T
             yield sent
 
 
-def _lines(text: bytes) -> Iterator[Line]:
-    for number, line in enumerate(text.decode("ascii").splitlines()[1:], start=1):
-        time, parameter, value = line.split(",")
-        hours, minutes = time.split(":")
-        yield number, timedelta(hours=int(hours), minutes=int(minutes)), parameter, value
+def _lines(record: str, text: bytes) -> list[Line]:
+    found: list[Line] = []
+    try:
+        for number, line in enumerate(text.decode("ascii", "replace").splitlines()[1:], start=1):
+            time, parameter, value = line.split(",")
+            hours, minutes = time.split(":")
+            found.append((number, timedelta(hours=int(hours), minutes=int(minutes)), parameter, float(value)))
+    except ValueError as error:
+        raise SourceError(f"{record}: line {len(found) + 2} is no line of the challenge of 2012") from error
+    return found

@@ -3,19 +3,19 @@
 Source: Reyna et al., Crit Care Med 2020;48:210; physionet.org/content/challenge-2019. CC BY 4.0.
 
 Row t (ICULOS = t) sums up hour t of the stay. It is usable from the end of that hour: start + t hours is its
-`observed_at`, `available_at` and `received_at`. So a value may be up to an hour older than it says; the files tell no more.
-A row gives one Vitals event, if it has any vital sign, and one Lab event for each result.
+`observed_at`, `available_at` and `received_at`. So a value may be up to an hour older than it says; the files tell no
+more. A row gives one Vitals event, if it has any vital sign, and one Lab event for each result.
 
 Units: FiO2 is a fraction and is sent as such. Lactate is documented as mg/dL and magnesium as mmol/dL, but their values
 (medians 2.0) are mmol/L and mg/dL and are sent as that. Calcium mixes total (mg/dL) with ionised (mmol/L): what is
 impossible as total is rejected. Ages of 90 and more are recorded as 100.
 
-SepsisLabel becomes 1 six hours before onset (Sepsis-3). The outcome is therefore sent as of first positive row + 6 h, known
-then and not before; a record that is positive from its first row began at onset − 6 h or later, so its onset is a
-bound. A record without a positive row ends with `occurred=False`.
+SepsisLabel becomes 1 six hours before onset (Sepsis-3). The outcome is therefore sent as of first positive row + 6 h,
+known then and not before; a record that is positive from its first row began at onset − 6 h or later, so its onset is
+a bound. A record without a positive row ends with `occurred=False`.
 
-The end of a record is no discharge that anybody charted; it is sent as one with provenance `derived`, a minute after the
-last event, so that a finished record does not look like a silent monitor.
+The end of a record is no discharge that anybody charted; it is sent as one with provenance `derived`, a minute after
+the last event, so that a finished record does not look like a silent monitor.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Any, Final
 from wardstream.infra.feeds import analytes
 from wardstream.infra.feeds.archive import SourceError, texts
 from wardstream.infra.feeds.records import Record, Tally, event_id, possible, possible_lab
-from wardstream.schemas.admissions import Admission
+from wardstream.schemas.admissions import Admission, Sex
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.labs import Lab
 from wardstream.schemas.outcomes import Outcome
@@ -75,6 +75,7 @@ LABS: Final = {
     "Fibrinogen": analytes.FIBRINOGEN,
     "Platelets": analytes.PLATELETS,
 }
+SEX: Final[dict[float | None, Sex]] = {0: "female", 1: "male"}
 DROPPED: Final = {"HospAdmTime": "hours from hospital to ICU admission: replay begins in the ICU"}
 LABEL_LEAD: Final = timedelta(hours=6)
 _COLUMN_OF: Final = {field: column for column, field in VITALS.items()}
@@ -114,34 +115,39 @@ def events(record: str, text: bytes, start: datetime, tally: Tally) -> Iterator[
         When the stay in the ICU begins.
     tally : Tally
         Counts rows and what is not sent.
+
+    Raises
+    ------
+    SourceError
+        The file has another form.
     """
-    lines = text.decode("ascii").splitlines()
-    columns = lines[0].split("|")
+    rows = _rows(record, text)
     shared: dict[str, Any] = {"source": NAME, "patient_id": f"cinc2019-{record}", "encounter_id": record}
-    first = dict(zip(columns, lines[1].split("|"), strict=True))
+    first = rows[0]
     yield Admission(
         event_id=event_id(NAME, record, 0, "admit"),
         observed_at=start,
         received_at=start,
         kind="admit",
-        age_years=_number(first["Age"]),
-        sex={"0": "female", "1": "male"}.get(first["Gender"]),  # type: ignore[arg-type]
+        age_years=first.get("Age"),
+        sex=SEX.get(first.get("Gender")),
         patient_class="inpatient",
-        unit="MICU" if first["Unit1"] == "1" else "SICU" if first["Unit2"] == "1" else None,
+        unit="MICU" if first.get("Unit1") == 1 else "SICU" if first.get("Unit2") == 1 else None,
         **shared,
     )
+    for column, why in DROPPED.items():
+        tally.dropped[f"{column} ({why})"] += 1
     onset: datetime | None = None
     at = start
-    for line in lines[1:]:
-        row = dict(zip(columns, line.split("|"), strict=True))
+    for row in rows:
         tally.rows += 1
         hour = int(row["ICULOS"])
         at = start + timedelta(hours=hour)
-        if row["SepsisLabel"] == "1" and onset is None:
+        if row.get("SepsisLabel") == 1 and onset is None:
             onset = at + LABEL_LEAD
         known = {**shared, "observed_at": at, "available_at": at, "received_at": at}
         for column, analyte in LABS.items():
-            value = _number(row[column])
+            value = row.get(column)
             if value is not None and possible_lab(analyte, value, column, tally):
                 yield Lab(
                     event_id=event_id(NAME, record, hour, column),
@@ -150,7 +156,7 @@ def events(record: str, text: bytes, start: datetime, tally: Tally) -> Iterator[
                     unit=analyte.unit,
                     **known,
                 )
-        signs = {field: value for column, field in VITALS.items() if (value := _number(row[column])) is not None}
+        signs: dict[str, Any] = {field: row[column] for column, field in VITALS.items() if column in row}
         if signs:
             vitals = Vitals(event_id=event_id(NAME, record, hour, "vitals"), **known, **signs)
             if (sent := possible(vitals, _COLUMN_OF, tally)) is not None:
@@ -177,6 +183,17 @@ def events(record: str, text: bytes, start: datetime, tally: Tally) -> Iterator[
     )
 
 
-def _number(text: str) -> float | None:
-    value = float(text)
-    return None if math.isnan(value) else value
+def _rows(record: str, text: bytes) -> list[dict[str, float]]:
+    """Return the values of each row by column, without those that are NaN."""
+    header, *lines = text.decode("ascii", "replace").splitlines() or [""]
+    columns = header.split("|")
+    rows = []
+    try:
+        for line in lines:
+            values = zip(columns, map(float, line.split("|")), strict=True)
+            rows.append({column: value for column, value in values if not math.isnan(value)})
+    except ValueError as error:
+        raise SourceError(f"{record}: line {len(rows) + 2} is no row of the challenge of 2019") from error
+    if not rows or any("ICULOS" not in row for row in rows):
+        raise SourceError(f"{record}: no rows of the challenge of 2019")
+    return rows

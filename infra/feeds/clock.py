@@ -1,4 +1,4 @@
-"""What time it is in a cluster: feeds bring a time of their own, and two clocks in one cluster would contradict each other."""
+"""What time it is in a cluster. A feed brings a time of its own, and two clocks would contradict each other."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def last_tick(client_options: dict[str, Any], deadline_s: float = DEADLINE
             end = (await consumer.end_offsets([partition]))[partition]
             begin = (await consumer.beginning_offsets([partition]))[partition]
             consumer.seek(partition, max(begin, end - LOOK_BACK))
-            last = None
+            last: bytes | None = None
             while await consumer.position(partition) < end:
                 for records in (await consumer.getmany(partition, timeout_ms=200)).values():
                     for record in records:
@@ -62,9 +62,10 @@ async def last_tick(client_options: dict[str, Any], deadline_s: float = DEADLINE
     if last is None:
         return None
     try:
-        return decoder_of(Tick)(last)
+        tick: Tick = decoder_of(Tick)(last)
     except BadEvent:
         return None  # the worker makes a dead letter of it
+    return tick
 
 
 async def refuse_live_clock(client_options: dict[str, Any], deadline_s: float = DEADLINE_S) -> Tick | None:

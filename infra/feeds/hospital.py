@@ -1,4 +1,4 @@
-"""The life of the simulated hospital, minute by minute: monitors, charts, specimens, movements, outcomes."""
+"""The life of the simulated hospital, minute by minute: who comes, worsens, is treated, moves and leaves."""
 
 from __future__ import annotations
 
@@ -6,24 +6,18 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from random import Random
 
-from msgspec.structs import replace
-
 from wardstream.infra.feeds import specimens
+from wardstream.infra.feeds.bedside import chart, monitor, take_specimen
 from wardstream.infra.feeds.outbox import Outbox
 from wardstream.infra.feeds.physiology import Body
 from wardstream.infra.feeds.stay import Role, Stay, later_course, opening_course, unit_stay
 from wardstream.infra.feeds.ward import UNITS, Bed, Beds, UnitName, draw_person
 from wardstream.schemas.admissions import Admission, Disposition
 from wardstream.schemas.admissions import Kind as Movement
-from wardstream.schemas.labs import Lab
 from wardstream.schemas.outcomes import Kind as OutcomeKind
 from wardstream.schemas.outcomes import Outcome
-from wardstream.schemas.vitals import Consciousness, Vitals
 
 MINUTE = timedelta(minutes=1)
-LATE_SHARE = 0.01  # of monitors' sets: minutes late
-CORRECTED_SHARE = 0.03  # of charted sets and of results
-FALLS_SILENT_A_MINUTE = 1 / (24 * 60)
 
 
 class Hospital:
@@ -59,12 +53,12 @@ class Hospital:
             stay.body.advance(at)
             if not stay.silent(at):
                 if stay.bed.unit.monitored:
-                    self._monitor(stay, at)
+                    monitor(stay, at, self._out)
                 if at >= stay.chart_at:
-                    self._chart(stay, at, at)
+                    chart(stay, at, at, self._out)
                     stay.chart_at = at + stay.chart_interval(at)
             if at.hour == 6 and at.minute == int(stay.second):
-                self._take_specimen(stay, at, specimens.ROUTINE)
+                take_specimen(stay, at, specimens.ROUTINE, self._out)
             self._care(stay, at)
             if at >= stay.leave_at:
                 self._leave(stay, at)
@@ -93,10 +87,10 @@ class Hospital:
         self._move(stay, "admit", stay.admitted_at, received_at=start)
         interval = stay.chart_interval(start)
         charted_at = max(start - interval * random.random(), stay.admitted_at)
-        self._chart(stay, charted_at, start)
+        chart(stay, charted_at, start, self._out)
         stay.chart_at = charted_at + interval
         if random.random() < 0.5:
-            self._take_specimen(stay, start - MINUTE * random.uniform(5, 35), specimens.ROUTINE)
+            take_specimen(stay, start - MINUTE * random.uniform(5, 35), specimens.ROUTINE, self._out)
 
     def _admit(self, arrived_at: datetime, at: datetime) -> bool:
         random = self._next_random()
@@ -110,7 +104,7 @@ class Hospital:
         stay.body.course = later_course(random, at - MINUTE * 60, leave_at)
         self._move(stay, "admit", at, at)
         stay.chart_at = at + MINUTE * random.uniform(1, 5)
-        self._take_specimen(stay, at, specimens.ROUTINE)
+        take_specimen(stay, at, specimens.ROUTINE, self._out)
         return True
 
     def _next_random(self) -> Random:
@@ -200,106 +194,6 @@ class Hospital:
             )
         )
 
-    # What is measured
-
-    def _monitor(self, stay: Stay, at: datetime) -> None:
-        random, unit = stay.random, stay.bed.unit
-        if stay.silent_until is None or stay.silent_until < at:
-            if random.random() < FALLS_SILENT_A_MINUTE:
-                stay.silent_from, stay.silent_until = at, at + MINUTE * random.uniform(8, 60)
-        observed_at = at - MINUTE + timedelta(seconds=stay.second)
-        delay_s = random.uniform(120, 600) if random.random() < LATE_SHARE else random.uniform(0.4, 2)
-        signs = stay.body.signs(observed_at)
-        cuff = (at.minute + int(stay.second)) % (1 if stay.body.severity(at) > 0.5 else unit.cuff_every_min) == 0
-        systolic, diastolic = round(signs.systolic_mmhg), round(signs.diastolic_mmhg)
-        self._out.add(
-            Vitals(
-                event_id=self._out.new_id(),
-                source="sim-monitor",
-                provenance="device",
-                observed_at=observed_at,
-                received_at=observed_at + timedelta(seconds=delay_s),
-                heart_rate_bpm=round(signs.heart_rate_bpm),
-                respiratory_rate_per_min=round(signs.respiratory_rate_per_min),
-                spo2_percent=round(signs.spo2_percent),
-                systolic_mmhg=systolic if cuff else None,
-                diastolic_mmhg=diastolic if cuff else None,
-                mean_pressure_mmhg=round(diastolic + (systolic - diastolic) / 3) if cuff else None,
-                **stay.envelope,
-            )
-        )
-
-    def _chart(self, stay: Stay, observed_at: datetime, received_at: datetime) -> None:
-        """Chart a set: all signs at a bed without a monitor, what monitors do not see at the others."""
-        random, body, alone = stay.random, stay.body, not stay.bed.unit.monitored
-        signs = body.signs(observed_at)
-        oxygen = body.oxygen_l_per_min
-        severity = body.severity(observed_at)
-        consciousness: Consciousness = "V" if severity > 0.97 else "C" if severity > 0.85 else "A"
-        cuff = stay.bed.unit.name != "ICU"  # which has arterial lines
-        right = Vitals(
-            event_id=self._out.new_id(),
-            source="sim-chart",
-            observed_at=observed_at,
-            received_at=received_at,
-            temperature_celsius=round(signs.temperature_celsius, 1),
-            consciousness=consciousness,
-            spo2_scale_2=True if stay.person.retains_co2 else None,
-            supplemental_oxygen=oxygen > 0,
-            oxygen_flow_l_per_min=oxygen or None,
-            oxygen_device="room_air" if not oxygen else "nasal_cannula" if oxygen <= 6 else "non_rebreather_mask",
-            heart_rate_bpm=round(signs.heart_rate_bpm) if alone else None,
-            respiratory_rate_per_min=round(signs.respiratory_rate_per_min) if alone else None,
-            spo2_percent=round(signs.spo2_percent) if alone else None,
-            systolic_mmhg=round(signs.systolic_mmhg) if cuff else None,
-            diastolic_mmhg=round(signs.diastolic_mmhg) if cuff else None,
-            **stay.envelope,
-        )
-        if random.random() < CORRECTED_SHARE:
-            self._out.add(replace(right, temperature_celsius=round(signs.temperature_celsius - 2, 1)))
-            right = replace(
-                right,
-                event_id=self._out.new_id(),
-                supersedes=right.event_id,
-                status="corrected",
-                received_at=received_at + MINUTE * random.uniform(3, 15),
-            )
-        self._out.add(right)
-        stay.adjust_oxygen(signs.spo2_percent, observed_at)
-
-    def _take_specimen(self, stay: Stay, at: datetime, panel: tuple[specimens._Normal, ...]) -> None:
-        random, course = stay.random, stay.body.course
-        resulted_at = at + MINUTE * random.uniform(36, 60)
-        illness = course.illness if course else None
-        for result in specimens.results(random, stay.habit, illness, stay.body.severity(at), panel):
-            right = Lab(
-                event_id=self._out.new_id(),
-                source="sim-lab",
-                observed_at=at,
-                specimen_at=at,
-                available_at=resulted_at,
-                received_at=resulted_at,
-                loinc=result.analyte.loinc,
-                value=result.value,
-                unit=result.analyte.unit,
-                reference_low=result.low,
-                reference_high=result.high,
-                flag=result.flag,
-                **stay.envelope,
-            )
-            if random.random() < CORRECTED_SHARE / 3:
-                self._out.add(replace(right, value=round(result.value * 1.2, 2), flag=None))
-                later = resulted_at + MINUTE * random.uniform(5, 20)
-                right = replace(
-                    right,
-                    event_id=self._out.new_id(),
-                    supersedes=right.event_id,
-                    status="corrected",
-                    available_at=later,
-                    received_at=later,
-                )
-            self._out.add(right)
-
     # What is done, and what comes of it
 
     def _care(self, stay: Stay, at: datetime) -> None:
@@ -311,7 +205,7 @@ class Hospital:
             stay.recognised = True
             stay.treat_at = at + MINUTE * random.uniform(45, 75)
             self._outcome(stay, "sepsis_onset" if course.illness == "sepsis" else "rapid_response", at)
-            self._take_specimen(stay, at, specimens.ROUTINE + specimens.ACUTE)
+            take_specimen(stay, at, specimens.ROUTINE + specimens.ACUTE, self._out)
         if stay.treat_at is not None and at >= stay.treat_at:
             self._treat(stay, at)
         if stay.dies_at is not None and at >= stay.dies_at:
@@ -354,8 +248,8 @@ class Hospital:
 def _opening_scene(patients: int) -> Iterator[tuple[Role, UnitName]]:
     """Say who lies where at the start.
 
-    From 20 patients on: 4 or an eighth get worse, 2 or a fifteenth recover, 2 or a twentieth fall silent, all of them in
-    monitored units. Fewer patients: one of each as far as they go.
+    From 20 patients on: 4 or an eighth get worse, 2 or a fifteenth recover, 2 or a twentieth fall silent, all of them
+    in monitored units. Fewer patients: one of each as far as they go.
     """
     parts = (
         ("worsening", max(4, patients // 8)),

@@ -2,17 +2,17 @@
 
 Source: Johnson et al., physionet.org/content/mimic-iv-demo; MEDS form: columns subject_id, time, code, value. ODbL 1.0.
 
-Times lie in 2110–2211, shifted a patient, so who was in hospital together is by chance. Only the time of an event is in the
-file (specimen, charting), not when it was stored: `received_at` is that time, earlier than in reality.
+Times lie in 2110–2211, shifted a patient, so who was in hospital together is by chance. Only the time of an event is
+in the file (specimen, charting), not when it was stored: `received_at` is that time, earlier than in reality.
 
-Sent: admissions, transfers and discharges; results of the laboratory whose code has a LOINC (the list below), in the unit
-of the list, else rejected; charted vitals; deaths, and admissions to an ICU, as outcomes. A date without a time
-of day (deaths at home) counts as the end of that day. Values were stored as 32-bit floats and are rounded to 6 digits.
+Sent: admissions, transfers and discharges; results of the laboratory whose code has a LOINC (the list below), in the
+unit of the list, else rejected; charted vitals; deaths, and admissions to an ICU, as outcomes. A date without a time of
+day (deaths at home) counts as the end of that day. Values were stored as 32-bit floats and are rounded to 6 digits.
 
 Not sent, and why: results without a number (their text is not in the file); charted copies of laboratory results (they
-are in the laboratory's own); blood gases of the laboratory go by codes for blood of unknown kind, as the file does not say
-whether a specimen was arterial (charted arterial gases do); cuff pressures at the same minute as arterial ones;
-medication, infusions, diagnoses, procedures and billing (no topic takes them yet, or they are known only after discharge);
+are in the laboratory's own; charted arterial gases are sent, because the laboratory's do not say that they are
+arterial, and go by the codes for blood of any kind); cuff pressures at the same minute as arterial ones; medication,
+infusions, diagnoses, procedures and billing (their mapping is still to come, or they are known only after discharge);
 outpatient pressures and weights (their values are text). Oxygen devices and mental state are text too: missing.
 """
 

@@ -1,9 +1,9 @@
 """Where a MIMIC-IV patient is: admissions, transfers, discharges, and the outcomes that lie in them.
 
-The MEDS file has no encounter numbers and tells a stay twice, by hospital admission and by transfers between units, whose
-times differ by minutes. A stay opens with whichever comes first (emergency department included) and closes with whichever
-end comes first; encounters are numbered in that order. A visit to the emergency department that leads to no admission has no
-end in the file: it is closed 48 h after its beginning, with provenance `derived`.
+The MEDS file has no encounter numbers and tells a stay twice, by hospital admission and by transfers between units,
+whose times differ by minutes. A stay opens with whichever comes first (emergency department included) and closes with
+whichever end comes first; encounters are numbered in that order. A visit to the emergency department that leads to no
+admission has no end in the file: it is closed 48 h after its beginning, with provenance `derived`.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Movements:
         self._sex: str | None = None
         self._born: datetime | None = None
         self._stays, self._open = 0, False
+        self._unit: str | None = None
         self._visit_began_at: datetime | None = None  # while the stay is a visit to the emergency department only
         self._outcomes: list[Outcome] = []
 
@@ -115,11 +116,12 @@ class Movements:
             self._stays, self._open = self._stays + 1, True
             in_ed = table == "ED_REGISTRATION" or first == "ED"
             self._visit_began_at = at if in_ed else None
+            self._unit = ED if in_ed else unit
             yield self._admission(
                 "admit",
                 at,
                 number,
-                unit=ED if in_ed else unit,
+                unit=self._unit,
                 patient_class="emergency" if in_ed else _class_of(table, first),
                 sex=self._sex,
                 age_years=round((at - self._born).days / YEAR_DAYS, 2) if self._born else None,
@@ -127,12 +129,13 @@ class Movements:
         elif table == "HOSPITAL_ADMISSION":
             self._visit_began_at = None
             yield self._admission("update", at, number, patient_class=_class_of(table, first))
-        elif unit is not None:
+        elif unit is not None and unit != self._unit:
+            self._unit = unit
             if unit != ED:
                 self._visit_began_at = None
             yield self._admission("transfer", at, number, unit=unit)
         else:
-            tally.dropped[f"{table} (the stay has begun)"] += 1
+            tally.dropped[f"{table} (already there)"] += 1
 
     def _admission(self, kind: Kind, at: datetime, number: int | str, **fields: Any) -> Admission:
         return Admission(

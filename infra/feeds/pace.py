@@ -18,7 +18,6 @@ from typing import Literal
 import structlog
 
 from wardstream.client import Publisher
-from wardstream.client.publisher import place
 from wardstream.schemas.envelope import Event
 
 BEHIND_S = 1.0  # wall seconds: beyond it a feed says that it is late
@@ -77,10 +76,7 @@ class FeedPublisher(Publisher):
 
     async def send_raw(self, topic: str, key: str, value: bytes) -> None:
         """Publish bytes as they are, in the partition of the key."""
-        partitions = self._partitions.get(topic) or await self.partitions(topic)
-        key_bytes, partition = place(key, partitions)
-        await self._append(topic, partition, key_bytes, value)
-        self._events_since_flush = True
+        await self._add(topic, key, value)
 
 
 async def send_paced(

@@ -3,8 +3,8 @@
 Records are read lazily, a patient at a time within a heap merge: in memory are the texts of the records (or the
 table), and one event each. `received_at` and the minutes belong to the records' time; nothing here looks at a clock.
 
-Minutes are written while any patient is in hospital, for up to a day after the last event (long enough for everything to go
-stale that can), and once after each event otherwise. Then time leaps to the next event: the demo patients of
+Minutes are written while any patient is in hospital, for up to a day after the last event (long enough for everything
+to go stale that can), and once after each event otherwise. Then time leaps to the next event: the demo patients of
 MIMIC-IV are spread over a hundred years.
 """
 
@@ -76,7 +76,10 @@ def merged(
 
 
 def timeline(events: Iterable[Event], tick_minutes: int = 1) -> Iterator[Item]:
-    """Yield the events with the minutes between them; a minute comes after all that was received until then."""
+    """Yield the events with the minutes between them; a minute comes after all that was received until then.
+
+    One minute goes before the first event, and one more follows the one that ends the last.
+    """
     step = timedelta(minutes=tick_minutes)
     tick: datetime | None = None
     last = _ZERO
@@ -85,6 +88,7 @@ def timeline(events: Iterable[Event], tick_minutes: int = 1) -> Iterator[Item]:
         at = event.received_at
         if tick is None:
             tick = _rounded_up(at, step)
+            yield Minute(tick - step)  # lanes know from the first tick on that this is a replay
         while tick < at:
             if tick - last >= (QUIET if in_hospital else step):
                 tick = _rounded_up(at, step)
@@ -98,8 +102,9 @@ def timeline(events: Iterable[Event], tick_minutes: int = 1) -> Iterator[Item]:
                 in_hospital.add(event.patient_id)
             elif event.kind == "discharge":
                 in_hospital.discard(event.patient_id)
-    if tick is not None:
+    if tick is not None:  # two: lanes apply the last minute when the one after it has begun
         yield Minute(tick)
+        yield Minute(tick + step)
 
 
 def _rounded_up(at: datetime, step: timedelta) -> datetime:

@@ -1,8 +1,9 @@
 """A simulated hospital as a feed: the default of the demo.
 
 `simulate` is pure: no clock, no Kafka; the same arguments give the same events. It starts in the middle of a day, with
-patients already there. From 20 patients on, within the first hour, whatever the seed: at least three patients pass
-NEWS2 5 and 7 upwards, at least one falls from 7 or more to less than 5, at least two monitors are silent for more than 20 minutes.
+patients already there. From 20 patients on, within the first hour: at least three patients pass NEWS2 5 upwards and
+three pass 7, at least one falls from 7 or more to less than 5, at least two monitors are silent for over 20 minutes.
+(Seen with each of 60 seeds, for 20 and for 40 patients; drawn, not proved.)
 One event in 200 is sent twice, one set of a monitor in 100 comes minutes late, one charted set in 33 is corrected, and
 for every hundred events a broken interface sends one that is none (`bad_share`).
 
@@ -48,8 +49,8 @@ def simulate(*, seed: int, patients: int, start: datetime, bad_share: float = BA
     patients : int
         How many are in hospital, at least 1.
     start : datetime
-        Aware. The first step is at `start` to the minute and tells who is there. Ids of patients and events follow from the seed
-        and the start, so that a second run is not taken for a repetition of the first.
+        Aware. The first step is at `start` to the minute and tells who is there. Ids of patients and events follow
+        from the seed and the start, so that a second run is not taken for a repetition of the first.
     bad_share : float
         Bad events for each good one, 0 to 1.
 

@@ -11,7 +11,9 @@ from wardstream.infra.feeds.analytes import Analyte
 from wardstream.infra.feeds.physiology import Illness
 
 
-class _Normal(NamedTuple):
+class Normal(NamedTuple):
+    """How a test comes out in a well patient, and what illness does to it."""
+
     analyte: Analyte
     mean: float
     sd: float
@@ -22,21 +24,21 @@ class _Normal(NamedTuple):
 
 
 ROUTINE: Final = (
-    _Normal(analytes.WBC, 7.5, 1.6, 4, 11, 1, {"sepsis": 10, "bleeding": 3}),
-    _Normal(analytes.PLATELETS, 245, 45, 150, 400, 0, {"sepsis": -110, "bleeding": -60}),
-    _Normal(analytes.HAEMOGLOBIN, 12.6, 1.3, 11.5, 16.5, 1, {"bleeding": -5}),
-    _Normal(analytes.SODIUM, 139, 2.2, 135, 145, 0, {"sepsis": -3}),
-    _Normal(analytes.POTASSIUM, 4.1, 0.3, 3.5, 5.1, 1, {"sepsis": 0.9, "bleeding": 0.4}),
-    _Normal(analytes.UREA_NITROGEN, 16, 4, 7, 20, 0, {"sepsis": 18, "bleeding": 15}),
-    _Normal(analytes.CREATININE, 0.9, 0.18, 0.5, 1.2, 2, {"sepsis": 1.1, "bleeding": 0.7}),
-    _Normal(analytes.GLUCOSE, 112, 20, 70, 140, 0, {"sepsis": 60, "bleeding": 25}),
+    Normal(analytes.WBC, 7.5, 1.6, 4, 11, 1, {"sepsis": 10, "bleeding": 3}),
+    Normal(analytes.PLATELETS, 245, 45, 150, 400, 0, {"sepsis": -110, "bleeding": -60}),
+    Normal(analytes.HAEMOGLOBIN, 12.6, 1.3, 11.5, 16.5, 1, {"bleeding": -5}),
+    Normal(analytes.SODIUM, 139, 2.2, 135, 145, 0, {"sepsis": -3}),
+    Normal(analytes.POTASSIUM, 4.1, 0.3, 3.5, 5.1, 1, {"sepsis": 0.9, "bleeding": 0.4}),
+    Normal(analytes.UREA_NITROGEN, 16, 4, 7, 20, 0, {"sepsis": 18, "bleeding": 15}),
+    Normal(analytes.CREATININE, 0.9, 0.18, 0.5, 1.2, 2, {"sepsis": 1.1, "bleeding": 0.7}),
+    Normal(analytes.GLUCOSE, 112, 20, 70, 140, 0, {"sepsis": 60, "bleeding": 25}),
 )
 ACUTE: Final = (
-    _Normal(analytes.LACTATE, 1.1, 0.25, 0.5, 2, 1, {"sepsis": 4.2, "respiratory_failure": 1.2, "bleeding": 4.5}),
-    _Normal(analytes.CRP, 9, 4, 0, 10, 0, {"sepsis": 190, "respiratory_failure": 60}),
-    _Normal(analytes.BILIRUBIN, 0.7, 0.2, 0.1, 1.2, 1, {"sepsis": 1.6}),
-    _Normal(analytes.PCO2_ARTERIAL, 40, 2.5, 35, 45, 0, {"sepsis": -8, "respiratory_failure": 22}),
-    _Normal(analytes.PH_ARTERIAL, 7.4, 0.015, 7.35, 7.45, 2, {"sepsis": -0.14, "respiratory_failure": -0.12}),
+    Normal(analytes.LACTATE, 1.1, 0.25, 0.5, 2, 1, {"sepsis": 4.2, "respiratory_failure": 1.2, "bleeding": 4.5}),
+    Normal(analytes.CRP, 9, 4, 0, 10, 0, {"sepsis": 190, "respiratory_failure": 60}),
+    Normal(analytes.BILIRUBIN, 0.7, 0.2, 0.1, 1.2, 1, {"sepsis": 1.6}),
+    Normal(analytes.PCO2_ARTERIAL, 40, 2.5, 35, 45, 0, {"sepsis": -8, "respiratory_failure": 22}),
+    Normal(analytes.PH_ARTERIAL, 7.4, 0.015, 7.35, 7.45, 2, {"sepsis": -0.14, "respiratory_failure": -0.12}),
 )
 
 
@@ -55,7 +57,7 @@ def results(
     habit: dict[str, float],
     illness: Illness | None,
     severity: float,
-    panel: tuple[_Normal, ...],
+    panel: tuple[Normal, ...],
 ) -> Iterator[Result]:
     """Draw the results of one specimen.
 

@@ -114,7 +114,7 @@ class Person:
 
 
 def draw_person(random: Random) -> Person:
-    """Draw an adult; one of ten women under 45 is pregnant, one of fourteen over 50 retains CO2 (SpO2 scale 2), one in six is frail."""
+    """Draw an adult. One of ten women under 45 is pregnant, one of 14 over 50 retains CO2, one of six is frail."""
     age = float(min(max(round(random.gauss(62, 18)), 18), 99))
     sex: Literal["female", "male"] = "female" if random.random() < 0.5 else "male"
     pregnant = sex == "female" and age < 45 and random.random() < 0.1

@@ -9,29 +9,27 @@ Data stays in the folder, and a later cluster on it goes on with that, at the sa
 from __future__ import annotations
 
 import fcntl
-import re
 import signal
 import socket
 import subprocess
 import time
-import uuid
-from base64 import urlsafe_b64encode
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from wardstream.infra.failure import Failure
 from wardstream.infra.kafka.asking import alive, ask
 from wardstream.infra.kafka.jars import jars_folder, verify
+from wardstream.infra.kafka.node import KafkaDown, Node
 from wardstream.infra.kafka.ports import Ports
 from wardstream.infra.kafka.private_files import write_private
 from wardstream.infra.kafka.process import end, spawn_java
-from wardstream.infra.kafka.properties import LOG4J2, Node, server_properties
+from wardstream.infra.kafka.properties import LOG4J2, server_properties
 from wardstream.infra.kafka.quorum import quorum_leader
 from wardstream.infra.kafka.security import Security
+from wardstream.infra.kafka.storage import format_storage
 from wardstream.infra.settings import PREFIX, Settings, kafka_client_options, load_settings
 
-START_DEADLINE_S = 90.0  # measured: 3 s for one, 10 s for three on two cores; a busy machine takes several times that
+START_DEADLINE_S = 90.0  # measured: 3 s for one, 7 s for three, on two cores; a busy machine takes several times that
 STOP_GRACE_S = 10.0
 _JVM = (
     # The first compiler only: on two cores it halves the CPU time of a broker's first minutes, and takes nothing away
@@ -43,10 +41,6 @@ _JVM = (
     "--sun-misc-unsafe-memory-access=allow",  # else a warning at each start
 )
 _HEAP = "-Xmx512m"
-
-
-class KafkaDown(Failure):
-    """A broker did not start, or not in time; the text has the end of its log."""
 
 
 class Cluster:
@@ -82,6 +76,7 @@ class Cluster:
         self._count = brokers
         self._nodes: tuple[Node, ...] = ()
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._paused: set[int] = set()
         self._ports: Ports | None = None
         self._lock: IO[str] | None = None
 
@@ -117,13 +112,14 @@ class Cluster:
         return kafka_client_options(self.settings())
 
     def start(self, i: int | None = None) -> None:
-        """Start all brokers, or broker `i` again after `kill` or `stop`; returns when all running ones answer."""
+        """Start all brokers, or broker `i` again after `kill` or `stop`; returns when all but paused ones answer."""
         deadline = time.monotonic() + START_DEADLINE_S
         try:
             if i is None:
                 verify(self.jars)
                 self._prepare()
-                self._format(deadline)
+                users = [] if self.security is None else self.security.format_arguments()
+                format_storage(self._nodes, self._jvm(), users, deadline)
             for node in self._nodes if i is None else [self._node(i)]:
                 self._spawn(node)
             self._await_ready(deadline)
@@ -139,6 +135,7 @@ class Cluster:
             return
         end(list(self._processes.values()), grace_s=STOP_GRACE_S)
         self._processes.clear()
+        self._paused.clear()
         if self._ports is not None:
             self._ports.close()
             self._ports = None
@@ -155,16 +152,18 @@ class Cluster:
     def pause(self, i: int) -> None:
         """Stop broker `i` in its tracks (SIGSTOP): its connections stay open, and nothing answers."""
         self._process(i).send_signal(signal.SIGSTOP)
+        self._paused.add(i)
 
     def resume(self, i: int) -> None:
         """Let a paused broker go on (SIGCONT)."""
         self._process(i).send_signal(signal.SIGCONT)
+        self._paused.discard(i)
 
     def check(self) -> None:
         """Raise `KafkaDown` when a broker has ended that should run."""
         for i, process in self._processes.items():
             if process.poll() is not None:
-                raise KafkaDown(f"broker {i} ended\n{self._tail(i)}")
+                raise KafkaDown(f"broker {i} ended\n{self._node(i).tail()}")
 
     def pid(self, i: int) -> int:
         """Process id of broker `i`."""
@@ -176,7 +175,7 @@ class Cluster:
 
     def log(self, i: int) -> Path:
         """Log file of broker `i`: warnings and errors."""
-        return self._node(i).folder / "kafka.log"
+        return self._node(i).log
 
     def _settings(self) -> dict[str, Any]:
         mine: dict[str, Any] = {"broker_url": self.broker_url, "replication": self._count}
@@ -197,12 +196,15 @@ class Cluster:
         return self._processes[i]
 
     def _prepare(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = (self.folder / ".lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise KafkaDown(f"Another Kafka is running in {self.folder}") from None
+        held = len(list(self.folder.glob("broker-*")))
+        if held not in (0, self._count):
+            raise KafkaDown(f"{self.folder} holds a cluster of {held}, not {self._count}: use another folder")
         self._ports = Ports(self.folder / "ports", 2 * self._count)
         ports = iter(self._ports.numbers)
         self._nodes = tuple(
@@ -215,60 +217,28 @@ class Cluster:
         for node in self._nodes:
             node.data.mkdir(parents=True, exist_ok=True)
             text = server_properties(node, self._nodes, listener)
-            write_private(node.folder / "server.properties", text.encode())
-
-    def _format(self, deadline: float) -> None:
-        """Format the data folders that are not; all at the same time."""
-        unformatted = [node for node in self._nodes if not (node.data / "meta.properties").exists()]
-        if not unformatted:
-            return
-        cluster_id = self._cluster_id()
-        users = [] if self.security is None else self.security.format_arguments()
-        running = {
-            node.id: spawn_java(
-                [
-                    *(*_JVM, *self._classpath(), "kafka.tools.StorageTool", "format"),
-                    *("--cluster-id", cluster_id, "--config", str(node.folder / "server.properties"), *users),
-                ],
-                self.log(node.id),
-            )
-            for node in unformatted
-        }
-        try:
-            for i, process in running.items():
-                if process.wait(max(0.0, deadline - time.monotonic())) != 0:
-                    raise KafkaDown(f"broker {i}: the data folder cannot be formatted\n{self._tail(i)}")
-        except subprocess.TimeoutExpired:
-            raise KafkaDown("the data folders were not formatted in time") from None
-        finally:
-            end(list(running.values()), grace_s=0)
-
-    def _cluster_id(self) -> str:
-        for node in self._nodes:
-            path = node.data / "meta.properties"
-            if path.exists() and (found := re.search(r"^cluster\.id=(\S+)$", path.read_text("utf-8"), re.MULTILINE)):
-                return found.group(1)
-        return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
+            write_private(node.properties, text.encode())
 
     def _spawn(self, node: Node) -> None:
         previous = self._processes.get(node.id)
         if previous is not None and previous.poll() is None:
             raise RuntimeError(f"broker {node.id} is running")
-        arguments = [_HEAP, *_JVM, *self._classpath(), "kafka.Kafka", str(node.folder / "server.properties")]
-        self._processes[node.id] = spawn_java(arguments, self.log(node.id))
+        arguments = [_HEAP, *self._jvm(), "kafka.Kafka", str(node.properties)]
+        self._processes[node.id] = spawn_java(arguments, node.log)
+        self._paused.discard(node.id)
 
-    def _classpath(self) -> list[str]:
-        return ["-cp", f"{self.jars}/*", f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}"]
+    def _jvm(self) -> list[str]:
+        return [*_JVM, "-cp", f"{self.jars}/*", f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}"]
 
     def _await_ready(self, deadline: float) -> None:
-        expected = {i for i, process in self._processes.items() if process.poll() is None}
+        expected = {i for i, process in self._processes.items() if process.poll() is None} - self._paused
         while True:
             for i in expected:
                 if self._processes[i].poll() is not None:
-                    raise KafkaDown(f"broker {i} ended while starting\n{self._tail(i)}")
+                    raise KafkaDown(f"broker {i} ended while starting\n{self._node(i).tail()}")
             left = deadline - time.monotonic()
             if left <= 0:
-                tails = "\n".join(self._tail(i) for i in sorted(expected))
+                tails = "\n".join(self._node(i).tail() for i in sorted(expected))
                 raise KafkaDown(f"the brokers did not answer within {START_DEADLINE_S:.0f} s\n{tails}")
             if all(_accepts(self._node(i).client_port) for i in expected) and expected <= self._alive(left):
                 return
@@ -276,10 +246,6 @@ class Cluster:
 
     def _alive(self, timeout_s: float) -> set[int]:
         return ask(lambda: alive(self.client_options(), timeout_s))
-
-    def _tail(self, i: int) -> str:
-        lines = self.log(i).read_text("utf-8", errors="replace").splitlines() if self.log(i).exists() else []
-        return "\n".join(f"  broker {i}: {line}" for line in lines[-15:])
 
 
 def _accepts(port: int) -> bool:

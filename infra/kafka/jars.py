@@ -1,10 +1,10 @@
 """Apache Kafka's jars: fetched once, checked against recorded hashes each time they are used.
 
 `jars.sha256` beside this file lists the whole dependency tree of `org.apache.kafka:kafka_2.13` by Maven path, as
-jgo's pure Python resolver found it. So a fetch asks for exactly these files: nothing a changed POM may add gets in,
-and neither Maven, Java nor jgo's own environment builder (which fetches a second Java to classify jars) takes part.
-To move to another version, resolve it anew with jgo, write the file from that, and say in the change what was
-compared.
+jgo's pure Python resolver found it, and log4j-slf4j-impl, without which Kafka logs nothing, not even why it ends. So a
+fetch asks for exactly these files: nothing a changed POM may add gets in, and neither Maven, Java nor jgo's own
+environment builder (which may fetch a second Java to classify jars) takes part. To move to another version, resolve
+both anew with jgo, write the file from that, and say in the change what was compared.
 """
 
 from __future__ import annotations
@@ -77,7 +77,11 @@ def verify(folder: Path, expected: Sequence[Jar] | None = None) -> None:
     if missing := sorted(jars.keys() - present):
         raise JarError(f"{len(missing)} of {len(jars)} Kafka jars are missing; run `wardstream kafka fetch`.")
     for name in sorted(present):
-        _check(folder / name, jars[name])
+        if (found := _sha256(folder / name)) != jars[name].sha256:
+            raise JarError(
+                f"{folder / name} is not the recorded jar: its SHA-256 is {found}, expected {jars[name].sha256}. "
+                "It is not used. Find out why before you delete it and run `wardstream kafka fetch`."
+            )
 
 
 def jars_folder(settings: Settings) -> Path:
@@ -110,7 +114,11 @@ def _download(jars: list[Jar], folder: Path, console: Console) -> None:
             task = progress.add_task("", total=len(jars))
             try:
                 for jar, path in zip(jars, pool.map(lambda jar: _get(jar, partial), jars), strict=True):
-                    _check(path, jar)
+                    if (found := _sha256(path)) != jar.sha256:
+                        raise JarError(
+                            f"What the repository sent as {jar.name} is not the recorded jar: its SHA-256 is {found}, "
+                            f"expected {jar.sha256}. It was not kept."
+                        )
                     os.replace(path, folder / jar.name)
                     progress.advance(task)
             except BaseException:
@@ -137,14 +145,9 @@ def _get(jar: Jar, partial: Path) -> Path:
         raise JarError(f"{jar.name} cannot be fetched: {error}") from error
 
 
-def _check(path: Path, jar: Jar) -> None:
+def _sha256(path: Path) -> str:
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != jar.sha256:
-        raise JarError(
-            f"{path} is not the recorded jar: its SHA-256 is {found}, expected {jar.sha256}. It is not used. "
-            "Find out why before you delete it and run `wardstream kafka fetch`."
-        )
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

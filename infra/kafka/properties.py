@@ -8,8 +8,8 @@ rebalance, short sessions allowed, timed-out transactions aborted within a secon
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+
+from wardstream.infra.kafka.node import Node
 
 BROKER_SESSION_MS = 6000
 _INTERNAL_PARTITIONS = 4
@@ -24,31 +24,6 @@ appender.out.layout.pattern = %d{ISO8601}{UTC}Z %p %c{1}: %m%n
 rootLogger.level = warn
 rootLogger.appenderRef.out.ref = out
 """
-
-
-@dataclass(frozen=True)
-class Node:
-    """One broker that is a controller too."""
-
-    id: int
-    folder: Path
-    client_port: int
-    controller_port: int
-
-    @property
-    def address(self) -> str:
-        """Where clients connect."""
-        return f"127.0.0.1:{self.client_port}"
-
-    @property
-    def controller_address(self) -> str:
-        """Where the other controllers connect."""
-        return f"127.0.0.1:{self.controller_port}"
-
-    @property
-    def data(self) -> Path:
-        """Kafka's own data."""
-        return self.folder / "data"
 
 
 def server_properties(node: Node, nodes: tuple[Node, ...], listener: Mapping[str, str]) -> str:

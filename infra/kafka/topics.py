@@ -13,7 +13,7 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import InvalidReplicationFactorError, TopicAlreadyExistsError, for_code
 
 from wardstream.infra.failure import Failure
 from wardstream.infra.kafka.admin import admin
@@ -198,7 +198,8 @@ async def _create(client: AIOKafkaAdminClient, missing: Sequence[Wish]) -> list[
         if code == 0:
             created.append(name)
         elif error is not TopicAlreadyExistsError:  # somebody else was faster: then it is compared
-            raise TopicError(f"topic {name} cannot be created: {message or error.__name__}")
+            hint = " (WARDSTREAM_REPLICATION or --replication)" if error is InvalidReplicationFactorError else ""
+            raise TopicError(f"topic {name} cannot be created: {message or error.__name__}{hint}")
     return created
 
 

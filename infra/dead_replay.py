@@ -1,0 +1,157 @@
+"""Dead letters published again, each once.
+
+A replay writes the raw record to its topic and a note to the dead-letter topic, both in one transaction. So a letter is
+not replayed a second time unless that is asked for, even where the command is killed and run again, or run twice at the
+same time. The event_id alone would not do: lanes know the last 128 ids of a patient, which is two hours of a monitor.
+What is bad still becomes a new letter; it may be replayed again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import IllegalOperation, KafkaError
+
+from wardstream.agents.streams.dead_letters import DeadLetters, RawRecord
+from wardstream.agents.streams.producer import CLOSE_DEADLINE_S, MAX_REQUEST_BYTES, OPEN_DEADLINE_S
+from wardstream.infra.dead import NOTE, DeadLetterError, Done, Letter, Place, Selection, letters, translated
+from wardstream.schemas.topics import TOPICS
+
+REPLAYED_FROM = "replayed-from"
+_COMMIT_DEADLINE_S = 30.0
+_CHUNK_LETTERS = 500
+_CHUNK_BYTES = 2 << 20
+
+
+async def replay(
+    options: Mapping[str, Any],
+    app_id: str,
+    sealed_by: DeadLetters,
+    names: Sequence[str],
+    selection: Selection,
+    done: Done = lambda done, total: None,
+) -> Counter[str]:
+    """Publish letters again, to the topics they came from.
+
+    Parameters
+    ----------
+    options, app_id
+        The cluster, and what the transactions are named after.
+    sealed_by
+        Opens the letters.
+    names
+        Dead-letter topics.
+    selection
+        Which letters of theirs.
+    done
+        Told how many of the selected letters are done.
+
+    Returns
+    -------
+    Counter
+        Letters by outcome: `replayed`; `before` (left out, because they were replayed before); `cut` (left out, because
+        only the beginning is kept); `empty` (left out: a record without a value); `sealed` (with another key).
+
+    Raises
+    ------
+    DeadLetterError
+        Kafka failed or did not answer in time. What was acknowledged until then has its notes.
+    """
+    outcome: Counter[str] = Counter()
+    async with translated(), _producer(options, app_id) as producer:  # first: it ends whatever another replay has open
+        chosen, outcome["before"] = await _chosen(options, names, selection)
+        chunk: list[tuple[Letter, RawRecord]] = []
+        handled = size = 0
+        async with aclosing(letters(options, names, selection.since)) as all_letters:
+            async for found in all_letters:
+                if found.place not in chosen:
+                    continue
+                handled += 1
+                refused, raw = _opened(found, sealed_by)
+                if raw is None:
+                    outcome[refused] += 1
+                    continue
+                chunk.append((found, raw))
+                size += len(raw.value or b"")
+                if len(chunk) >= _CHUNK_LETTERS or size >= _CHUNK_BYTES:
+                    outcome["replayed"] += await _publish(producer, chunk)
+                    chunk, size = [], 0
+                    done(handled, len(chosen))
+        outcome["replayed"] += await _publish(producer, chunk)
+        done(handled, len(chosen))
+    return outcome
+
+
+async def _chosen(options: Mapping[str, Any], names: Sequence[str], selection: Selection) -> tuple[set[Place], int]:
+    """The letters to replay, and how many of the selected are left out because they were replayed before."""
+    chosen: set[Place] = set()
+    noted: set[Place] = set()
+    async with aclosing(letters(options, names, selection.since)) as all_letters:
+        async for found in all_letters:
+            if found.note_of is not None:
+                noted.add((found.topic, found.partition, found.note_of))
+            elif selection.takes(found):
+                chosen.add(found.place)
+    if selection.repeat == "allowed":
+        return chosen, 0
+    return chosen - noted, len(chosen & noted)
+
+
+def _opened(found: Letter, sealed_by: DeadLetters) -> tuple[str, RawRecord | None]:
+    """The record, or why it is left out."""
+    if found.cut is not None:
+        return "cut", None
+    try:
+        raw = found.open(sealed_by)
+    except DeadLetterError:
+        return "sealed", None
+    return ("empty", None) if raw.value is None else ("", raw)
+
+
+async def _publish(producer: AIOKafkaProducer, chunk: Sequence[tuple[Letter, RawRecord]]) -> int:
+    """One transaction: the records and the notes."""
+    if not chunk:
+        return 0
+    now = datetime.now(UTC).isoformat(timespec="seconds").encode()
+    async with asyncio.timeout(_COMMIT_DEADLINE_S):
+        async with producer.transaction():
+            sent = []
+            for found, raw in chunk:
+                topic, partition, _ = found.origin.rsplit("/", 2)
+                known = TOPICS.get(topic)
+                # A key leads to its patient's lane, wherever the record was; without one its partition was chosen.
+                fixed = raw.key is None or (known is not None and known.keyed_by == "none")
+                headers = [(k, v) for k, v in raw.headers if v is not None and k != REPLAYED_FROM]
+                headers.append((REPLAYED_FROM, str(found).encode()))
+                where = int(partition) if fixed else None
+                sent.append(await producer.send(topic, raw.value, raw.key, where, headers=headers))
+                note = [(NOTE, b"%d" % found.offset), ("at", now)]
+                sent.append(await producer.send(found.topic, b"", None, found.partition, headers=note))
+            await asyncio.gather(*sent)
+    return len(chunk)
+
+
+@asynccontextmanager
+async def _producer(options: Mapping[str, Any], app_id: str) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(
+        **options,
+        transactional_id=f"{app_id}-dead-replay",
+        max_request_size=MAX_REQUEST_BYTES,
+        request_timeout_ms=15_000,
+        retry_backoff_ms=20,
+    )
+    try:
+        async with asyncio.timeout(OPEN_DEADLINE_S):
+            await producer.start()
+        yield producer
+    finally:
+        with contextlib.suppress(KafkaError, IllegalOperation, TimeoutError, OSError):
+            async with asyncio.timeout(CLOSE_DEADLINE_S):
+                await producer.stop()

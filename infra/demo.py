@@ -1,0 +1,342 @@
+"""`wardstream demo`: a ward on this machine, from a broker of its own to a live board; nothing is left at the end.
+
+Everything it starts asks the kernel to be killed when this process dies (`kafka.process`), so that even `kill -9`
+leaves no process. All its files are in one folder below `.wardstream/demo`, removed at the end; the folder of a demo
+that was killed is removed by the next one. After a failure the folder's logs stay until then.
+
+Signals only set an event. Every wait here ends when it is set, and what was being started is ended with the rest: an
+exception raised from a signal handler could hit a line between a process's start and the note that it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from rich.console import Console
+
+from wardstream.infra.failure import Failure
+from wardstream.infra.kafka.broker import Cluster
+from wardstream.infra.kafka.jars import fetch, jars_folder
+from wardstream.infra.kafka.private_files import write_private
+from wardstream.infra.kafka.process import end, spawn
+from wardstream.infra.kafka.topics import create_topics, lane_count, wishes
+from wardstream.infra.settings import DEAD_LETTER_KEY_BYTES, PREFIX, Settings, SettingsError, kafka_client_options
+from wardstream.infra.view.tap import Tap, now
+
+T = TypeVar("T")
+SPEED = 60  # ward minutes a minute
+BAD_SHARE = 0.03  # of events, so that dead letters show within seconds
+LOOK_S = 0.25
+READY_DEADLINE_S = 90.0
+GRACE_S = 5.0  # to stop in order; longer for a worker whose last snapshot counts
+WORKER_GRACE_S = 15.0
+QUIET_S = 1.0  # without a record: the stream has run dry
+DRAIN_DEADLINE_S = 10.0
+TAIL_LINES = 15
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class ChildEnded(Failure):
+    """A process that should run has ended; the text has the end of its log."""
+
+
+class Interrupted(Exception):
+    """A signal asked us to end."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line may choose; `seed` is the simulator's."""
+
+    patients: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Child:
+    """A process of ours, and where it writes."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def check(self) -> None:
+        """Raise `ChildEnded` if it is no longer there."""
+        code = self.process.poll()
+        if code is not None:
+            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            raise ChildEnded(
+                f"the {self.name} has ended by itself ({how}); the end of {shown(self.log)}:\n{tail(self.log)}"
+            )
+
+
+class Demo:
+    """Starts the parts one by one; `running` yields once events flow, and ends all of them afterwards.
+
+    Parameters
+    ----------
+    settings : of the person who runs it. Without a `broker_url` a broker is started.
+    console : takes the progress of the start-up.
+    """
+
+    def __init__(self, settings: Settings, options: Options, console: Console) -> None:
+        self.settings = settings
+        self.options = options
+        self.console = console
+        self.stopped_by: int | None = None
+        self._stop = asyncio.Event()
+        self._cluster: Cluster | None = None
+        self._children: list[Child] = []
+        self._reading: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Tap]:
+        """Start everything; what it yields sees all that comes out.
+
+        Raises
+        ------
+        Interrupted : a signal came.
+        Failure : something did not start, or has ended by itself.
+        """
+        loop = asyncio.get_running_loop()
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, self._stop_for, number)
+        with run_folder(self.settings.home / "demo") as folder:
+            async with AsyncExitStack() as stack:
+                settings = await self._broker(folder, stack)
+                tap, lanes = await self._topics(settings, stack)
+                key = self._dead_letter_key(folder)
+                stack.push_async_callback(self._end_children, ("worker", "feed"), GRACE_S)
+                stack.callback(self._say_ending)
+                await self._worker(settings, folder, key, tap, lanes)
+                self._feed(settings, folder)
+                yield tap
+
+    async def wait(self, seconds: float) -> None:
+        """Wait; then look whether all is as it should be.
+
+        Raises
+        ------
+        Interrupted, Failure : as `running`.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        self._check()
+
+    async def finish(self, tap: Tap) -> None:
+        """End the feed, let the worker come to the end of its input, and end the worker too."""
+        await self._end_children(("feed",), GRACE_S)
+        quiet_since, seen = time.monotonic(), -1
+        deadline = quiet_since + DRAIN_DEADLINE_S
+        while time.monotonic() < min(quiet_since + QUIET_S, deadline):
+            await self.wait(LOOK_S / 2)
+            count = tap.tally.events + tap.tally.scores + tap.tally.transitions.total()
+            if count != seen:
+                quiet_since, seen = time.monotonic(), count
+        await self._end_children(("worker",), WORKER_GRACE_S)  # it sends its last snapshot
+        await asyncio.sleep(LOOK_S)
+
+    def _say_ending(self) -> None:
+        with suppress(OSError):  # the terminal may be gone
+            self.console.print("ending …", style="dim")
+
+    def _stop_for(self, number: int) -> None:
+        self.stopped_by = self.stopped_by or number
+        self._stop.set()
+
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise Interrupted
+        if self._cluster is not None:
+            self._cluster.check()
+        for child in self._children:
+            child.check()
+        if self._reading is not None and self._reading.done():
+            self._reading.result()
+
+    async def _broker(self, folder: Path, stack: AsyncExitStack) -> Settings:
+        """The cluster to use: the settings that let us in."""
+        if self.settings.broker_url is not None:
+            self.console.print(f"using the Kafka at {self.settings.broker_url}: its topics will stay")
+            return self.settings
+        if self.settings.security_protocol != "PLAINTEXT":
+            raise SettingsError(f"{PREFIX}SECURITY_PROTOCOL is set but {PREFIX}BROKER_URL is not: set both or neither")
+        cluster = Cluster(folder / "kafka", jars=jars_folder(self.settings))
+        with self._step("Apache Kafka, one broker"):
+            stack.push_async_callback(asyncio.to_thread, cluster.stop)
+            await self._start(cluster)
+        self._cluster = cluster
+        return cluster.settings(home=folder)
+
+    async def _start(self, cluster: Cluster) -> None:
+        starting = asyncio.create_task(asyncio.to_thread(cluster.start))
+        try:
+            await self._unless_stopped(asyncio.shield(starting))
+        except Interrupted:
+            while not starting.done():
+                with suppress(KeyError):  # not there yet; when it is, its start fails at once
+                    cluster.kill(1)
+                await asyncio.wait({starting}, timeout=LOOK_S / 5)
+            raise
+        finally:
+            with suppress(Failure):
+                await starting
+
+    async def _topics(self, settings: Settings, stack: AsyncExitStack) -> tuple[Tap, int]:
+        options = kafka_client_options(settings)
+        with self._step("topics"):
+            wanted = wishes(settings.lanes, settings.replication)
+            await self._unless_stopped(create_topics(options, wanted))
+            lanes = await self._unless_stopped(lane_count(options))
+            tap = Tap(options, lanes)
+            stack.push_async_callback(tap.stop)
+            await self._unless_stopped(tap.start())
+            self._reading = asyncio.create_task(tap.run())
+            stack.push_async_callback(self._stop_reading)
+        return tap, lanes
+
+    async def _stop_reading(self) -> None:
+        assert self._reading is not None
+        self._reading.cancel()
+        await asyncio.wait({self._reading})
+        self._reading.cancelled() or self._reading.exception()  # told already, if it matters
+
+    def _dead_letter_key(self, folder: Path) -> Path | None:
+        """A key for this run, unless there is one: nobody needs the dead letters of a demo afterwards."""
+        if self.settings.dead_letter_key_bytes() is not None:
+            return None
+        path = folder / "dead-letter-key"
+        write_private(path, base64.b64encode(os.urandom(DEAD_LETTER_KEY_BYTES)))
+        return path
+
+    async def _worker(self, settings: Settings, folder: Path, key: Path | None, tap: Tap, lanes: int) -> None:
+        mine = {} if key is None else {"DEAD_LETTER_KEY_FILE": str(key)}
+        with self._step("worker", folder / "worker.log"):
+            self._spawn("worker", settings, folder, {**mine, "CLOCK": "feed"}, "worker")
+            deadline = time.monotonic() + READY_DEADLINE_S
+            while tap.pipeline.lanes(now()) < lanes:
+                await self.wait(LOOK_S)
+                if time.monotonic() > deadline:
+                    raise ChildEnded(f"the worker has not opened its lanes in time:\n{tail(folder / 'worker.log')}")
+
+    def _feed(self, settings: Settings, folder: Path) -> None:
+        chosen = {"patients": self.options.patients, "seed": self.options.seed, "speed": SPEED, "bad-share": BAD_SHARE}
+        words = [word for name, value in chosen.items() for word in (f"--{name}", str(value))]
+        self._spawn("feed", settings, folder, {}, "simulate", *words)
+        what = f"feed: {self.options.patients} simulated patients, {SPEED} times the clock"
+        self.console.print(f"{what}, log in {shown(folder / 'feed.log')}", highlight=False)
+
+    def _spawn(self, name: str, settings: Settings, folder: Path, environment: dict[str, str], *words: str) -> None:
+        """Start a command of ours; what it is told beyond our own environment goes through `env`."""
+        told = {"HOME": str(folder), "BROKER_URL": str(settings.broker_url), **environment}
+        told["REPLICATION"] = str(settings.replication)
+        command = ["/usr/bin/env", *(f"{PREFIX}{variable}={value}" for variable, value in told.items())]
+        command += [sys.executable, "-P", "-m", "wardstream.infra.cli", *words]
+        log = folder / f"{name}.log"
+        self._children.append(Child(name, spawn(command, log), log))
+
+    async def _end_children(self, names: tuple[str, ...], grace_s: float) -> None:
+        ending = [child for child in self._children if child.name in names]
+        self._children = [child for child in self._children if child.name not in names]
+        await asyncio.to_thread(end, [child.process for child in ending], grace_s=grace_s)
+
+    async def _unless_stopped(self, work: Awaitable[T]) -> T:
+        """Wait for something, or raise `Interrupted` as soon as a signal comes."""
+        task, stop = asyncio.ensure_future(work), asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                task.cancel()
+                with suppress(asyncio.CancelledError, Failure):
+                    await task
+                raise Interrupted
+            return task.result()
+        finally:
+            stop.cancel()
+
+    @contextmanager
+    def _step(self, what: str, log: Path | None = None) -> Iterator[None]:
+        began = time.monotonic()
+        where = "" if log is None else f", log in {shown(log)}"
+        with self.console.status(f"{what} …"):
+            yield
+        self.console.print(f"{what}: {time.monotonic() - began:.1f} s{where}", highlight=False)
+
+
+def prepare(settings: Settings, console: Console) -> None:
+    """Bring Kafka's jars unless they are there or not needed. Nothing is running yet: Ctrl-C ends it as ever."""
+    if settings.broker_url is None:
+        fetch(jars_folder(settings), console=console)
+
+
+@contextmanager
+def run_folder(parent: Path) -> Iterator[Path]:
+    """A folder for one run, removed at its end; only the logs stay when it failed. Folders nobody holds are removed."""
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _locked(parent):
+        for old in parent.iterdir():
+            with suppress(BlockingIOError), _locked(old, fcntl.LOCK_NB):
+                shutil.rmtree(old)
+        folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+        held = os.open(folder, os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_EX)
+    try:
+        yield folder
+    except Failure:
+        for log in folder.glob("kafka/broker-*/kafka.log"):
+            log.replace(folder / "kafka.log")
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.suffix != ".log":
+                path.unlink()
+        raise
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    else:
+        shutil.rmtree(folder)
+    finally:
+        os.close(held)
+        with suppress(OSError):  # another demo's folder is there
+            parent.rmdir()
+
+
+@contextmanager
+def _locked(folder: Path, how: int = 0) -> Iterator[None]:
+    """Hold a folder against other demos."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | how)
+        yield
+    finally:
+        os.close(held)
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log."""
+    lines = log.read_text("utf-8", errors="replace").splitlines() if log.exists() else []
+    return "\n".join(f"  {line}" for line in lines[-TAIL_LINES:])
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be told."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,49 @@
+"""The strip above the beds: how the stream itself is doing, in three lines of 80 columns. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from wardstream.infra.view.board import clock
+from wardstream.infra.view.pipeline import Pipeline
+from wardstream.infra.view.tally import Latency, Tally, quantile
+from wardstream.infra.view.ward import Ward
+
+
+def strip(ward: Ward, tally: Tally, pipeline: Pipeline, lanes: int, now: datetime, elapsed_s: float) -> tuple[str, ...]:
+    """What the pipeline does now.
+
+    Parameters
+    ----------
+    lanes : how many there are.
+    now : the wall clock.
+    elapsed_s : since the events began to flow.
+    """
+    speed = tally.speed()
+    fast = "" if speed is None else f" ×{speed:.0f}"
+    minutes, seconds = divmod(int(elapsed_s), 60)
+    return (
+        f"wardstream   ward time {clock(ward.now)}{fast}   running {minutes}:{seconds:02d}"
+        f"   patients {pipeline.patients(now)}   lanes {pipeline.lanes(now)}/{lanes}",
+        f"{tally.events_per_s():.1f} events/s   lag {pipeline.lag(now):.0f}"
+        f"   publish→score {_pair(tally.to_score)}, →alert {_pair(tally.to_alert)} ms p50/p99",
+        f"dead letters {tally.dead.total()}   "
+        + ", ".join(f"{why} {count}" for why, count in tally.dead.most_common()),
+    )
+
+
+def progress_line(ward: Ward, tally: Tally, elapsed_s: float) -> str:
+    """The same in one line, where there is no terminal."""
+    minutes, seconds = divmod(int(elapsed_s), 60)
+    raised, resolved = tally.transitions["raised"], tally.transitions["resolved"]
+    return (
+        f"{minutes:02d}:{seconds:02d}  ward time {clock(ward.now)}  events {tally.events:,}  scores {tally.scores:,}  "
+        f"alerts raised {raised}, resolved {resolved}  dead letters {tally.dead.total()}  "
+        f"p50/p99 to score {_pair(tally.to_score)} ms"
+    )
+
+
+def _pair(latency: Latency) -> str:
+    recent = latency.recent()
+    p50, p99 = quantile(recent, 0.5), quantile(recent, 0.99)
+    return "–" if p50 is None or p99 is None else f"{p50:.0f}/{p99:.0f}"

@@ -1,0 +1,149 @@
+"""A lane without Kafka: handlers run as Faust agents, as the lanes run them, and what they leave behind is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import faust
+
+from tests.events import topic_of
+from wardstream.agents.scoring import Rules
+from wardstream.agents.streams.batch import Batch, Received, lane_agent
+from wardstream.agents.streams.outputs import Outputs
+from wardstream.agents.streams.state import LaneState, Work
+from wardstream.infra.worker import HANDLERS
+from wardstream.models.bins import Bins, MeasurementSet
+from wardstream.models.patient import Patient, PatientCodec
+from wardstream.schemas.alerts import Alert
+from wardstream.schemas.decode import decoder, encode
+from wardstream.schemas.envelope import Event
+from wardstream.schemas.scores import Score, Scores
+from wardstream.schemas.ticks import Tick
+
+
+@dataclass
+class Said:
+    """What a batch has written and counted."""
+
+    scores: list[Scores] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+    counts: Counter[tuple[str, tuple[str, ...]]] = field(default_factory=Counter)
+    changelog: dict[bytes, bytes | None] = field(default_factory=dict)
+
+    def transitions(self) -> list[tuple[str, str]]:
+        """Condition and transition of each alert."""
+        return [(alert.condition, alert.transition) for alert in self.alerts]
+
+    def news2(self) -> Score:
+        """NEWS2 of the last record."""
+        return self.scores[-1].scores[0]
+
+    def __iadd__(self, other: Said) -> Said:
+        self.scores += other.scores
+        self.alerts += other.alerts
+        self.counts.update(other.counts)
+        self.changelog |= other.changelog
+        return self
+
+
+class Bedside:
+    """One lane's state, and the worker's table of handlers to change it with.
+
+    Attributes
+    ----------
+    rows : the compacted changelog.
+    """
+
+    def __init__(self, never_carried: frozenset[str] = frozenset()) -> None:
+        self._rules = Rules(never_carried)
+        self.rows: dict[bytes, bytes] = {}
+        self.state: LaneState[Patient] = LaneState(PatientCodec(), {})
+        self._offset = 0
+
+    async def give(self, *events: Event | Tick) -> Said:
+        """Apply events, each run of one topic as one batch; those whose id is known are left out, as lanes do."""
+        said, run = Said(), list[Any]()
+        for event, following in zip(events, [*events[1:], None], strict=True):
+            run.append(event)
+            if following is None or topic_of(following) != topic_of(event):
+                said += await self._apply(topic_of(event), run)
+                run = []
+        return said
+
+    async def _apply(self, topic: str, events: list[Any]) -> Said:
+        work, outputs = Work(self.state), Outputs(0)
+        received = []
+        for event in events:
+            self._offset += 1
+            if isinstance(event, Event) and not work.first_sight(event.patient_id, event.event_id):
+                continue
+            received.append(Received(event, self._offset, 1_700_000_000_000 + self._offset))
+        batch: Batch[Any, Patient] = Batch(topic, received, work, outputs, encode)
+        batch.handled = asyncio.get_running_loop().create_future()
+        app = faust.App("test", store="memory://")
+        agent = lane_agent(app, topic, HANDLERS[topic](self._rules), 1)
+        app.finalize()
+        app.flow_control.resume()
+        async with agent.test_context() as running:
+            await running.put(batch, wait=False)
+            async with asyncio.timeout(10):
+                await batch.handled
+        changelog = dict(self.state.absorb(work))
+        for key, row in changelog.items():
+            if row is None:
+                self.rows.pop(key, None)
+            else:
+                self.rows[key] = row
+        return _read(outputs, changelog)
+
+    def restart(self) -> None:
+        """Forget everything but the changelog, as a worker that dies does."""
+        self.state = LaneState(PatientCodec(), self.rows)
+
+    def patient(self, key: str = "P1") -> Patient:
+        """The patient's state, from its row."""
+        return PatientCodec().decode(self.rows[b"p\0" + key.encode()])
+
+    def sets(self, key: str = "P1") -> list[MeasurementSet]:
+        """What the patient's bins hold."""
+        rows = {
+            name.removeprefix("bin/"): row for name, row in self.state.children(key).items() if name.startswith("bin/")
+        }
+        return sorted(Bins(MemoryRows(rows)).sets(), key=lambda measured: (measured.at, measured.event_id))
+
+
+class MemoryRows:
+    """A patient's rows of their own, in a dictionary."""
+
+    def __init__(self, rows: dict[str, bytes]) -> None:
+        self.rows = rows
+
+    def get(self, name: str) -> bytes | None:
+        return self.rows.get(name)
+
+    def put(self, name: str, row: bytes | None) -> None:
+        if row is None:
+            self.rows.pop(name, None)
+        else:
+            self.rows[name] = row
+
+    def names(self) -> list[str]:
+        return list(self.rows)
+
+
+def _read(outputs: Outputs, changelog: dict[bytes, bytes | None]) -> Said:
+    """Decode what was written as any consumer would."""
+    said = Said(changelog=changelog)
+    said.counts = Counter({(metric.name, labels): count for (metric, labels), count in outputs.counts.items()})
+    for (topic, partition), rows in outputs.rows.items():
+        assert partition == 0, "outputs belong to the patient's lane"
+        for row in rows:
+            assert row.value is not None
+            message: Any = decoder(topic)(row.value)
+            assert row.key == str(message.alert_id if topic == "alerts.v1" else message.patient_id).encode()
+            assert row.timestamp_ms is not None
+            (said.alerts if topic == "alerts.v1" else said.scores).append(message)
+    return said

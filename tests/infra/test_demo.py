@@ -1,0 +1,175 @@
+"""The demo shows every stage, and nothing of it is left however it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from wardstream.infra.demo import Child, ChildEnded, run_folder
+from wardstream.infra.failure import Failure
+
+PATIENCE_S = 120.0
+
+
+@pytest.fixture
+def home(tmp_path: Path, kafka_jars: Path) -> Path:
+    """A WARDSTREAM_HOME of its own, with the jars that are there."""
+    (tmp_path / "kafka").mkdir()
+    (tmp_path / "kafka" / "jars").symlink_to(kafka_jars)
+    return tmp_path
+
+
+@contextmanager
+def a_demo(home: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WARDSTREAM_")}
+    demo = subprocess.Popen(
+        [sys.executable, "-P", "-m", "wardstream.infra.cli", "demo", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**environment, "WARDSTREAM_HOME": str(home)},
+    )
+    try:
+        yield demo
+    finally:
+        demo.kill()
+        demo.communicate()
+
+
+def await_line(demo: subprocess.Popen[str], start: str) -> None:
+    assert demo.stdout is not None
+    seen = []
+    for line in demo.stdout:
+        seen.append(line)
+        if line.startswith(start):
+            return
+    pytest.fail(f"ended before {start!r}:\n{''.join(seen)}")
+
+
+def processes(home: Path) -> dict[int, str]:
+    """What runs for a demo in this folder, the demo itself apart: its command line by process id."""
+    mark = str(home / "demo" / "run-").encode()
+    found = {}
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            command = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+            if command and (mark in command or mark in (entry / "environ").read_bytes()):
+                found[int(entry.name)] = command.replace(b"\0", b" ").decode()
+    return found
+
+
+def nothing_runs(home: Path, within_s: float = 3.0) -> bool:
+    deadline = time.monotonic() + within_s
+    while processes(home):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.connected
+def test_it_ends_by_itself_and_every_stage_shows(home: Path) -> None:
+    with a_demo(home, "--duration", "20", "--seed", "7") as demo:
+        output, _ = demo.communicate(timeout=PATIENCE_S)
+    assert demo.returncode == 0, output
+    figures = dict(re.findall(r"^([a-z ]+?) {2,}([\d,]+)", output, re.MULTILINE))
+    for stage in ("events in", "scores", "alerts", "dead letters", "metrics", "publish to score", "publish to alert"):
+        assert int(figures[stage].replace(",", "")) > 0, output
+    assert nothing_runs(home)
+    assert not (home / "demo").exists()
+    assert {path.name for path in home.iterdir()} == {"kafka"}
+
+
+@pytest.mark.connected
+def test_a_signal_while_it_starts_ends_all(home: Path) -> None:
+    with a_demo(home, "--duration", "20") as demo:
+        deadline = time.monotonic() + PATIENCE_S
+        while not any("kafka.Kafka" in command for command in processes(home).values()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        demo.send_signal(signal.SIGTERM)
+        output, _ = demo.communicate(timeout=PATIENCE_S)
+    assert demo.returncode == 128 + signal.SIGTERM, output
+    assert nothing_runs(home)
+    assert not (home / "demo").exists()
+
+
+@pytest.mark.connected
+def test_a_worker_that_dies_is_told_and_ends_the_demo(home: Path) -> None:
+    with a_demo(home, "--duration", "60") as demo:
+        await_line(demo, "feed:")
+        worker = next(pid for pid, command in processes(home).items() if command.endswith("worker "))
+        os.kill(worker, signal.SIGKILL)
+        output, _ = demo.communicate(timeout=PATIENCE_S)
+    assert demo.returncode == 2
+    assert "the worker has ended by itself (signal SIGKILL)" in output
+    assert "lane 3: open" in output
+    assert nothing_runs(home)
+    (folder,) = (home / "demo").iterdir()
+    assert {path.name for path in folder.iterdir()} == {"worker.log", "feed.log", "kafka.log"}
+
+
+@pytest.mark.connected
+def test_nothing_outlives_a_demo_that_is_killed(home: Path) -> None:
+    with a_demo(home) as demo:
+        await_line(demo, "topics:")
+        deadline = time.monotonic() + PATIENCE_S
+        while len(processes(home)) < 2:  # broker and worker
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        demo.kill()
+        demo.wait()
+        assert nothing_runs(home)
+    (left,) = (home / "demo").iterdir()
+    with run_folder(home / "demo") as folder:  # the next demo
+        assert not left.exists()
+        assert folder.exists()
+
+
+def run_that_ends_with(error: BaseException, parent: Path) -> Path:
+    try:
+        with run_folder(parent) as folder:
+            (folder / "worker.log").write_text("oh")
+            (folder / "dead-letter-key").write_text("secret")
+            (folder / "kafka").mkdir()
+            raise error
+    except type(error):
+        return folder
+
+
+def test_a_run_leaves_its_logs_only_when_it_failed(tmp_path: Path) -> None:
+    parent = tmp_path / "demo"
+    with run_folder(parent) as folder:
+        (folder / "worker.log").write_text("all well")
+    assert not parent.exists()
+    failed = run_that_ends_with(Failure("broken"), parent)
+    assert [path.name for path in failed.iterdir()] == ["worker.log"]
+    run_that_ends_with(KeyboardInterrupt(), parent)
+    assert not parent.exists()
+
+
+def test_two_demos_leave_each_other_alone(tmp_path: Path) -> None:
+    with run_folder(tmp_path / "demo") as one, run_folder(tmp_path / "demo") as other:
+        assert one != other
+        assert one.exists()
+        assert one.stat().st_mode & 0o077 == 0
+
+
+def test_the_end_of_its_log_says_why_a_child_ended(tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+    log.write_text("".join(f"line {number}\n" for number in range(100)))
+    with subprocess.Popen([sys.executable, "-c", "raise SystemExit(70)"]) as process:
+        process.wait()
+        with pytest.raises(ChildEnded, match="exit code 70") as failure:
+            Child("worker", process, log).check()
+    assert "line 99" in str(failure.value)
+    assert "line 80" not in str(failure.value)
