@@ -15,18 +15,24 @@ def handler(rules: Rules) -> Handler:
         """A death ends the patient's alerts; a correction of it brings the patient back."""
         for received in batch:
             event: Outcome = received.event
-            key = event.patient_id
-            died = event.kind == "death" and event.occurred and event.status != "cancelled"
-            if not (died or event.supersedes is not None and (event.kind == "death" or key in batch.state)):
+            if not _is_of_death(batch, event):
                 continue
-            patient = batch.state[key]
-            if event.kind != "death" and not any(death.event_id == event.supersedes for death in patient.deaths):
-                continue
+            patient = batch.state[event.patient_id]
             was_gone = patient.gone
+            died = event.kind == "death" and event.occurred and event.status != "cancelled"
             at = event.observed_at.timestamp() if died else None
             patient.report_death(Death(event.event_id, event.supersedes, event.received_at.timestamp(), at))
             patient.hear(event.observed_at, event.received_at)
             if (patient.signals or patient.alerts) and patient.gone != was_gone:
-                rescore(batch, key, patient, received, rules)
+                rescore(batch, event.patient_id, patient, received, rules)
 
     return on_outcomes
+
+
+def _is_of_death(batch: PatientBatch, event: Outcome) -> bool:
+    """Whether it says that the patient died, or revises that. "Not dead by then" is a label, and revises nothing."""
+    if event.kind == "death":
+        return event.occurred or event.supersedes is not None
+    if event.supersedes is None or event.patient_id not in batch.state:
+        return False
+    return any(death.event_id == event.supersedes for death in batch.state[event.patient_id].deaths)

@@ -12,7 +12,7 @@ from wardstream.agents.streams.batch import Batch, Received, output_id
 from wardstream.models.alerts import Change, close, judge
 from wardstream.models.bins import Bins, MeasurementSet
 from wardstream.models.patient import Patient
-from wardstream.models.scores import news2, rule_scores
+from wardstream.models.scores import Observations, news2, rule_scores
 from wardstream.models.signals import BY_CODE
 from wardstream.schemas.alerts import Alert, Evidence, Reading
 from wardstream.schemas.envelope import Event
@@ -27,6 +27,11 @@ class Rules:
     """What a site declares. `never_carried` are parts of NEWS2 that none of its feeds carries."""
 
     never_carried: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        unknown = self.never_carried.difference(Observations.__struct_fields__)
+        if unknown:  # a slip of the pen would keep alerts open for ever
+            raise ValueError(f"never_carried names no part of a score: {', '.join(sorted(unknown))}")
 
 
 class PatientRows:
@@ -91,7 +96,7 @@ def rescore(
         return None if signals is None else news2(patient.observations(signals))
 
     again = None if revised is None else recount
-    changes = judge(key, patient, scores[0], at, event.event_id, rules.never_carried, again)
+    changes = judge(key, patient, scores[0], current, at, event.event_id, rules.never_carried, again)
     _publish(batch, key, patient, cause, at, changes, scores[0])
 
 

@@ -19,8 +19,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
+from wardstream.models.latest import Signals
 from wardstream.models.patient import OpenAlert, Patient
-from wardstream.models.signals import BY_CODE, NEWS2_GROUPS
+from wardstream.models.signals import BEDSIDE, BY_CODE, NEWS2_GROUPS
 from wardstream.schemas.alerts import Priority, Transition
 from wardstream.schemas.scores import Score
 
@@ -47,6 +48,7 @@ def judge(
     key: str,
     patient: Patient,
     news2: Score,
+    current: Signals,
     at: float,
     caused_by: UUID,
     never_carried: frozenset[str],
@@ -57,6 +59,7 @@ def judge(
     Parameters
     ----------
     key : the patient's id. Ids of alerts derive from it and from `caused_by`, for one tick may raise many.
+    current : the signals that are current at `at`.
     at : the time of the score, in seconds since 1970.
     caused_by : id of the event after which the score was computed.
     never_carried : parts that the feeds are declared never to carry.
@@ -68,7 +71,7 @@ def judge(
         return close(patient, "the patient has died" if died else "the patient has left")
     return [
         *_judge_news2(key, patient, news2, at, caused_by, never_carried, recount),
-        *_judge_stale(key, patient, at, caused_by),
+        *_judge_stale(key, patient, current, at, caused_by),
     ]
 
 
@@ -126,8 +129,10 @@ def _news2_reason(score: Score) -> str:
     return f"{text}; 3 points each: {', '.join(worst)}" if worst else text
 
 
-def _judge_stale(key: str, patient: Patient, at: float, caused_by: UUID) -> list[Change]:
+def _judge_stale(key: str, patient: Patient, current: Signals, at: float, caused_by: UUID) -> list[Change]:
     signals, alert = patient.signals, patient.alerts.get("stale")
+    if alert is None and BEDSIDE.isdisjoint(signals.keys() - current.keys()):
+        return []  # by far the most frequent: all is current, so nothing is overdue
     if patient.stay.phase == "preadmitted":  # nobody measures at home
         return [] if alert is None else [_end(patient, "stale", "expired", "the patient is not there")]
     overdue = tuple(

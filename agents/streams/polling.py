@@ -15,6 +15,7 @@ from faust.types import TP
 from wardstream.agents.streams.assignor import LaneAssignor
 
 FOREVER_MS = 2**31 - 1
+METADATA_AGE_MS = 10_000  # how soon a topic that was made anew, or has more partitions, is noticed
 
 
 class Poll(NamedTuple):
@@ -52,7 +53,7 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
-            metadata_max_age_ms=60_000,
+            metadata_max_age_ms=METADATA_AGE_MS,
         )
 
     async def poll(self, tps: Mapping[str, TP], wanted: set[str], timeout_s: float) -> Poll:

@@ -27,6 +27,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -46,6 +47,7 @@ HELD_POLL_S = 0.05  # while something waits for another topic
 CALL_DEADLINE_S = 20.0  # one request to the consumer's thread
 DISPATCH_DEADLINE_S = 15.0  # an agent's own deadline is shorter
 RETRY_S = 0.2
+RELEASED_S = 0.05  # how often a lane looks whether it is ours
 CHANGELOG_LOOKS = 4
 
 
@@ -151,7 +153,7 @@ class LaneConsumer(driver.Consumer):
                 await drain.lane.close()
                 self._gauge()
             drain.tps = {}
-            await self.sleep(0.05)
+            await self.sleep(RELEASED_S)
             return False
         if drain.fenced is not None:
             fenced_generation, since = drain.fenced
@@ -203,7 +205,10 @@ class LaneConsumer(driver.Consumer):
     async def _call(self, request: Any) -> Any:
         """Run in the consumer's thread. Faust's queue to it serves one call at a time; lanes must not wait in line."""
         future = asyncio.run_coroutine_threadsafe(request, self._thread.thread_loop)
-        return await asyncio.wait_for(asyncio.wrap_future(future), CALL_DEADLINE_S)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), CALL_DEADLINE_S)
+        except IllegalStateError:  # a partition is no longer ours
+            raise LaneLost("rebalance") from None
 
     async def _step(self, drain: _Drain) -> None:
         """One poll, and what it allows to apply."""
@@ -272,6 +277,7 @@ class LaneConsumer(driver.Consumer):
         number, cause = drain.lane.number, type(error).__name__
         generation, drain.generation = drain.generation, -1
         if isinstance(error, LaneLost) and error.args == ("rebalance",):
+            await self.sleep(RELEASED_S)
             return
         # The place of the error, never its text, which may quote what was handled.
         frames = traceback.extract_tb(error.__traceback__)[-3:]

@@ -58,7 +58,10 @@ class Bedside:
     """
 
     def __init__(self, never_carried: frozenset[str] = frozenset()) -> None:
-        self._rules = Rules(never_carried)
+        rules, app = Rules(never_carried), faust.App("test", store="memory://")
+        self._agents = {topic: lane_agent(app, topic, make(rules), 1) for topic, make in HANDLERS.items()}
+        app.finalize()
+        app.flow_control.resume()
         self.rows: dict[bytes, bytes] = {}
         self.state: LaneState[Patient] = LaneState(PatientCodec(), {})
         self._offset = 0
@@ -83,11 +86,7 @@ class Bedside:
             received.append(Received(event, self._offset, 1_700_000_000_000 + self._offset))
         batch: Batch[Any, Patient] = Batch(topic, received, work, outputs, encode)
         batch.handled = asyncio.get_running_loop().create_future()
-        app = faust.App("test", store="memory://")
-        agent = lane_agent(app, topic, HANDLERS[topic](self._rules), 1)
-        app.finalize()
-        app.flow_control.resume()
-        async with agent.test_context() as running:
+        async with self._agents[topic].test_context() as running:
             await running.put(batch, wait=False)
             async with asyncio.timeout(10):
                 await batch.handled

@@ -177,6 +177,11 @@ async def test_only_what_no_feed_carries_may_be_missing_when_an_alert_resolves()
         assert (await bedside.give(vitals("b", 5, heart_rate_bpm=72.0))).transitions() == transitions
 
 
+def test_a_part_that_no_score_has_is_refused() -> None:
+    with pytest.raises(ValueError, match="conciousness"):
+        Bedside(frozenset({"conciousness", "pregnant"}))
+
+
 async def test_extreme_values_are_counted_and_kept(bedside: Bedside) -> None:
     said = await bedside.give(vitals("v", 0, heart_rate_bpm=230.0))
     assert said.counts["extreme_values_total", ("heart_rate_bpm",)] == 1

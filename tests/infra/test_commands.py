@@ -1,3 +1,5 @@
+"""The command line: help, failures as one line."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Settings: what is refused, and that no secret shows."""
+
 from __future__ import annotations
 
 import base64

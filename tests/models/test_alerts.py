@@ -44,7 +44,8 @@ class Case:
         self.number += 1
         self.patient = PatientCodec().decode(PatientCodec().encode(self.patient))
         now = T0 + self.number * MINUTE if at is None else at
-        self.changes = judge(key, self.patient, news2, now, event_id(self.number), NOBODY_CARRIES, recount)
+        current = self.patient.current(now)
+        self.changes = judge(key, self.patient, news2, current, now, event_id(self.number), NOBODY_CARRIES, recount)
         return [(change.condition, change.transition, change.alert.priority) for change in self.changes]
 
     @property

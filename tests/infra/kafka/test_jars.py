@@ -1,3 +1,5 @@
+"""Jars: recorded hashes, and what is refused."""
+
 from __future__ import annotations
 
 import hashlib

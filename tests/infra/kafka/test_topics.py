@@ -1,3 +1,5 @@
+"""Wishes and drift of topics, without a broker."""
+
 from __future__ import annotations
 
 from wardstream.infra.kafka.topics import Drift, Partition, Present, Wish, drift, wishes
