@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.envelope import Event, Label, Moment, Phrase
+from wardstream.schemas.topic import YEAR_MS, Topic
 
 MAX_SNOOZE: Final = timedelta(hours=24)
 """An alert silenced for longer is an alert forgotten."""
@@ -39,3 +40,12 @@ class Acknowledgement(Event, frozen=True, kw_only=True, omit_defaults=True):
             raise BadEvent("missing_field", "handed_to")
         elif self.action == "rate" and self.useful is None:
             raise BadEvent("missing_field", "useful")
+
+
+TOPIC: Final = Topic(
+    name="acknowledgements.v1",
+    type=Acknowledgement,
+    role="input",
+    retention_ms=YEAR_MS,
+    description="People's answers to alerts.",
+)

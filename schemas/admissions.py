@@ -1,12 +1,13 @@
 """admissions.v1: where a patient is: admit, transfer, discharge, update, their cancellations, and merge."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.bounds import within
 from wardstream.schemas.envelope import Event, Label, PatientId, Phrase
+from wardstream.schemas.topic import YEAR_MS, Topic
 
 Kind = Literal[
     "admit", "transfer", "discharge", "update", "cancel_admit", "cancel_transfer", "cancel_discharge", "merge"
@@ -61,3 +62,12 @@ class Admission(Event, frozen=True, kw_only=True, omit_defaults=True):
             and self.status != "cancelled"
         ):
             raise BadEvent("missing_field", "unit")
+
+
+TOPIC: Final = Topic(
+    name="admissions.v1",
+    type=Admission,
+    role="input",
+    retention_ms=YEAR_MS,
+    description="Where patients are: admit, transfer, discharge, update, their cancellations, merge.",
+)

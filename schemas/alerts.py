@@ -1,12 +1,13 @@
 """alerts.v1: every transition of an alert's life, with its evidence."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from msgspec import Meta, Struct
 
 from wardstream.schemas.envelope import Event, Label, Moment, Phrase
 from wardstream.schemas.scores import Name, Score
+from wardstream.schemas.topic import YEAR_MS, Topic
 
 Transition = Literal["raised", "worsened", "acknowledged", "snoozed", "escalated", "resolved", "retracted", "expired"]
 Priority = Literal["high", "medium", "low"]
@@ -44,3 +45,13 @@ class Alert(Event, frozen=True, kw_only=True, omit_defaults=True):
     evidence: Annotated[Evidence, Meta(description="What it was decided from.")]
     unit: Annotated[Label | None, Meta(description="Where the patient was then; null: not known.")] = None
     bed: Annotated[Label | None, Meta(description="The bed then; null: not known.")] = None
+
+
+TOPIC: Final = Topic(
+    name="alerts.v1",
+    type=Alert,
+    role="output",
+    keyed_by="alert_id",
+    retention_ms=YEAR_MS,
+    description="Every transition of an alert's life, in the partition of its patient.",
+)

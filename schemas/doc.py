@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from wardstream.schemas.topics import TOPICS, Topic
+from wardstream.schemas.topic import Topic
+from wardstream.schemas.topics import TOPICS
 
 JSON_SCHEMA: Final = "https://json-schema.org/draft/2020-12/schema"
 ASYNCAPI_VERSION: Final = "3.0.0"

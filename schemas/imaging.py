@@ -1,11 +1,12 @@
 """imaging.v1: a study or an instance and where its pixels are. Pixels never travel in Kafka."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta
 
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.envelope import Event, Label, Phrase
+from wardstream.schemas.topic import Topic
 
 Uid = Annotated[str, Meta(max_length=64, pattern=r"^[0-9]+(\.[0-9]+)*$(?!\n)")]
 """A DICOM UID (PS3.5, 9.1)."""
@@ -42,3 +43,11 @@ class Imaging(Event, frozen=True, kw_only=True, omit_defaults=True):
         Event.check(self)
         if self.pixels_sha256 is not None and self.pixels_uri is None:
             raise BadEvent("missing_field", "pixels_uri")
+
+
+TOPIC: Final = Topic(
+    name="imaging.v1",
+    type=Imaging,
+    role="input",
+    description="Imaging studies and instances, with a reference to their pixels.",
+)

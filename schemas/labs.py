@@ -1,12 +1,13 @@
 """labs.v1: one laboratory result."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.bounds import lab_bound
 from wardstream.schemas.envelope import Event, Label, Moment, Phrase
+from wardstream.schemas.topic import Topic
 
 Loinc = Annotated[str, Meta(max_length=9, pattern=r"^[0-9]{1,7}-[0-9]$(?!\n)")]
 """A LOINC code."""
@@ -42,3 +43,6 @@ class Lab(Event, frozen=True, kw_only=True, omit_defaults=True):
             bound = lab_bound(self.loinc, self.unit)
             if bound is not None and not bound.low <= value <= bound.high:
                 raise BadEvent("out_of_bounds", "value")
+
+
+TOPIC: Final = Topic(name="labs.v1", type=Lab, role="input", description="Laboratory results, one a record.")

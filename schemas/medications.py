@@ -1,11 +1,12 @@
 """medications.v1: an order for a drug, a change of it, or an administration."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.envelope import Event, Label, Moment, Phrase
+from wardstream.schemas.topic import Topic
 
 Kind = Literal["order", "change", "stop", "dispense", "administration", "not_given"]
 CodeSystem = Literal["rxnorm", "atc", "ndc", "snomed", "local"]
@@ -57,3 +58,8 @@ class Medication(Event, frozen=True, kw_only=True, omit_defaults=True):
             raise BadEvent("missing_field", "name", "code")
         if self.starts_at is not None and self.ends_at is not None and self.ends_at < self.starts_at:
             raise BadEvent("inconsistent", "starts_at", "ends_at")
+
+
+TOPIC: Final = Topic(
+    name="medications.v1", type=Medication, role="input", description="Orders and administrations of drugs."
+)

@@ -4,12 +4,13 @@ Counters and histograms are cumulative since the process started: a record that 
 and the rate over any span is a difference of two records. Histograms of the same scheme merge by adding their counts.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.envelope import FIRST_YEAR, LAST_YEAR, Label, Moment
+from wardstream.schemas.topic import DAY_MS, Topic
 
 Series = Annotated[
     str,
@@ -69,3 +70,13 @@ class Metrics(Struct, frozen=True, kw_only=True, omit_defaults=True):
         for histogram in self.histograms.values():
             if sum(histogram.counts.values()) != histogram.count:
                 raise BadEvent("inconsistent", "histograms[].count", "histograms[].counts")
+
+
+TOPIC: Final = Topic(
+    name="metrics.v1",
+    type=Metrics,
+    role="output",
+    keyed_by="process",
+    retention_ms=7 * DAY_MS,
+    description="Snapshots of what each process has counted.",
+)

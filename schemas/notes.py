@@ -1,12 +1,13 @@
 """notes.v1: a clinical note."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.envelope import Event, Label, Phrase
 from wardstream.schemas.labs import Loinc
+from wardstream.schemas.topic import Topic
 
 Kind = Literal[
     "triage", "nursing", "progress", "consult", "history", "operative", "radiology", "discharge", "dialogue", "other"
@@ -34,3 +35,6 @@ class Note(Event, frozen=True, kw_only=True, omit_defaults=True):
         Event.check(self)
         if self.text is None and self.status != "cancelled":
             raise BadEvent("empty", "text")
+
+
+TOPIC: Final = Topic(name="notes.v1", type=Note, role="input", description="Clinical notes.")

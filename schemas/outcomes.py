@@ -1,11 +1,12 @@
 """outcomes.v1: what really happened: the delayed labels that models learn from and alerts are judged by."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.envelope import Event, Label, Moment
+from wardstream.schemas.topic import YEAR_MS, Topic
 
 Kind = Literal[
     "icu_transfer",
@@ -44,3 +45,12 @@ class Outcome(Event, frozen=True, kw_only=True, omit_defaults=True):
         Event.check(self)
         if self.window_from is not None and (self.occurred or self.window_from > self.observed_at):
             raise BadEvent("inconsistent", "window_from", "occurred", "observed_at")
+
+
+TOPIC: Final = Topic(
+    name="outcomes.v1",
+    type=Outcome,
+    role="input",
+    retention_ms=YEAR_MS,
+    description="What really happened: the delayed labels.",
+)

@@ -1,6 +1,6 @@
 """predictions.v1: one model's answer about one patient at one time, and how good it is."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from msgspec import Meta, Struct
@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.envelope import Event, Label, Moment, Phrase
 from wardstream.schemas.scores import Name
+from wardstream.schemas.topic import YEAR_MS, Topic
 
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Quality = Literal["ok", "degraded", "abstained"]
@@ -67,3 +68,12 @@ class Prediction(Event, frozen=True, kw_only=True, omit_defaults=True):
             raise BadEvent("missing_field", "reason")
         if self.input_from is not None and self.input_until is not None and self.input_from > self.input_until:
             raise BadEvent("inconsistent", "input_from", "input_until")
+
+
+TOPIC: Final = Topic(
+    name="predictions.v1",
+    type=Prediction,
+    role="output",
+    retention_ms=YEAR_MS,
+    description="Models' answers with calibration, contributions and staleness.",
+)

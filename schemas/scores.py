@@ -1,12 +1,13 @@
 """scores.v1: every rule-based score of one patient at one time."""
 
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from msgspec import Meta, Struct
 
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.envelope import Event, Label, Phrase
+from wardstream.schemas.topic import Topic
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 """The name of a score, condition, model or signal in snake_case. Open: a newer producer may know more than this
@@ -48,3 +49,6 @@ class Scores(Event, frozen=True, kw_only=True, omit_defaults=True):
         for score in self.scores:
             if score.complete and score.missing:
                 raise BadEvent("inconsistent", "scores[].complete", "scores[].missing")
+
+
+TOPIC: Final = Topic(name="scores.v1", type=Scores, role="output", description="Rule-based scores with their parts.")

@@ -1,12 +1,13 @@
 """ticks.v1: the time, so that it passes for silent patients too. About no patient, hence no `Event`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from msgspec import Meta, Struct
 
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.envelope import FIRST_YEAR, LAST_YEAR, Moment
+from wardstream.schemas.topic import Topic
 
 
 class Tick(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -32,3 +33,12 @@ class Tick(Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise BadEvent("inconsistent", "observed_at", "received_at")
         if not FIRST_YEAR <= self.observed_at.year <= LAST_YEAR:
             raise BadEvent("out_of_bounds", "observed_at")
+
+
+TOPIC: Final = Topic(
+    name="ticks.v1",
+    type=Tick,
+    role="input",
+    keyed_by="none",
+    description="The time: one record a partition each minute.",
+)

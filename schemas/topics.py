@@ -11,147 +11,30 @@ predictions. No topic here is compacted: each record is an event, not the latest
 alerts.v1 is keyed by alert, but compaction would leave only the last transition of each.
 """
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Final
 
-from wardstream.schemas.acknowledgements import Acknowledgement
-from wardstream.schemas.admissions import Admission
-from wardstream.schemas.alerts import Alert
-from wardstream.schemas.envelope import Event
-from wardstream.schemas.imaging import Imaging
-from wardstream.schemas.labs import Lab
-from wardstream.schemas.medications import Medication
-from wardstream.schemas.metrics import Metrics
-from wardstream.schemas.notes import Note
-from wardstream.schemas.outcomes import Outcome
-from wardstream.schemas.predictions import Prediction
-from wardstream.schemas.scores import Scores
-from wardstream.schemas.ticks import Tick
-from wardstream.schemas.vitals import Vitals
-from wardstream.schemas.waveforms import Waveform
+import wardstream.schemas
+from wardstream.schemas.topic import MONTH_MS, Topic
 
-DAY_MS: Final = 24 * 60 * 60 * 1000
-MONTH_MS: Final = 30 * DAY_MS
-YEAR_MS: Final = 400 * DAY_MS
-
-Key = Literal["patient_id", "alert_id", "process", "none"]
-Role = Literal["input", "output"]
+_NOT_EVENTS: Final = {"decode", "doc", "topics"}  # they import this module
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Topic:
-    """One topic.
-
-    Attributes
-    ----------
-    name : str
-        `<plural>.v<n>`; the class is in the module of that name. A change that old consumers cannot read is a new n.
-    type : type
-        The record's type: an `Event`, or `Tick` or `Metrics`, which are about no patient.
-    role : {"input", "output"}
-        Whether others publish to it or this project does.
-    keyed_by : {"patient_id", "alert_id", "process", "none"}
-        The field whose UTF-8 is the record's key; none: no key, written to a partition by number.
-    compacted : bool
-        Whether Kafka keeps the last record of each key for ever.
-    retention_ms : int or None
-        How long records are kept; None: for ever.
-    description : str
-        What it carries, for the documents.
-    """
-
-    name: str
-    type: type[Event] | type[Tick] | type[Metrics]
-    role: Role
-    keyed_by: Key = "patient_id"
-    compacted: bool = False
-    retention_ms: int | None = MONTH_MS
-    description: str
-
-    @property
-    def in_lanes(self) -> bool:
-        """Whether its partitions are the lanes: the patient's partition, whatever the key."""
-        return self.type is not Metrics
+def _declared() -> list[Topic]:
+    """The topics of all modules beside this one, so that a new one is added by its module alone."""
+    modules = (module.name for module in iter_modules(wardstream.schemas.__path__) if module.name not in _NOT_EVENTS)
+    found = (getattr(import_module(f"wardstream.schemas.{name}"), "TOPIC", None) for name in modules)
+    return [topic for topic in found if topic is not None]
 
 
 TOPICS: Final[dict[str, Topic]] = {
-    topic.name: topic
-    for topic in (
-        Topic(
-            name="admissions.v1",
-            type=Admission,
-            role="input",
-            retention_ms=YEAR_MS,
-            description="Where patients are: admit, transfer, discharge, update, their cancellations, merge.",
-        ),
-        Topic(name="labs.v1", type=Lab, role="input", description="Laboratory results, one a record."),
-        Topic(name="vitals.v1", type=Vitals, role="input", description="Bedside measurements at one time, any subset."),
-        Topic(
-            name="imaging.v1",
-            type=Imaging,
-            role="input",
-            description="Imaging studies and instances, with a reference to their pixels.",
-        ),
-        Topic(
-            name="waveforms.v1",
-            type=Waveform,
-            role="input",
-            retention_ms=2 * DAY_MS,
-            description="Chunks of ECG and other sampled signals.",
-        ),
-        Topic(name="notes.v1", type=Note, role="input", description="Clinical notes."),
-        Topic(name="medications.v1", type=Medication, role="input", description="Orders and administrations of drugs."),
-        Topic(
-            name="outcomes.v1",
-            type=Outcome,
-            role="input",
-            retention_ms=YEAR_MS,
-            description="What really happened: the delayed labels.",
-        ),
-        Topic(
-            name="acknowledgements.v1",
-            type=Acknowledgement,
-            role="input",
-            retention_ms=YEAR_MS,
-            description="People's answers to alerts.",
-        ),
-        Topic(
-            name="ticks.v1",
-            type=Tick,
-            role="input",
-            keyed_by="none",
-            description="The time: one record a partition each minute.",
-        ),
-        Topic(name="scores.v1", type=Scores, role="output", description="Rule-based scores with their parts."),
-        Topic(
-            name="predictions.v1",
-            type=Prediction,
-            role="output",
-            retention_ms=YEAR_MS,
-            description="Models' answers with calibration, contributions and staleness.",
-        ),
-        Topic(
-            name="alerts.v1",
-            type=Alert,
-            role="output",
-            keyed_by="alert_id",
-            retention_ms=YEAR_MS,
-            description="Every transition of an alert's life, in the partition of its patient.",
-        ),
-        Topic(
-            name="metrics.v1",
-            type=Metrics,
-            role="output",
-            keyed_by="process",
-            retention_ms=7 * DAY_MS,
-            description="Snapshots of what each process has counted.",
-        ),
-    )
+    topic.name: topic for topic in sorted(_declared(), key=lambda topic: (topic.role, topic.name))
 }
-"""By name. Inputs first, in the order in which a lane handles them."""
+"""By name; inputs first."""
 
 LANE_INPUTS: Final = tuple(topic.name for topic in TOPICS.values() if topic.role == "input" and topic.in_lanes)
-"""Inputs that lanes read, in handling order: where a patient is, then slow and then fast measurements, time last."""
+"""Inputs of lanes. In which order a lane handles them is the worker's to say."""
 
 DEAD_RETENTION_MS: Final = MONTH_MS
 """How long dead letters are kept: a month to mend a feed and replay them."""

@@ -1,12 +1,13 @@
 """vitals.v1: bedside measurements of one patient at one time, any subset."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.bounds import within
 from wardstream.schemas.envelope import Event
+from wardstream.schemas.topic import Topic
 
 Consciousness = Literal["A", "C", "V", "P", "U"]
 OxygenDevice = Literal[
@@ -131,3 +132,8 @@ class Vitals(Event, frozen=True, kw_only=True, omit_defaults=True):
             and self.status != "cancelled"
         ):
             raise BadEvent("empty")
+
+
+TOPIC: Final = Topic(
+    name="vitals.v1", type=Vitals, role="input", description="Bedside measurements at one time, any subset."
+)

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.envelope import Event, Label
+from wardstream.schemas.topic import DAY_MS, Topic
 
 MAX_LEADS: Final = 16
 MAX_SAMPLES: Final = 60_000
@@ -62,3 +63,12 @@ class Waveform(Event, frozen=True, kw_only=True, omit_defaults=True):
             raise BadEvent("inconsistent", "leads[].name")
         if len({len(lead.samples) for lead in self.leads}) != 1:
             raise BadEvent("inconsistent", "leads[].samples")
+
+
+TOPIC: Final = Topic(
+    name="waveforms.v1",
+    type=Waveform,
+    role="input",
+    retention_ms=2 * DAY_MS,
+    description="Chunks of ECG and other sampled signals.",
+)

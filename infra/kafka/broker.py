@@ -13,6 +13,8 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -56,6 +58,9 @@ class Cluster:
         How clients are let in; None: plain, from loopback only.
     jars
         Folder of Kafka's jars; where `wardstream kafka fetch` puts them by default.
+    proxies
+        `host:port` of a proxy for each broker, or none: clients that come through one are sent through them from
+        then on. They are to connect to `proxied_servers`.
 
     Raises
     ------
@@ -66,14 +71,23 @@ class Cluster:
     """
 
     def __init__(
-        self, folder: Path, brokers: int = 1, *, security: Security | None = None, jars: Path | None = None
+        self,
+        folder: Path,
+        brokers: int = 1,
+        *,
+        security: Security | None = None,
+        jars: Path | None = None,
+        proxies: Sequence[str] = (),
     ) -> None:
         if brokers not in (1, 3):
             raise ValueError("a local cluster has 1 or 3 brokers")
+        if proxies and (len(proxies) != brokers or security is not None):
+            raise ValueError("a proxy for each broker, and none for secured ones")
         self.folder = folder.absolute()
         self.jars = (jars or jars_folder(load_settings())).absolute()
         self.security = security
         self._count = brokers
+        self._proxies = tuple(proxies)
         self._nodes: tuple[Node, ...] = ()
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._paused: set[int] = set()
@@ -93,6 +107,11 @@ class Cluster:
     def bootstrap_servers(self) -> list[str]:
         """`host:port` of every broker, running or not."""
         return [node.address for node in self._nodes]
+
+    @property
+    def proxied_servers(self) -> list[str]:
+        """Where each proxy is to connect; empty without proxies."""
+        return [node.proxied_address for node in self._nodes if node.proxy is not None]
 
     @property
     def broker_url(self) -> str:
@@ -205,11 +224,16 @@ class Cluster:
         held = len(list(self.folder.glob("broker-*")))
         if held not in (0, self._count):
             raise KafkaDown(f"{self.folder} holds a cluster of {held}, not {self._count}: use another folder")
-        self._ports = Ports(self.folder / "ports", 2 * self._count)
+        self._ports = Ports(self.folder / "ports", 2 * self._count + len(self._proxies))
         ports = iter(self._ports.numbers)
         self._nodes = tuple(
             Node(i, self.folder / f"broker-{i}", next(ports), next(ports)) for i in range(1, self._count + 1)
         )
+        if self._proxies:
+            self._nodes = tuple(
+                replace(node, proxied_port=next(ports), proxy=proxy)
+                for node, proxy in zip(self._nodes, self._proxies, strict=True)
+            )
         listener = {"security.inter.broker.protocol": "PLAINTEXT"}
         if self.security is not None:
             listener = self.security.listener()

@@ -16,12 +16,14 @@ class KafkaDown(Failure):
 
 @dataclass(frozen=True)
 class Node:
-    """One broker that is a controller too."""
+    """One broker that is a controller too; with a second listener where `proxy` is what its clients connect to."""
 
     id: int
     folder: Path
     client_port: int
     controller_port: int
+    proxied_port: int = 0
+    proxy: str | None = None
 
     @property
     def address(self) -> str:
@@ -32,6 +34,11 @@ class Node:
     def controller_address(self) -> str:
         """Where the other controllers connect."""
         return f"127.0.0.1:{self.controller_port}"
+
+    @property
+    def proxied_address(self) -> str:
+        """Where the proxy connects."""
+        return f"127.0.0.1:{self.proxied_port}"
 
     @property
     def data(self) -> Path:

@@ -41,15 +41,20 @@ def server_properties(node: Node, nodes: tuple[Node, ...], listener: Mapping[str
     replicas = min(3, len(nodes))
     min_isr = 2 if replicas == 3 else 1
     protocol = listener["security.inter.broker.protocol"]
+    # Who comes through a proxy is sent through it again; brokers and everybody else connect directly.
+    listen = advertise = protocols = ""
+    if node.proxy is not None:
+        listen, advertise = f",PROXIED://{node.proxied_address}", f",PROXIED://{node.proxy}"
+        protocols = f",PROXIED:{protocol}"
     properties: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": node.id,
         "controller.quorum.voters": ",".join(f"{n.id}@{n.controller_address}" for n in nodes),
-        "listeners": f"{protocol}://{node.address},CONTROLLER://{node.controller_address}",
-        "advertised.listeners": f"{protocol}://{node.address}",
+        "listeners": f"{protocol}://{node.address},CONTROLLER://{node.controller_address}{listen}",
+        "advertised.listeners": f"{protocol}://{node.address}{advertise}",
         "controller.listener.names": "CONTROLLER",
         # The controllers' own listener is open, on loopback: this broker is for one machine and its user.
-        "listener.security.protocol.map": f"{protocol}:{protocol},CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": f"{protocol}:{protocol},CONTROLLER:PLAINTEXT{protocols}",
         "log.dirs": node.data,
         # topics
         "auto.create.topics.enable": "false",

@@ -13,25 +13,11 @@ from wardstream.schemas.ticks import Tick
 from wardstream.schemas.topics import LANE_INPUTS, TOPICS, dead, partitions_of
 
 
-def test_lanes_read_every_input_in_the_order_in_which_it_is_handled() -> None:
-    assert LANE_INPUTS == (
-        "admissions.v1",
-        "labs.v1",
-        "vitals.v1",
-        "imaging.v1",
-        "waveforms.v1",
-        "notes.v1",
-        "medications.v1",
-        "outcomes.v1",
-        "acknowledgements.v1",
-        "ticks.v1",
-    )
-    assert {name for name, topic in TOPICS.items() if topic.role == "output"} == {
-        "scores.v1",
-        "predictions.v1",
-        "alerts.v1",
-        "metrics.v1",
-    }
+def test_every_schema_module_with_a_topic_is_found() -> None:
+    inputs = {name for name, topic in TOPICS.items() if topic.role == "input"}
+    assert set(LANE_INPUTS) == inputs >= {"admissions.v1", "labs.v1", "vitals.v1", "outcomes.v1", "ticks.v1"}
+    assert TOPICS.keys() - inputs >= {"scores.v1", "predictions.v1", "alerts.v1", "metrics.v1"}
+    assert "metrics.v1" not in LANE_INPUTS
 
 
 @pytest.mark.parametrize("name", TOPICS)

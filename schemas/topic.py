@@ -1,0 +1,52 @@
+"""What a topic is: each schema module declares its own as `TOPIC`; `topics` collects them."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:  # they import this module
+    from wardstream.schemas.envelope import Event
+    from wardstream.schemas.metrics import Metrics
+    from wardstream.schemas.ticks import Tick
+
+DAY_MS: Final = 24 * 60 * 60 * 1000
+MONTH_MS: Final = 30 * DAY_MS
+YEAR_MS: Final = 400 * DAY_MS
+
+Key = Literal["patient_id", "alert_id", "process", "none"]
+Role = Literal["input", "output"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """One topic.
+
+    Attributes
+    ----------
+    name : str
+        `<plural>.v<n>`; the class is in the module of that name. A change that old consumers cannot read is a new n.
+    type : type
+        The record's type: an `Event`, or `Tick` or `Metrics`, which are about no patient.
+    role : {"input", "output"}
+        Whether others publish to it or this project does.
+    keyed_by : {"patient_id", "alert_id", "process", "none"}
+        The field whose UTF-8 is the record's key; none: no key, written to a partition by number.
+    compacted : bool
+        Whether Kafka keeps the last record of each key for ever.
+    retention_ms : int or None
+        How long records are kept; None: for ever.
+    description : str
+        What it carries, for the documents.
+    """
+
+    name: str
+    type: "type[Event] | type[Tick] | type[Metrics]"
+    role: Role
+    keyed_by: Key = "patient_id"
+    compacted: bool = False
+    retention_ms: int | None = MONTH_MS
+    description: str
+
+    @property
+    def in_lanes(self) -> bool:
+        """Whether its partitions are the lanes: the patient's partition, whatever the key."""
+        return self.keyed_by != "process"
