@@ -12,13 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import fcntl
 import os
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -28,12 +24,14 @@ from typing import TypeVar
 
 from rich.console import Console
 
+from wardstream.infra.children import Child, ChildEnded, shown, tail
 from wardstream.infra.failure import Failure
 from wardstream.infra.kafka.broker import Cluster
 from wardstream.infra.kafka.jars import fetch, jars_folder
 from wardstream.infra.kafka.private_files import write_private
 from wardstream.infra.kafka.process import end, spawn
 from wardstream.infra.kafka.topics import create_topics, lane_count, wishes
+from wardstream.infra.run_folder import run_folder
 from wardstream.infra.settings import DEAD_LETTER_KEY_BYTES, PREFIX, Settings, SettingsError, kafka_client_options
 from wardstream.infra.view.tap import Tap, now
 
@@ -46,12 +44,7 @@ GRACE_S = 5.0  # to stop in order; longer for a worker whose last snapshot count
 WORKER_GRACE_S = 15.0
 QUIET_S = 1.0  # without a record: the stream has run dry
 DRAIN_DEADLINE_S = 10.0
-TAIL_LINES = 15
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class ChildEnded(Failure):
-    """A process that should run has ended; the text has the end of its log."""
 
 
 class Interrupted(Exception):
@@ -64,24 +57,6 @@ class Options:
 
     patients: int
     seed: int
-
-
-@dataclass(frozen=True)
-class Child:
-    """A process of ours, and where it writes."""
-
-    name: str
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def check(self) -> None:
-        """Raise `ChildEnded` if it is no longer there."""
-        code = self.process.poll()
-        if code is not None:
-            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            raise ChildEnded(
-                f"the {self.name} has ended by itself ({how}); the end of {shown(self.log)}:\n{tail(self.log)}"
-            )
 
 
 class Demo:
@@ -282,61 +257,3 @@ def prepare(settings: Settings, console: Console) -> None:
     """Bring Kafka's jars unless they are there or not needed. Nothing is running yet: Ctrl-C ends it as ever."""
     if settings.broker_url is None:
         fetch(jars_folder(settings), console=console)
-
-
-@contextmanager
-def run_folder(parent: Path) -> Iterator[Path]:
-    """A folder for one run, removed at its end; only the logs stay when it failed. Folders nobody holds are removed."""
-    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _locked(parent):
-        for old in parent.iterdir():
-            with suppress(BlockingIOError), _locked(old, fcntl.LOCK_NB):
-                shutil.rmtree(old)
-        folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
-        held = os.open(folder, os.O_RDONLY)
-        fcntl.flock(held, fcntl.LOCK_EX)
-    try:
-        yield folder
-    except Failure:
-        for log in folder.glob("kafka/broker-*/kafka.log"):
-            log.replace(folder / "kafka.log")
-        for path in folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path.suffix != ".log":
-                path.unlink()
-        raise
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
-    else:
-        shutil.rmtree(folder)
-    finally:
-        os.close(held)
-        with suppress(OSError):  # another demo's folder is there
-            parent.rmdir()
-
-
-@contextmanager
-def _locked(folder: Path, how: int = 0) -> Iterator[None]:
-    """Hold a folder against other demos."""
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | how)
-        yield
-    finally:
-        os.close(held)
-
-
-def tail(log: Path) -> str:
-    """The last lines of a log."""
-    lines = log.read_text("utf-8", errors="replace").splitlines() if log.exists() else []
-    return "\n".join(f"  {line}" for line in lines[-TAIL_LINES:])
-
-
-def shown(path: Path) -> str:
-    """A path as short as it can be told."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

@@ -19,12 +19,11 @@ from wardstream.infra.cli import main
 from wardstream.infra.kafka.broker import Cluster
 from wardstream.infra.settings import PREFIX, Settings
 from wardstream.infra.worker import HANDLERS
-from wardstream.schemas.topic import DAY_MS, Topic
+from wardstream.schemas.topic import DAY_MS
 from wardstream.schemas.topics import TOPICS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DAY_MS = 24 * 60 * 60 * 1000
 NOT_WRITTEN_YET = {"predictions.v1"}
 
 

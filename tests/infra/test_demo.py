@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from wardstream.infra.demo import Child, ChildEnded, run_folder
+from wardstream.infra.children import Child, ChildEnded
 from wardstream.infra.failure import Failure
+from wardstream.infra.run_folder import run_folder
 
 PATIENCE_S = 120.0
 
