@@ -12,15 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
 from wardstream.agents.streams.lane import LaneSettings
 from wardstream.infra.failure import Failure
+from wardstream.infra.feeds.clock import last_tick
 from wardstream.infra.kafka.admin import admin
 from wardstream.infra.kafka.topics import Wish, create_topics
 from wardstream.infra.settings import PREFIX, Settings, SettingsError
-from wardstream.schemas.decode import BadEvent, decoder_of
-from wardstream.schemas.ticks import Tick
 
 _DEADLINE_S = 30.0
 _MIN_ISR_OF_THREE = "2"
@@ -118,34 +115,10 @@ def changelog_wish(app_id: str, lanes: int, replication: int) -> Wish:
     return Wish(changelog_name(app_id, lanes), lanes, replication, configs)
 
 
-async def last_tick(client: Mapping[str, Any], topic: str) -> Tick | None:
-    """The newest tick of lane 0, if there is one."""
-    tp = TopicPartition(topic, 0)
-    consumer = AIOKafkaConsumer(**client, isolation_level="read_committed", enable_auto_commit=False)
-    async with asyncio.timeout(_DEADLINE_S):
-        await consumer.start()
-        try:
-            consumer.assign([tp])
-            end = (await consumer.end_offsets([tp]))[tp]
-            begin = (await consumer.beginning_offsets([tp]))[tp]
-            consumer.seek(tp, max(begin, end - 20))  # behind a record there are the markers of its transaction
-            found: Tick | None = None
-            while await consumer.position(tp) < end:
-                for records in (await consumer.getmany(timeout_ms=500)).values():
-                    for record in records:
-                        try:
-                            found = decoder_of(Tick)(record.value)
-                        except BadEvent:
-                            continue
-            return found
-        finally:
-            await consumer.stop()
-
-
 async def _check_clock(settings: Settings, lanes: LaneSettings) -> None:
     if lanes.clock_topic is None:
         return
-    tick = await last_tick(lanes.client, lanes.clock_topic)
+    tick = await last_tick(dict(lanes.client))
     if tick is None:
         return
     if settings.clock == "live" and tick.source != "clock":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -50,22 +51,17 @@ async def last_tick(client_options: dict[str, Any], deadline_s: float = DEADLINE
             end = (await consumer.end_offsets([partition]))[partition]
             begin = (await consumer.beginning_offsets([partition]))[partition]
             consumer.seek(partition, max(begin, end - LOOK_BACK))
-            last: bytes | None = None
+            last: Tick | None = None
             while await consumer.position(partition) < end:
                 for records in (await consumer.getmany(partition, timeout_ms=200)).values():
                     for record in records:
-                        last = record.value or last
+                        with suppress(BadEvent):  # the worker makes a dead letter of it
+                            last = decoder_of(Tick)(record.value)
     except (KafkaError, TimeoutError, OSError) as error:
         raise ClockError(f"the cluster's time cannot be read: {type(error).__name__}") from error
     finally:
         await consumer.stop()
-    if last is None:
-        return None
-    try:
-        tick: Tick = decoder_of(Tick)(last)
-    except BadEvent:
-        return None  # the worker makes a dead letter of it
-    return tick
+    return last
 
 
 async def refuse_live_clock(client_options: dict[str, Any], deadline_s: float = DEADLINE_S) -> Tick | None:
