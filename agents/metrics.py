@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
 
 
-class Metric(NamedTuple):
+@dataclass(frozen=True, eq=False)  # compared and hashed as the object it is: six times an event
+class Metric:
     """What is measured. `labels` are the names of what it is split by."""
 
     name: str
