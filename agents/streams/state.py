@@ -16,6 +16,7 @@ A batch changes nothing here. It works on a `Work`, an overlay that decodes enti
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -164,8 +165,8 @@ class LaneState(Generic[E]):
             recent = self._entity(key).recent
             blocks = {recent.add(item) for item in digests}
             rows += [(f"i\0{key}\0{block}".encode(), recent.block(block)) for block in blocks]
-        while len(self._decoded) > DECODED_LIMIT:
-            del self._decoded[next(iter(self._decoded))]
+        for key in list(islice(self._decoded, max(0, len(self._decoded) - DECODED_LIMIT))):  # the longest untouched
+            del self._decoded[key]
         return rows
 
     def _rows_of(self, key: str) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ import gc
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -100,6 +101,7 @@ async def test_a_failed_send_leaves_no_error_unheard(ward: Ward) -> None:
     async with opened(ward) as made:
         with pytest.raises(MessageSizeTooLargeError):
             await made.commit(many, {}, ward.name)
+        await asyncio.sleep(0.3)  # the others fail too
     del made
     await asyncio.sleep(0)
     gc.collect()
@@ -132,3 +134,30 @@ async def test_every_wait_has_a_deadline(ward: Ward, kafka: Cluster, monkeypatch
     async with asyncio.timeout(5):
         while left := {task for task in asyncio.all_tasks() - before if not task.done()}:
             await asyncio.wait(left, timeout=0.1)
+
+
+async def test_a_sender_that_waits_for_one_request_after_another_is_ended() -> None:
+    """As aiokafka's does when it is cancelled: with brokers away each of them would take its time."""
+
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    async def sender() -> None:
+        requests = [asyncio.ensure_future(forever()) for _ in range(3)]
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            for request in requests:
+                await asyncio.gather(request, return_exceptions=True)
+
+    async def close() -> None:
+        pass
+
+    task = asyncio.ensure_future(sender())
+    await asyncio.sleep(0)
+    made = LaneProducer(0, "app", {"bootstrap_servers": ["127.0.0.1:1"]})
+    made._producer._closed = True
+    made._producer = SimpleNamespace(client=SimpleNamespace(close=close), _sender=SimpleNamespace(sender_task=task))
+    async with asyncio.timeout(3):
+        await made.close()
+    assert task.done()

@@ -20,28 +20,37 @@ STALL_S = 0.4
 
 
 class FakeBrokers:
-    """Says where the inputs end; `away` makes it answer as brokers that are not there."""
+    """Brokers that say where the inputs end; `away` makes them silent."""
 
     def __init__(self) -> None:
         self.ends = {"vitals": 10}
         self.away = False
-        self.asked = 0
 
-    def __call__(self, **_: Any) -> FakeBrokers:
-        return self
+    def consumer(self, **_: Any) -> FakeConsumer:
+        return FakeConsumer(self)
+
+
+class FakeConsumer:
+    """As aiokafka's: one whose start has failed is of no use later."""
+
+    def __init__(self, brokers: FakeBrokers) -> None:
+        self._brokers = brokers
+        self._started = False
 
     async def start(self) -> None:
-        if self.away:
+        if self._brokers.away:
             raise KafkaConnectionError
+        self._started = True
 
     async def stop(self) -> None:
         pass
 
     async def end_offsets(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        self.asked += 1
-        if self.away:
+        if not self._started:
+            raise AttributeError("'NoneType' object has no attribute 'end_offsets'")
+        if self._brokers.away:
             raise KafkaConnectionError
-        return {tp: self.ends[tp.topic] for tp in tps}
+        return {tp: self._brokers.ends[tp.topic] for tp in tps}
 
 
 class Watched:
@@ -82,7 +91,7 @@ class Watched:
 @pytest.fixture
 def brokers(monkeypatch: pytest.MonkeyPatch) -> FakeBrokers:
     brokers = FakeBrokers()
-    monkeypatch.setattr(watchdog_module, "AIOKafkaConsumer", brokers)
+    monkeypatch.setattr(watchdog_module, "AIOKafkaConsumer", brokers.consumer)
     return brokers
 
 
