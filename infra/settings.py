@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import difflib
 import ipaddress
+import os
+import re
 import ssl
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import pydantic_settings
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -22,6 +26,7 @@ from wardstream.infra.failure import Failure
 
 PREFIX = "WARDSTREAM_"
 DEAD_LETTER_KEY_BYTES = 32  # AES-256
+SHARED_DATA = f"{PREFIX}SHARED_DATA"  # where the tests find recorded patients
 
 
 class SettingsError(Failure, ValueError):
@@ -175,8 +180,16 @@ def load_settings(**overrides: Any) -> Settings:
     SettingsError
         One line a problem, naming the variable.
     """
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {SHARED_DATA}
+    for name in sorted(name for name in os.environ.keys() - known if name.startswith(PREFIX)):
+        close = difflib.get_close_matches(name, known, 1)
+        raise SettingsError(f"{name} is no setting" + (f"; {close[0]} is" if close else ""))
     try:
         return Settings(**overrides)
+    except pydantic_settings.SettingsError as error:  # of a field that is written as JSON
+        field = re.search(r'field "(\w+)"', str(error))
+        name = PREFIX + field[1].upper() if field else f"a {PREFIX} variable"
+        raise SettingsError(f"{name} is not valid JSON") from None
     except ValidationError as error:
         lines = []
         for problem in error.errors(include_input=False, include_url=False):

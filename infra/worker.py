@@ -24,7 +24,7 @@ from wardstream.agents.streams.topic_ids import topic_ids
 from wardstream.agents.streams.transport import LaneConsumer, lane_transport
 from wardstream.agents.streams.watchdog import Standing, Watchdog
 from wardstream.infra.preflight import changelog_name, check_start, dead_letter_key, refuse_two_agents
-from wardstream.infra.settings import Settings, kafka_client_options, load_settings
+from wardstream.infra.settings import PREFIX, Settings, SettingsError, kafka_client_options, load_settings
 from wardstream.models.patient import PatientCodec
 from wardstream.schemas.decode import decoder, encode
 from wardstream.schemas.partition import partition_of
@@ -72,7 +72,10 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
     ----------
     lanes : the partition count of the input topics (`topics.lane_count` asks the cluster for it).
     """
-    rules = rules or Rules(settings.never_carried)
+    try:
+        rules = rules or Rules(settings.never_carried)
+    except ValueError as error:
+        raise SettingsError(f"{PREFIX}NEVER_CARRIED: {error}") from None
     client = kafka_client_options(settings)
     app = WorkerApp(
         settings.app_id,

@@ -15,7 +15,7 @@ from wardstream.schemas.bad_event import BadEvent
 
 FUTURE_TOLERANCE: Final = timedelta(minutes=5)
 """How far `observed_at` may lie after `received_at`: bedside devices' clocks drift by minutes."""
-FIRST_YEAR: Final = 1850
+FIRST_YEAR: Final = 1970
 LAST_YEAR: Final = 2299
 """Times outside of these are errors (and would overflow in arithmetic); MIMIC-IV is shifted into 2100–2212."""
 

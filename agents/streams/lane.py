@@ -32,6 +32,7 @@ from wardstream.agents.streams.outputs import MAX_ROW_BYTES, Outputs, Row
 from wardstream.agents.streams.producer import LaneProducer, read_changelog
 from wardstream.agents.streams.state import LANE_ROW, Codec, LaneState, Position, Work
 from wardstream.schemas.bad_event import BadEvent
+from wardstream.schemas.envelope import FUTURE_TOLERANCE
 
 log = logging.getLogger(__name__)
 
@@ -159,13 +160,20 @@ class Lane:
         self.meters.count(m.INPUT_LOST, (topic,), records)
 
     def decode(self, topic: str, records: Iterable[Any], last_time: float) -> list[Item]:
-        """Records as items; one that cannot be decoded takes the time of the one before it."""
+        """Records as items; one that cannot be decoded takes the time of the one before it.
+
+        Where the live clock is kept, an event from its future is bad input: taken for the newest that is known, it
+        would hide whatever comes after it until then.
+        """
+        latest = float("inf") if self.settings.now is None else self.settings.now() + FUTURE_TOLERANCE.total_seconds()
         decoder, read_ms, items, size = self.settings.decoders[topic], int(time.time() * 1000), [], 0
         for record in records:
             raw = record.value
             size += len(raw or b"")
             try:
                 event = decoder(raw or b"")
+                if event.received_at.timestamp() > latest:
+                    raise BadEvent("future", "received_at")
             except BadEvent as bad:
                 items.append(Item(topic, record, last_time, read_ms, None, bad))
             else:

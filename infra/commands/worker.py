@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 import faust
 import typer
@@ -14,6 +15,23 @@ from wardstream.infra.worker import build_app
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _CHATTY = ("aiokafka", "faust", "mode")  # they log each rebalance step by step; from warnings on unless asked
+
+
+class _Repeats(logging.Filter):
+    """Lets a message through once in ten seconds: brokers that are away are tried, and told, many times a second."""
+
+    EVERY_S = 10.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        key, now = (record.name, record.msg if isinstance(record.msg, str) else ""), time.monotonic()
+        if now - self._told.get(key, -self.EVERY_S) < self.EVERY_S:
+            return False
+        self._told[key] = now
+        return True
 
 
 def worker(
@@ -32,4 +50,7 @@ def worker(
     if level > logging.DEBUG:
         for name in _CHATTY:
             logging.getLogger(name).setLevel(max(level, logging.WARNING))
+        for name in list(logging.root.manager.loggerDict):  # a logger's filter does not see what its children log
+            if name.startswith(_CHATTY):
+                logging.getLogger(name).addFilter(_Repeats())
     runner.execute_from_commandline()

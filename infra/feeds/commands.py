@@ -64,7 +64,7 @@ def replay(
     stagger_hours: Annotated[float, typer.Option(min=0, help="spread undated records over so many hours")] = 0.0,
     seed: Annotated[int, typer.Option(help="chance of the spread")] = 0,
 ) -> None:
-    """Replay recorded patients. Done twice it changes nothing: events have the same ids."""
+    """Replay recorded patients, into a cluster of its own: repeated as a whole, its events count as new."""
     if source not in SOURCES:
         raise typer.BadParameter(f"one of {', '.join(SOURCES)}", param_hint="SOURCE")
     factor = _factor(speed)

@@ -133,3 +133,15 @@ def test_dead_letter_key(tmp_path: Path) -> None:
     for bad in (base64.b64encode(key[:31]).decode(), "not base64!"):
         with pytest.raises(SettingsError, match="32 bytes in base64"):
             load_settings(dead_letter_key=bad).dead_letter_key_bytes()
+
+
+def test_a_misspelt_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WARDSTREAM_CLOK", "feed")
+    with pytest.raises(SettingsError, match="WARDSTREAM_CLOK is no setting; WARDSTREAM_CLOCK is"):
+        load_settings()
+
+
+def test_a_list_that_is_no_json_is_told_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WARDSTREAM_NEVER_CARRIED", "consciousness")
+    with pytest.raises(SettingsError, match="WARDSTREAM_NEVER_CARRIED is not valid JSON"):
+        load_settings()

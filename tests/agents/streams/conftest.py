@@ -12,18 +12,18 @@ from wardstream.agents.streams import transport as transport_module
 
 
 @pytest.fixture
-def kafka(monkeypatch: pytest.MonkeyPatch) -> FakeKafka:
-    kafka = FakeKafka()
-    monkeypatch.setattr(lane_module, "LaneProducer", kafka.producer)
-    monkeypatch.setattr(lane_module, "read_changelog", kafka.read_changelog)
-    monkeypatch.setattr(transport_module, "topic_ids", kafka.topic_ids)
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeKafka:
+    fake = FakeKafka()
+    monkeypatch.setattr(lane_module, "LaneProducer", fake.producer)
+    monkeypatch.setattr(lane_module, "read_changelog", fake.read_changelog)
+    monkeypatch.setattr(transport_module, "topic_ids", fake.topic_ids)
     monkeypatch.setattr(transport_module, "POLL_S", 0.01)
     monkeypatch.setattr(transport_module, "RETRY_S", 0.01)
-    return kafka
+    return fake
 
 
 @pytest.fixture
-async def rig(kafka: FakeKafka) -> AsyncIterator[Rig]:
-    rig = Rig(kafka)
+async def rig(fake: FakeKafka) -> AsyncIterator[Rig]:
+    rig = Rig(fake)
     yield rig
     await rig.stop()

@@ -288,6 +288,21 @@ def test_what_is_removed_while_a_lane_reads_on_is_counted() -> None:
 # The live clock
 
 
+async def test_an_event_from_the_clocks_future_is_bad_input() -> None:
+    """Taken in, it would be the newest that is known, and hide what comes until then."""
+    now = 1_800_000_060.0
+    lane, producer = open_lane(now=lambda: now)
+    await lane.apply(items(lane, *records("vitals", beat(at=now + 299), beat(at=now + 301), beat(at=now))), to_agents)
+    assert letters(lane, producer) == [("future", 1)]
+    assert total(lane, "p1") == 2
+
+
+async def test_a_feeds_own_time_may_be_any() -> None:
+    lane, producer = open_lane(now=None)
+    await lane.apply(items(lane, *records("vitals", beat(at=6e9))), to_agents)
+    assert letters(lane, producer) == []
+
+
 async def test_lane_0_writes_each_minute_to_every_lane() -> None:
     now = 1_800_000_060.0
     lane, producer = open_lane(now=lambda: now)

@@ -18,7 +18,7 @@ from wardstream.agents.streams.batch import Batch
 # Positions: holes 5 and 12, and other people's seeks
 
 
-async def test_somebody_elses_seek_doubles_nothing_and_loses_nothing(rig: Rig, kafka: FakeKafka) -> None:
+async def test_somebody_elses_seek_doubles_nothing_and_loses_nothing(rig: Rig, fake: FakeKafka) -> None:
     vitals = TopicPartition("vitals", 0)
 
     def seeks(by: int) -> Handler:
@@ -26,8 +26,8 @@ async def test_somebody_elses_seek_doubles_nothing_and_loses_nothing(rig: Rig, k
 
         async def handler(batch: Batch[Any, Tally]) -> None:
             rig.agent = add
-            at = len(kafka.logs["vitals"])
-            kafka.publish("vitals", *(beat(n=1) for _ in range(4)))
+            at = len(fake.logs["vitals"])
+            fake.publish("vitals", *(beat(n=1) for _ in range(4)))
             rig.aiokafka.seek(vitals, at + by)
             await add(batch)
 
@@ -36,14 +36,14 @@ async def test_somebody_elses_seek_doubles_nothing_and_loses_nothing(rig: Rig, k
     rig.run()
     for by in (-6, 2):  # back, then beyond what was read
         rig.agent = seeks(by)
-        kafka.publish("vitals", *(beat(n=1) for _ in range(6)))
-        await rig.until(lambda: rig.agent is add and kafka.total("p1") == len(kafka.logs["vitals"]))
+        fake.publish("vitals", *(beat(n=1) for _ in range(6)))
+        await rig.until(lambda: rig.agent is add and fake.total("p1") == len(fake.logs["vitals"]))
     rig.aiokafka.during_poll = lambda: rig.aiokafka.seek(vitals, 2)
     await rig.until(lambda: rig.aiokafka.during_poll is None)
-    kafka.publish("vitals", beat(n=1))
+    fake.publish("vitals", beat(n=1))
     await rig.until_total(21)
     assert rig.meters.total(m.DUPLICATES) == 0  # not even tried
-    assert len(kafka.sums) == 21
+    assert len(fake.sums) == 21
 
 
 async def test_fausts_seek_to_committed_spares_the_lanes(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,22 +58,22 @@ async def test_fausts_seek_to_committed_spares_the_lanes(rig: Rig, monkeypatch: 
     assert rig.aiokafka.sought_to_committed == [TopicPartition("others", 0)]
 
 
-async def test_markers_are_no_lag(rig: Rig, kafka: FakeKafka) -> None:
-    kafka.publish("vitals", beat(n=1), MARKER, MARKER)
-    kafka.publish("labs", MARKER)
+async def test_markers_are_no_lag(rig: Rig, fake: FakeKafka) -> None:
+    fake.publish("vitals", beat(n=1), MARKER, MARKER)
+    fake.publish("labs", MARKER)
     rig.run()
     await rig.until_total(1)
     await rig.until(lambda: (m.LAG, ("vitals",)) in rig.meters.values)
     assert rig.meters.values[m.LAG, ("vitals",)] == 0
     assert rig.drain.behind() == set()
-    kafka.publish("vitals", beat(n=1))
+    fake.publish("vitals", beat(n=1))
     await rig.until_total(2)
     assert rig.meters.total(m.INPUT_LOST) == 0
 
 
-async def test_lag_is_what_is_not_yet_read(rig: Rig, kafka: FakeKafka) -> None:
+async def test_lag_is_what_is_not_yet_read(rig: Rig, fake: FakeKafka) -> None:
     rig.aiokafka.chunk = 1
-    kafka.publish("vitals", *(beat(n=1, at=60 * i) for i in range(4)))
+    fake.publish("vitals", *(beat(n=1, at=60 * i) for i in range(4)))
     lags = []
 
     async def look(batch: Batch[Any, Tally]) -> None:
@@ -87,36 +87,36 @@ async def test_lag_is_what_is_not_yet_read(rig: Rig, kafka: FakeKafka) -> None:
     assert lags[0] >= 1
 
 
-async def test_an_input_made_anew_is_read_from_its_beginning(rig: Rig, kafka: FakeKafka) -> None:
-    kafka.publish("vitals", *(beat(n=1) for _ in range(5)))
+async def test_an_input_made_anew_is_read_from_its_beginning(rig: Rig, fake: FakeKafka) -> None:
+    fake.publish("vitals", *(beat(n=1) for _ in range(5)))
     rig.run()
     await rig.until_total(5)
-    kafka.logs["vitals"].clear()
-    kafka.ids["vitals"] = uuid4()
-    kafka.publish("vitals", beat(n=10), beat(n=20))
+    fake.logs["vitals"].clear()
+    fake.ids["vitals"] = uuid4()
+    fake.publish("vitals", beat(n=10), beat(n=20))
     await rig.until_total(35)
     assert rig.meters.total(m.INPUTS_RECREATED) == 1
 
 
-async def test_an_input_made_anew_that_has_grown_past_us_is_found_by_its_id(rig: Rig, kafka: FakeKafka) -> None:
-    kafka.publish("vitals", *(beat(n=1) for _ in range(2)))
+async def test_an_input_made_anew_that_has_grown_past_us_is_found_by_its_id(rig: Rig, fake: FakeKafka) -> None:
+    fake.publish("vitals", *(beat(n=1) for _ in range(2)))
     rig.run()
     await rig.until_total(2)
-    kafka.logs["vitals"] = []
-    kafka.ids["vitals"] = uuid4()
-    kafka.publish("vitals", *(beat(n=1) for _ in range(10)))
+    fake.logs["vitals"] = []
+    fake.ids["vitals"] = uuid4()
+    fake.publish("vitals", *(beat(n=1) for _ in range(10)))
     rig.consumer.reload_lanes()  # what the worker does when it sees another id
     await rig.until_total(12)
 
 
-async def test_what_retention_removes_before_the_lane_opens_is_counted(rig: Rig, kafka: FakeKafka) -> None:
-    kafka.publish("vitals", *(beat(n=1) for _ in range(10)))
+async def test_what_retention_removes_before_the_lane_opens_is_counted(rig: Rig, fake: FakeKafka) -> None:
+    fake.publish("vitals", *(beat(n=1) for _ in range(10)))
     rig.run()
     await rig.until_total(10)
     await rig.rebalance([])
     await rig.until(lambda: not rig.drain.lane.is_open)
-    kafka.publish("vitals", *(beat(n=1) for _ in range(10)))
-    kafka.begins["vitals"] = 15
+    fake.publish("vitals", *(beat(n=1) for _ in range(10)))
+    fake.begins["vitals"] = 15
     await rig.rebalance()
     await rig.until_total(15)
     assert rig.meters.values[m.INPUT_LOST, ("vitals",)] == 5
@@ -124,17 +124,17 @@ async def test_what_retention_removes_before_the_lane_opens_is_counted(rig: Rig,
 
 @pytest.mark.parametrize("within_a_poll", [True, False])
 async def test_what_retention_removes_while_the_lane_reads_is_counted(
-    rig: Rig, kafka: FakeKafka, within_a_poll: bool
+    rig: Rig, fake: FakeKafka, within_a_poll: bool
 ) -> None:
     """aiokafka finds its offset out of range and goes on at the beginning, without a word."""
-    kafka.publish("vitals", *(beat(n=1) for _ in range(10)))
+    fake.publish("vitals", *(beat(n=1) for _ in range(10)))
     rig.run()
     await rig.until_total(10)
 
     def lose() -> None:
-        kafka.logs["vitals"] += [MARKER] * 5
-        kafka.publish("vitals", beat(n=1))
-        kafka.begins["vitals"] = 15
+        fake.logs["vitals"] += [MARKER] * 5
+        fake.publish("vitals", beat(n=1))
+        fake.begins["vitals"] = 15
         if not within_a_poll:
             rig.aiokafka.positions[TopicPartition("vitals", 0)] = 15
 
@@ -146,13 +146,13 @@ async def test_what_retention_removes_while_the_lane_reads_is_counted(
     assert rig.meters.values[m.INPUT_LOST, ("vitals",)] == 5
 
 
-async def test_a_log_that_was_truncated_is_counted_and_read_on(rig: Rig, kafka: FakeKafka) -> None:
-    kafka.publish("vitals", *(beat(n=1) for _ in range(10)))
+async def test_a_log_that_was_truncated_is_counted_and_read_on(rig: Rig, fake: FakeKafka) -> None:
+    fake.publish("vitals", *(beat(n=1) for _ in range(10)))
     rig.run()
     await rig.until_total(10)
-    del kafka.logs["vitals"][7:]
+    del fake.logs["vitals"][7:]
     await rig.until(lambda: rig.meters.total(m.INPUT_LOST) == 3)
-    kafka.publish("vitals", beat(n=1))
+    fake.publish("vitals", beat(n=1))
     await rig.until_total(11)
 
 
