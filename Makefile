@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DURATION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install link demo test lint clean
+.PHONY: help install link demo test lint bench clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,24 @@ lint: link  ## ruff, mypy and the import rules
 test: install lint  ## lint and all tests, those on real Kafka included
 	$(BIN)/pytest $(ARGS)
 
+# The peers clash with our own dependencies (an older pydantic), so they have an environment of their own.
+BENCH := .venv-bench
+BENCH_JAVA := .wardstream/bench/java
+$(BENCH)/.installed: tests/bench/requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --progress-bar on -r tests/bench/requirements.txt
+	@touch $@
+
+$(BENCH_JAVA)/Relay.class: tests/bench/kafka_streams/pom.xml tests/bench/kafka_streams/src/main/java/Relay.java
+	@mkdir -p $(BENCH_JAVA)
+	@if command -v mvn >/dev/null && command -v javac >/dev/null; then \
+		mvn -q -B -f tests/bench/kafka_streams/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(BENCH_JAVA) && \
+		javac -cp '$(BENCH_JAVA)/*' -d $(BENCH_JAVA) tests/bench/kafka_streams/src/main/java/Relay.java; \
+	else echo 'No mvn and javac here: Kafka Streams is left out.'; fi
+
+bench: install $(BENCH)/.installed $(BENCH_JAVA)/Relay.class  ## compare with other stream processors (about 40 minutes; nothing else should run): ARGS="relay --repeats 5"
+	$(BIN)/python -m tests.bench $(ARGS)
+
 clean:  ## remove all that the other commands made
-	rm -rf $(VENV) .wardstream build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH) .wardstream build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

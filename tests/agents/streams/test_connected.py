@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import faust
@@ -79,6 +82,7 @@ class Ward:
             topic_disable_leader=True,
             stream_wait_empty=False,
             web_enabled=False,
+            datadir=Path(gettempdir(), f"{self.name}-data"),
             broker_session_timeout=6.0,
             broker_heartbeat_interval=0.5,
         )
@@ -92,6 +96,7 @@ class Ward:
         finally:
             async with asyncio.timeout(20):
                 await app.stop()
+            shutil.rmtree(app.conf.datadir, ignore_errors=True)  # Faust makes one; nothing is in it
 
 
 def sum_up(source: str, topic: str) -> Callable[[Any], Any]:

@@ -1,0 +1,91 @@
+"""`python -m tests.bench [PART …]`: what `make bench` runs."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tests.bench.broker import pinned_broker
+from tests.bench.latency import latency
+from tests.bench.machine import describe
+from tests.bench.patients import COUNTS, patients
+from tests.bench.profiling import profile
+from tests.bench.report import latency_table, patients_table, scaling_table, table
+from tests.bench.running import BENCH, ROOT
+from tests.bench.scaling import scaling
+from tests.bench.throughput import Bench, throughput
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    options = _options()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of leaders that are elected after a creation
+    options.results.mkdir(parents=True, exist_ok=True)
+    (options.results / "machine.json").write_bytes(orjson.dumps(describe(), option=orjson.OPT_INDENT_2))
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        for part in options.parts or _BY_DEFAULT:
+            print(f"\n{_PARTS[part](options, Path(folder) / part, options.results / f'{part}.json')}\n")
+            print(f"load average now: {os.getloadavg()}\n", flush=True)
+    subprocess.run([BENCH, "-m", "tests.bench.plots", options.results], cwd=ROOT, check=True, timeout=120)
+
+
+def _options() -> Any:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=" ".join(_PARTS))
+    parser.add_argument("--events", type=int, default=400_000, help="of relay, vitals and scaling")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=[], help="parts of contestants' names")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each rate of latency")
+    parser.add_argument("--patients", type=int, nargs="*", default=list(COUNTS))
+    parser.add_argument("--rounds", type=int, default=6, help="events from each patient")
+    parser.add_argument("--settle", type=float, default=40.0, help="seconds left to Kafka's log cleaner")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    return parser.parse_args()
+
+
+def _throughput(options: Any, folder: Path, save: Path) -> str:
+    with pinned_broker(folder / "kafka") as cluster:
+        bench = Bench(cluster, folder, options.events)
+        return table(throughput(bench, save.stem, options.repeats, options.only, save))  # type: ignore[arg-type]
+
+
+def _latency(options: Any, folder: Path, save: Path) -> str:
+    with pinned_broker(folder / "kafka") as cluster:
+        return latency_table(latency(cluster, folder, options.seconds, save))
+
+
+def _patients(options: Any, folder: Path, save: Path) -> str:
+    return patients_table(patients(folder, options.patients, options.rounds, options.settle, save))
+
+
+def _scaling(options: Any, folder: Path, save: Path) -> str:
+    return scaling_table(scaling(folder, options.events, options.repeats, save))
+
+
+def _profile(options: Any, folder: Path, save: Path) -> str:
+    with pinned_broker(folder / "kafka") as cluster:
+        return profile(cluster, folder, options.events, save.with_suffix(".txt"))
+
+
+_PARTS: dict[str, Callable[[Any, Path, Path], str]] = {
+    "relay": _throughput,
+    "vitals": _throughput,
+    "latency": _latency,
+    "patients": _patients,
+    "scaling": _scaling,
+    "profile": _profile,
+}
+
+_BY_DEFAULT = [part for part in _PARTS if part != "profile"]
+
+if __name__ == "__main__":
+    main()

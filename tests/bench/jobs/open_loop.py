@@ -1,0 +1,73 @@
+"""Publisher and observer for latency; both in the bench's environment, on the broker's core.
+
+`publish BROKER RATE SECONDS PATIENTS FIRST`: events of the real job at a fixed rate, whatever the worker does; the
+Kafka timestamp of each is when it was *due*, so that a late publisher shows as latency, never hides it.
+`observe BROKER NUMBER SECONDS`: prints "ready", reads that many scores `read_committed`, prints latencies (ms) as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from functools import lru_cache, partial
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from tests.bench.events import events
+from wardstream.schemas.partition import partition_of
+
+PARTITIONS = 4
+
+
+def publish(broker: str, rate: float, seconds: float, patients: int, first: int) -> None:
+    place = lru_cache(maxsize=200_000)(partial(partition_of, partitions=PARTITIONS))
+    ready = [(key, place(key), raw) for key, raw in events("vitals", int(rate * seconds), patients, first)]
+    producer = Producer({"bootstrap.servers": broker, "linger.ms": 1, "acks": "all", "enable.idempotence": True})
+    producer.list_topics("vitals.v1")
+    start, latest = time.time(), 0.0
+    for number, (key, lane, raw) in enumerate(ready):
+        due = start + number / rate
+        while (wait := due - time.time()) > 0:
+            producer.poll(min(wait, 0.0005) if wait < 0.001 else 0)
+            if wait > 0.001:
+                time.sleep(wait - 0.0005)
+        latest = max(latest, time.time() - due)
+        producer.produce("vitals.v1", raw, key, lane, timestamp=int(due * 1000))
+        producer.poll(0)
+    producer.flush(30)
+    print(json.dumps({"latest_ms": latest * 1000, "rate": len(ready) / (time.time() - start)}))
+
+
+def observe(broker: str, number: int, seconds: float) -> None:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": broker,
+            "group.id": "observer",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "fetch.wait.max.ms": 50,
+        }
+    )
+    tps = [TopicPartition("scores.v1", lane) for lane in range(PARTITIONS)]
+    for tp in tps:
+        tp.offset = consumer.get_watermark_offsets(tp)[1]
+    consumer.assign(tps)
+    consumer.poll(0.2)
+    print("ready", flush=True)
+    found: list[float] = []
+    deadline = time.monotonic() + seconds
+    while len(found) < number and time.monotonic() < deadline:
+        messages = consumer.consume(500, 0.002)
+        now = time.time() * 1000
+        found += [now - message.timestamp()[1] for message in messages if message.error() is None]
+    consumer.close()
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    _, mode, address, *numbers = sys.argv
+    if mode == "publish":
+        publish(address, float(numbers[0]), float(numbers[1]), int(numbers[2]), int(numbers[3]))
+    else:
+        observe(address, int(numbers[0]), float(numbers[1]))

@@ -1,0 +1,47 @@
+"""The relay job as a bare loop on confluent-kafka: batches, state in memory only, at least once.
+
+Arguments: broker, id, input, output.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import orjson
+from confluent_kafka import Consumer, Producer
+
+BROKER, NAME, INPUT, OUTPUT = sys.argv[1:5]
+
+
+def main() -> None:
+    consumer = Consumer(
+        {"bootstrap.servers": BROKER, "group.id": NAME, "auto.offset.reset": "earliest", "enable.auto.commit": False}
+    )
+    producer = Producer(
+        {
+            "bootstrap.servers": BROKER,
+            "linger.ms": 5,
+            "queue.buffering.max.messages": 1_000_000,
+            "partitioner": "murmur2_random",
+        }
+    )
+    consumer.subscribe([INPUT])
+    means: dict[str, tuple[int, float]] = {}
+    while True:
+        messages = consumer.consume(2000, 0.1)
+        if not messages:
+            producer.poll(0)
+            continue
+        for message in messages:
+            event = orjson.loads(message.value())
+            patient = event["patient_id"]
+            count, total = means.get(patient, (0, 0.0))
+            count, total = means[patient] = count + 1, total + event["heart_rate_bpm"]
+            answer = {"patient_id": patient, "count": count, "mean": total / count}
+            producer.produce(OUTPUT, orjson.dumps(answer), patient)
+        producer.flush()
+        consumer.commit(asynchronous=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""The real job as a bare loop on confluent-kafka with the same scoring code: state in memory only, at least once.
+
+Arguments: broker, id, input, output.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from confluent_kafka import Consumer, Producer
+
+from tests.bench.jobs.scoring import DictRows, decode, score
+from wardstream.models.bins import Bins
+from wardstream.models.patient import Patient
+
+BROKER, NAME, INPUT, OUTPUT = sys.argv[1:5]
+
+
+def main() -> None:
+    consumer = Consumer(
+        {"bootstrap.servers": BROKER, "group.id": NAME, "auto.offset.reset": "earliest", "enable.auto.commit": False}
+    )
+    producer = Producer(
+        {
+            "bootstrap.servers": BROKER,
+            "linger.ms": 5,
+            "queue.buffering.max.messages": 1_000_000,
+            "partitioner": "murmur2_random",
+        }
+    )
+    consumer.subscribe([INPUT])
+    ward: dict[str, tuple[Patient, Bins]] = {}
+    while True:
+        messages = consumer.consume(2000, 0.1)
+        if not messages:
+            producer.poll(0)
+            continue
+        for message in messages:
+            event = decode(message.value())
+            if event.patient_id not in ward:
+                ward[event.patient_id] = Patient(), Bins(DictRows())
+            patient, bins = ward[event.patient_id]
+            producer.produce(OUTPUT, score(patient, bins, event), event.patient_id)
+        producer.flush()
+        consumer.commit(asynchronous=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""How soon: from publishing an event to its scores at a `read_committed` consumer, at fixed rates up to saturation."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tests.bench.broker import BROKER_CORE
+from tests.bench.running import BENCH, OURS, JobFailed, cpu_of, environment, running, tail
+from tests.bench.timeline import quantile
+from tests.workers import create_topics, worker_environment
+from wardstream.infra.kafka.broker import Cluster
+
+RATES = (20, 100, 1_000, 3_000, 5_000, 7_000, 9_000, 12_000, 16_000)
+PATIENTS = 1_000
+WARM_UP = (200, 5.0)
+_SATURATED = 0.95  # of the rate asked for; less has come out: it is not kept up with
+_LATE_S = 20.0
+
+
+def latency(cluster: Cluster, folder: Path, seconds: float, save: Path, rates: Sequence[int] = RATES) -> Any:
+    """One worker on its core; rate after rate until it no longer keeps up."""
+    env = worker_environment(cluster, folder / "home", CLOCK="feed")
+    create_topics(env)
+    results: list[dict[str, Any]] = []
+    log = folder / "worker.log"
+    broker, first = cluster.bootstrap_servers[0], 0
+    with running([OURS.parent / "wardstream", "worker", "--log-level", "info"], log, env) as worker:
+        _await_lanes(log, 4)
+        _one(broker, *WARM_UP, 0, worker.pid)
+        first = int(WARM_UP[0] * WARM_UP[1])
+        for rate in rates:
+            result = _one(broker, rate, seconds, first, worker.pid)
+            first += int(rate * seconds)
+            results.append(result)
+            print(orjson.dumps(result).decode(), flush=True)
+            save.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
+            if result["out_per_s"] < _SATURATED * rate:
+                break
+    return results
+
+
+def _one(broker: str, rate: float, seconds: float, first: int, pid: int) -> dict[str, Any]:
+    number, load = int(rate * seconds), os.getloadavg()[0]
+    module = ["taskset", "-c", str(BROKER_CORE), str(BENCH), "-m", "tests.bench.jobs.open_loop"]
+    observe = [*module, "observe", broker, str(number), str(seconds + _LATE_S)]
+    publish = [*module, "publish", broker, str(rate), str(seconds), str(PATIENTS), str(first)]
+    with subprocess.Popen(observe, stdout=subprocess.PIPE, env=environment()) as observer:
+        try:
+            assert observer.stdout is not None
+            observer.stdout.readline()
+            cpu, started = cpu_of(pid), time.monotonic()
+            publisher = subprocess.run(
+                publish, stdout=subprocess.PIPE, env=environment(), timeout=seconds * 3 + 30, check=True
+            )
+            found = sorted(orjson.loads(observer.communicate(timeout=seconds + _LATE_S + 10)[0]))
+        finally:
+            observer.kill()
+    took, cpu = time.monotonic() - started, cpu_of(pid) - cpu
+    published = orjson.loads(publisher.stdout)
+    late = max(0.0, quantile(found, 1.0) / 1000) if found else _LATE_S
+    return {
+        "rate": rate,
+        "seconds": seconds,
+        "sent": number,
+        "seen": len(found),
+        "published_per_s": published["rate"],
+        "publisher_latest_ms": published["latest_ms"],
+        "out_per_s": len(found) / (seconds + (late if late > 1 else 0)),
+        "p50_ms": quantile(found, 0.5) if found else None,
+        "p95_ms": quantile(found, 0.95) if found else None,
+        "p99_ms": quantile(found, 0.99) if found else None,
+        "max_ms": found[-1] if found else None,
+        "worker_cpu_share": cpu / took,
+        "load_before": load,
+    }
+
+
+def _await_lanes(log: Path, lanes: int) -> None:
+    deadline = time.monotonic() + 60
+    while log.read_text().count(": open with") < lanes if log.exists() else True:
+        if time.monotonic() > deadline:
+            raise JobFailed(tail(log))
+        time.sleep(0.1)

@@ -1,0 +1,91 @@
+"""Results as markdown tables for the README. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tests.bench.contestants import ALL, Contestant
+from tests.bench.timeline import spread
+
+
+def table(results: Iterable[Mapping[str, Any]]) -> str:
+    """Throughput of the contestants of one job: medians, the spread, and what bounds each figure."""
+    rows: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    troubles: list[str] = []
+    for result in results:
+        name, job = result["contestant"], result["job"]
+        if "failed" in result:
+            troubles.append(f"{name} failed: {result['failed'].splitlines()[0]}")
+            continue
+        if result["wrong_patients"] or result["outputs"] != result["events"]:
+            troubles.append(
+                f"{name}: {result['outputs']} outputs of {result['events']} events, "
+                f"{result['wrong_patients']} patients wrong"
+            )
+        for part in ("whole", "cold", "warm"):
+            if part in result:
+                rows.setdefault((job, name, part), []).append(result[part])
+    known: dict[tuple[str, str], Contestant] = {(who.job, who.name): who for who in ALL}
+    lines = ["| | msg/s (min–max) | CPU µs a message | keeps | bounded by |", "| --- | --- | --- | --- | --- |"]
+    for (job, name, part), found in rows.items():
+        rate, cpu = spread([one["per_s"] for one in found]), spread([one["cpu_us"] for one in found])
+        who = known[job, name]
+        label = name if part == "whole" else f"{name}, {part}"
+        lines.append(
+            f"| {label} | {rounded(rate.median)} ({rounded(rate.low)}–{rounded(rate.high)}) | {cpu.median:.1f} "
+            f"| {who.keeps} | {who.bounds} |"
+        )
+    return "\n".join(lines + [f"\n**{trouble}**" for trouble in dict.fromkeys(troubles)])
+
+
+def rounded(value: float) -> str:
+    """Two or three digits that mean something, with separators."""
+    digits = len(str(int(value)))
+    return f"{round(value, 3 - digits):,.0f}" if digits > 3 else f"{value:.0f}"
+
+
+def latency_table(results: Iterable[Mapping[str, Any]]) -> str:
+    """Latency by rate."""
+    lines = [
+        "| events/s | p50 ms | p95 ms | p99 ms | max ms | worker's share of its core |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in results:
+        if one["p50_ms"] is None:
+            lines.append(f"| {one['rate']:,} | nothing came out | | | | |")
+            continue
+        over = "" if one["out_per_s"] >= 0.95 * one["rate"] else f" (saturated: {rounded(one['out_per_s'])}/s)"
+        times = " | ".join(f"{one[name]:.0f}" for name in ("p50_ms", "p95_ms", "p99_ms", "max_ms"))
+        lines.append(f"| {one['rate']:,}{over} | {times} | {one['worker_cpu_share']:.0%} |")
+    return "\n".join(lines)
+
+
+def patients_table(results: Iterable[Mapping[str, Any]]) -> str:
+    """Memory and restore by number of patients."""
+    lines = [
+        "| patients | events | memory loaded / restored MB | restore s | changelog written → left (keys) |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {one['patients']:,} | {one['events']:,} | {one['loaded_rss_mb']:.0f} / {one['restored_rss_mb']:.0f} "
+        f"| {one['restore_s']:.1f} | {one['changelog_written']:,} → {one['changelog_left']:,} "
+        f"({one['changelog_keys']:,}) |"
+        for one in results
+    ]
+    return "\n".join(lines)
+
+
+def scaling_table(results: Iterable[Mapping[str, Any]]) -> str:
+    """Throughput and cost by lanes and workers."""
+    shapes: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
+    for one in results:
+        shapes.setdefault((one["lanes"], one["workers"]), []).append(one)
+    lines = ["| lanes | workers | msg/s, all on one core (min–max) | msg a CPU second |", "| --- | --- | --- | --- |"]
+    for (lanes, workers), found in shapes.items():
+        rate, cost = spread([one["per_s"] for one in found]), spread([one["per_cpu_s"] for one in found])
+        lines.append(
+            f"| {lanes} | {workers} | {rounded(rate.median)} ({rounded(rate.low)}–{rounded(rate.high)}) "
+            f"| {rounded(cost.median)} |"
+        )
+    return "\n".join(lines)
