@@ -109,7 +109,12 @@ def check_lanes(app_id: str, lanes: LaneSettings, counts: Mapping[str, int]) -> 
 
 def changelog_wish(app_id: str, lanes: int, replication: int) -> Wish:
     """The changelog of so many lanes. Compacted only: those that also delete lose rows, and their recovery stalls."""
-    configs = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.3", "segment.ms": "3600000"}
+    configs = {
+        "cleanup.policy": "compact",
+        "min.cleanable.dirty.ratio": "0.3",
+        "segment.ms": "3600000",
+        "segment.bytes": "67108864",
+    }
     if replication >= 3:
         configs["min.insync.replicas"] = _MIN_ISR_OF_THREE
     return Wish(changelog_name(app_id, lanes), lanes, replication, configs)
