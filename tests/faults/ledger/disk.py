@@ -1,0 +1,56 @@
+"""A disk for one broker that can be made full, and freed again.
+
+Where this process may mount (root, as a rule), it is a memory file system in a mount namespace of this process and its
+children: nobody else sees it, and it is gone with the last of them, however they end. Full means that its size is what
+it holds: every further write fails with ENOSPC. Elsewhere the broker's own limit on the size of files is set to
+nothing, so that every write that lengthens a file fails with EFBIG.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import subprocess
+from pathlib import Path
+
+import psutil
+
+_NEW_MOUNTS = 0x00020000  # CLONE_NEWNS
+_ROOM_KIB = 64
+_SIZE = "16g"  # a limit: only what is written takes memory
+
+
+class Disk:
+    """Made before any thread or process is started: they belong to the namespace."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.kind = "file size limit"
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.unshare(_NEW_MOUNTS) == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+            private = _run("mount", "--make-rprivate", "/")
+            if private and _run(
+                "mount", "-t", "tmpfs", "-o", f"size={_SIZE},mode=700", "wardstream-faults", str(folder)
+            ):
+                self.kind = "tmpfs"
+
+    def fill(self, pid: int) -> None:
+        """From now on the broker of this process id finds no room."""
+        if self.kind == "tmpfs":
+            used = psutil.disk_usage(str(self.folder)).used // 1024
+            for room in (_ROOM_KIB, 512, 4096):  # it grows meanwhile
+                if _run("mount", "-o", f"remount,size={used + room}k", str(self.folder)):
+                    return
+            raise RuntimeError("the disk cannot be made full")
+        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
+
+    def free(self) -> None:
+        """There is room again, for the next process of the broker."""
+        if self.kind == "tmpfs" and not _run("mount", "-o", f"remount,size={_SIZE}", str(self.folder)):
+            raise RuntimeError("the disk cannot be freed")
+
+
+def _run(*command: str) -> bool:
+    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
