@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DURATION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install link demo test lint bench clean
+.PHONY: help install link demo test lint faults bench clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ lint: link  ## ruff, mypy and the import rules
 
 test: install lint  ## lint and all tests, those on real Kafka included
 	$(BIN)/pytest $(ARGS)
+
+faults: install  ## strike a running stream N=12 times, SEED=1, and count what came of it
+	$(BIN)/python -m tests.faults.ledger.run --faults $(or $(N),12) --seed $(or $(SEED),1)
 
 # The peers clash with our own dependencies (an older pydantic), so they have an environment of their own.
 BENCH := .venv-bench

@@ -180,7 +180,7 @@ class Checker:
                 if a["condition"] == "news2" and a["cause"] in corrected and corrected[a["cause"]] not in retracted
             ],
             "stale_wrongly": [
-                a["alert_id"]
+                (a["patient_id"], a["observed_at"], a["cause"])
                 for a in raised
                 if a["condition"] == "stale" and not self.expected.overdue(a["patient_id"], seconds(a["observed_at"]))
             ],

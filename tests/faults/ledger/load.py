@@ -28,6 +28,8 @@ import threading
 import time
 import zlib
 from collections import Counter, deque
+from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,8 @@ class Load:
         self.recent: deque[tuple[float, str, bytes, bytes, dict[str, Any]]] = deque()
         self.minute = time.time() // MINUTE_S
         self.ended = asyncio.Event()
-        self.commands: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.queues: dict[tuple[str, int], asyncio.Queue[tuple[bytes | None, bytes, dict[str, Any]]]] = {}
         self.producer = self._new_producer()
 
     def _new_producer(self) -> AIOKafkaProducer:
@@ -84,8 +87,8 @@ class Load:
         try:
             for patient in self.traffic.ids:
                 topic, event = self.traffic.complete(patient, self.now())
-                await self.publish(topic, event, plain=True)
-            await self._tick()
+                self.publish(topic, event, plain=True)
+            self._tick()
             await self.settled()
             say({"done": "warm", "skew_s": self.skew_s})
             self._listen()
@@ -107,13 +110,13 @@ class Load:
                 sent += 1
                 made = self.traffic.event(self.now(), self.paused)
                 if made is not None:
-                    await self.publish(*made)
-            await self._tick()
+                    self.publish(*made)
+            self._tick()
             if self.options.get("seconds") and time.monotonic() - started > self.options["seconds"]:
                 self.ended.set()
             await asyncio.sleep(0.01)
 
-    async def publish(self, topic: str, event: dict[str, Any], *, plain: bool = False) -> None:
+    def publish(self, topic: str, event: dict[str, Any], *, plain: bool = False) -> None:
         """Send one event; sometimes a bad one in its place, sometimes to another partition, sometimes twice."""
         odd = 1.0 if plain or event["patient_id"][0] == "C" else self.rng.random()
         again = not plain and self.rng.random() < AGAIN
@@ -124,37 +127,50 @@ class Load:
             value, entry["bad"] = b'{"event_id": 7}', True
         elif odd < BAD + STRAY and self.lanes > 1:
             lane, entry["stray"] = (lane + 1) % self.lanes, True
-        await self._send(topic, lane, key, value, entry)
+        self._send(topic, lane, key, value, entry)
         if "bad" not in entry:
             self.recent.append((time.monotonic(), topic, key, value, entry))
             while time.monotonic() - self.recent[0][0] > REMEMBERED_S:
                 self.recent.popleft()
             if again:
-                await self._send_again(self.rng.choice(self.recent))
+                self._send_again(self.rng.choice(self.recent))
 
-    async def _send_again(self, remembered: tuple[float, str, bytes, bytes, dict[str, Any]]) -> None:
+    def _send_again(self, remembered: tuple[float, str, bytes, bytes, dict[str, Any]]) -> None:
         _, topic, key, value, entry = remembered
         if topic not in self.paused:
             entry = {name: entry[name] for name in ("topic", "id", "key", "lane")} | {"again": True}
-            await self._send(topic, entry["lane"], key, value, entry)
+            self._send(topic, entry["lane"], key, value, entry)
 
-    async def _send(self, topic: str, lane: int, key: bytes | None, value: bytes, entry: dict[str, Any]) -> None:
+    def _send(self, topic: str, lane: int, key: bytes | None, value: bytes, entry: dict[str, Any]) -> None:
         entry |= {"sent": round(time.monotonic(), 4), "acked": None, "crc": zlib.crc32(value)}
-        try:
-            future = await self.producer.send(topic, value, key, partition=lane)
-        except KafkaError:
-            self._settle(entry, None)
-            return
         self.pending[topic] += 1
+        if (topic, lane) not in self.queues:
+            self.queues[topic, lane] = asyncio.Queue()
+            self._keep(self._deliver(topic, lane))
+        self.queues[topic, lane].put_nowait((key, value, entry))
 
-        def settle(done: asyncio.Future[Any]) -> None:
-            self.pending[topic] -= 1
-            told = not done.cancelled() and done.exception() is None
-            self._settle(entry, time.monotonic() if told else None)
+    async def _deliver(self, topic: str, lane: int) -> None:
+        """Hand the records of one partition over: the producer makes who sends to a broker that is away wait."""
+        while True:
+            key, value, entry = await self.queues[topic, lane].get()
+            try:
+                future = await self.producer.send(topic, value, key, partition=lane)
+            except KafkaError:
+                self._settle(entry, None)
+            else:
+                future.add_done_callback(partial(self._told, entry))
 
-        future.add_done_callback(settle)
+    def _told(self, entry: dict[str, Any], done: asyncio.Future[Any]) -> None:
+        stored = not done.cancelled() and done.exception() is None
+        self._settle(entry, time.monotonic() if stored else None)
+
+    def _keep(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def _settle(self, entry: dict[str, Any], at: float | None) -> None:
+        self.pending[entry["topic"]] -= 1
         entry["acked"] = None if at is None else round(at, 4)
         self.ledger.write(json.dumps(entry) + "\n")
 
@@ -165,19 +181,19 @@ class Load:
                 await asyncio.sleep(0.02)
         self.ledger.flush()
 
-    async def _tick(self) -> None:
+    def _tick(self) -> None:
         """Where the feed keeps the clock: what has begun since the last tick."""
         minute = self.now() // MINUTE_S
         while self.minute < minute:
             self.minute += 1
             if self.options["clock"] == "feed":
-                await self._tick_at(self.minute * MINUTE_S)
+                self._tick_at(self.minute * MINUTE_S)
 
-    async def _tick_at(self, at: float) -> None:
+    def _tick_at(self, at: float) -> None:
         for lane in range(self.lanes):
             event = tick(at, lane)
             entry = {"topic": TICKS, "id": event["event_id"], "key": None, "lane": lane}
-            await self._send(TICKS, lane, None, json.dumps(event).encode(), entry)
+            self._send(TICKS, lane, None, json.dumps(event).encode(), entry)
 
     async def _hour(self) -> None:
         """What an hour brings, minute by minute: a tick follows what came before it."""
@@ -188,15 +204,15 @@ class Load:
             measured = [patient for patient in self.traffic.ids[step % ROUNDS :: ROUNDS] if patient[0] != "S"]
             for index, patient in enumerate(measured):
                 moment = max(first, at + MINUTE_S * index / len(measured))
-                await self.publish(*self.traffic.of("vitals.v1", patient, moment))
+                self.publish(*self.traffic.of("vitals.v1", patient, moment))
                 if index % 10 == 0:
                     made = self.traffic.event(moment, silent=True)
                     if made is not None and made[0] != "vitals.v1":
-                        await self.publish(*made)
+                        self.publish(*made)
             await self.settled()
             self.minute += 1
             if self.options["clock"] == "feed":
-                await self._tick_at(self.minute * MINUTE_S)
+                self._tick_at(self.minute * MINUTE_S)
                 await self.settled()
         self.skew_s = self.minute * MINUTE_S + 0.5 - time.time()
 
@@ -209,9 +225,7 @@ class Load:
             loop.call_soon_threadsafe(self.ended.set)
 
         def begin(command: dict[str, Any]) -> None:
-            task = loop.create_task(self._obey(command))
-            self.commands.add(task)
-            task.add_done_callback(self.commands.discard)
+            self._keep(self._obey(command))
 
         threading.Thread(target=listen, daemon=True).start()
 
@@ -230,7 +244,7 @@ class Load:
                 some = self.rng.randrange(5)
                 chosen = [one for one in self.recent if one[0] > since and zlib.crc32(one[2]) % 5 == some]
                 for remembered in chosen:
-                    await self._send_again(remembered)
+                    self._send_again(remembered)
                 answer["resent"] = len(chosen)
             case "hour":
                 self.halted = True
