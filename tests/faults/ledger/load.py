@@ -11,7 +11,9 @@ is answered when it has been done:
 {"do": "pause", "topic": "…"}       publish no more to a topic; done when the fate of all that was sent is known
 {"do": "resume", "topic": "…"}
 {"do": "resend", "seconds": 3}      send what a fifth of the patients had in the last seconds once more
-{"do": "hour"}                      an outage: publish what an hour brings, as fast as it goes, and go on after it
+{"do": "hour"}                      an outage: publish what an hour brings, as fast as it goes, and go on after it;
+                                    patients of kind S fall silent
+{"do": "speak"}                     until now
 {"do": "stop"}                      end, when the fate of all that was sent is known
 
 Ledger: NDJSON, one line a record that was sent: topic, id, key, lane, `sent` and `acked` on the machine's monotonic
@@ -57,7 +59,7 @@ class Load:
         self.ledger = Path(options["ledger"]).open("a", encoding="utf-8")  # noqa: SIM115 - closed in `run`
         self.skew_s = 0.0  # of the stream's time over the machine's
         self.paused: frozenset[str] = frozenset()
-        self.halted = True
+        self.halted, self.silent = True, False
         self.pending: Counter[str] = Counter()
         self.recent: deque[tuple[float, str, bytes, bytes, dict[str, Any]]] = deque()
         self.minute = time.time() // MINUTE_S
@@ -108,7 +110,7 @@ class Load:
             due = (time.monotonic() - started) * rate
             while sent < due and not self.halted:
                 sent += 1
-                made = self.traffic.event(self.now(), self.paused)
+                made = self.traffic.event(self.now(), self.paused, silent=self.silent)
                 if made is not None:
                     self.publish(*made)
             self._tick()
@@ -247,12 +249,14 @@ class Load:
                     self._send_again(remembered)
                 answer["resent"] = len(chosen)
             case "hour":
-                self.halted = True
+                self.halted = self.silent = True
                 await asyncio.sleep(0.1)  # until the loop stands
                 await self.settled()
                 await self._hour()
                 answer["skew_s"] = self.skew_s
                 self.halted = False
+            case "speak":
+                self.silent = False
             case "stop":
                 self.ended.set()
         say(answer)

@@ -235,7 +235,13 @@ def outage_hour(scene: Scene, rng: Random, hold: float) -> Told:
     for _ in workers:
         scene.fleet.start()
         time.sleep(hold * rng.uniform(0, 2))
-    return Told(f"{len(workers)} workers {ends}", (begun, time.monotonic()))
+    away = (begun, time.monotonic())
+    # The live clock writes its ticks when a worker is there again: who is measured before that was never found silent.
+    scene.settle(1)
+    if not scene.quiet(("ticks.v1",)):
+        raise RuntimeError("the ticks are not read to their end")
+    scene.tell(do="speak")
+    return Told(f"{len(workers)} workers {ends}", away)
 
 
 STRIKES: dict[str, Strike] = {
