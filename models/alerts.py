@@ -17,12 +17,13 @@ patient.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from wardstream.models.latest import Signals
 from wardstream.models.patient import OpenAlert, Patient
 from wardstream.models.signals import BEDSIDE, BY_CODE, NEWS2_GROUPS
 from wardstream.schemas.alerts import Priority, Transition
+from wardstream.schemas.output_id import output_id
 from wardstream.schemas.scores import Score
 
 RAISE_MEDIUM = 5
@@ -89,7 +90,8 @@ def _judge_news2(
     never_carried: frozenset[str],
     recount: Recount | None,
 ) -> list[Change]:
-    alert, priority, changes = patient.alerts.get("news2"), _news2_priority(score), list[Change]()
+    alert, priority = patient.alerts.get("news2"), _news2_priority(score)
+    changes: list[Change] = []
     if alert is not None and score.not_applicable is not None:
         return [_end(patient, "news2", "retracted", f"NEWS2 is not for this patient: {score.not_applicable}")]
     if alert is not None and recount is not None and _RANK[priority] < _RANK[alert.priority]:
@@ -160,7 +162,7 @@ def _judge_stale(key: str, patient: Patient, current: Signals, at: float, caused
 def _raise(
     key: str, patient: Patient, condition: str, priority: Priority, at: float, caused_by: UUID, reason: str
 ) -> Change:
-    alert = OpenAlert(uuid5(caused_by, f"{condition}/{key}"), priority, at, at)
+    alert = OpenAlert(output_id(caused_by, f"{condition}/{key}"), priority, at, at)
     patient.alerts[condition] = alert
     return Change(condition, "raised", alert, reason)
 

@@ -1,10 +1,11 @@
 """Hourly bins: what was measured in each hour of a patient's stay, for models and for corrections.
 
 A bin is the list of the hour's measurement sets, kept as rows of their own, so that the patient's row, which is written
-with every batch, stays small. A row is JSON, one set a line: adding a set appends a line without reading the others. A
-row that has grown past `ROW_BYTES` is followed by another; a past hour is written no more, unless a late or corrected
-set revises it. Since the sets themselves are kept, a correction is exact, and a bin does not depend on the order in
-which its sets came. What is older than `KEPT_HOURS`, counted from the newest hour, is not kept, however it came.
+with every batch, stays small. A row is JSON, one set a line: adding a set appends a line without reading the others.
+Part 0 of an hour is the row that grows; past `ROW_BYTES` it becomes the hour's next part, and an empty one takes its
+place. A past hour is written no more, unless a late or corrected set revises it. Since the sets themselves are kept, a
+correction is exact, and a bin does not depend on the order in which its sets came. What is older than `KEPT_HOURS`,
+counted from the newest hour, is not kept, however it came.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -65,14 +66,18 @@ class Bins:
 
     def add(self, measured: MeasurementSet) -> None:
         """Put a set into its hour."""
-        hour, part = int(measured.at // HOUR), 0
-        row = self._rows.get(f"{hour}.0")
+        hour = int(measured.at // HOUR)
+        name = f"{hour}.0"
+        row = self._rows.get(name)
         if row is None and not self._make_room(hour):
             return
-        while row is not None and len(row) > ROW_BYTES:
-            part += 1
-            row = self._rows.get(f"{hour}.{part}")
-        self._rows.put(f"{hour}.{part}", (row or b"") + _encoder.encode(measured) + b"\n")
+        if row is not None and len(row) > ROW_BYTES:
+            part = 1
+            while self._rows.get(f"{hour}.{part}") is not None:
+                part += 1
+            self._rows.put(f"{hour}.{part}", row)
+            row = None
+        self._rows.put(name, (row or b"") + _encoder.encode(measured) + b"\n")
 
     def take_out(self, event_ids: Collection[UUID], near: float) -> list[MeasurementSet]:
         """Remove and return the sets that stand for some events: their own, or one that revised them.

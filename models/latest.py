@@ -9,7 +9,7 @@ from collections.abc import Collection
 import msgspec
 
 from wardstream.models.bins import Bins, MeasurementSet, Value
-from wardstream.models.signals import HOUR, ONE_STATEMENT, window_s
+from wardstream.models.signals import HOUR, ONE_STATEMENT, WINDOWS_S
 
 GRACE = 1 / 12  # of a window: an hour for rounds, which no ward makes to the minute, 5 minutes for a cuff
 
@@ -24,11 +24,11 @@ class Latest(msgspec.Struct, array_like=True, frozen=True):
 
     def until(self, code: str) -> float:
         """When it stops to be current, in seconds since 1970."""
-        return self.at + window_s(code, self.device)
+        return self.at + WINDOWS_S[self.device][code]
 
     def overdue(self, code: str) -> float:
         """When the next one is overdue, in seconds since 1970."""
-        return self.at + window_s(code, self.device) * (1 + GRACE)
+        return self.at + WINDOWS_S[self.device][code] * (1 + GRACE)
 
 
 Signals = dict[str, Latest]  # by code
@@ -69,7 +69,7 @@ def find(signals: Signals, bins: Bins, codes: Collection[str], until: float = fl
 
 def current(signals: Signals, at: float) -> Signals:
     """The signals that are current at a time; of several ways to say one thing, only the newest statement."""
-    current = {code: latest for code, latest in signals.items() if latest.until(code) > at}
+    current = {code: one for code, one in signals.items() if one.at + WINDOWS_S[one.device][code] > at}  # `until`
     for group in ONE_STATEMENT:
         said = [current[code].at for code in group if code in current]
         if len(said) > 1:

@@ -18,7 +18,7 @@ from wardstream.models.bins import KEPT_HOURS, Bins, MeasurementSet
 from wardstream.models.latest import Signals, current, find, take
 from wardstream.models.revisions import settle, standing
 from wardstream.models.scores import Observations
-from wardstream.models.signals import BEDSIDE, BY_CODE, DAY, HOUR, SCORED
+from wardstream.models.signals import BEDSIDE, DAY, FIELDS, HOUR, SCORED, WINDOWS_S
 from wardstream.models.stay import Stay
 from wardstream.schemas.alerts import Priority
 
@@ -133,7 +133,7 @@ class Patient(msgspec.Struct, omit_defaults=True):
 
     def observations(self, current: Signals) -> Observations:
         """What the rule scores look at. A male patient is known not to be pregnant."""
-        values = {BY_CODE[code].field: latest.value for code, latest in current.items()}
+        values = {FIELDS[code]: latest.value for code, latest in current.items()}
         stay = self.stay
         pregnant = False if stay.sex == "male" and stay.pregnant is None else stay.pregnant
         return Observations(age_years=stay.age_years, pregnant=pregnant, **values)  # type: ignore[arg-type]
@@ -186,7 +186,7 @@ class PatientCodec:
         scored = entity.scored
         for code, latest in entity.signals.items():
             if code in SCORED:
-                until = latest.until(code)
+                until = latest.at + WINDOWS_S[latest.device][code]  # `until`
                 if until <= scored and code in BEDSIDE:
                     until = latest.overdue(code)
                 if scored < until < due:

@@ -53,6 +53,7 @@ SIGNALS: Final = (
 
 BY_CODE: Final = {signal.code: signal for signal in SIGNALS}
 BY_FIELD: Final = {signal.field: signal for signal in SIGNALS}
+FIELDS: Final = {signal.code: signal.field for signal in SIGNALS}
 
 # What NEWS2 needs from the bedside, as groups of signals of which one suffices.
 NEWS2_GROUPS: Final = (
@@ -72,7 +73,8 @@ SCORED: Final = BEDSIDE | {"wbc", "bands", "paco2"}  # what any rule score reads
 ONE_STATEMENT: Final = (("o2", "fio2", "o2flow", "o2dev"), ("acvpu", "gcse", "gcsv", "gcsm", "gcs"))
 
 
-def window_s(code: str, device: bool) -> float:
-    """How long a value of a signal counts as current, in seconds."""
-    signal = BY_CODE[code]
-    return signal.device_s if device else signal.charted_s
+WINDOWS_S: Final = (
+    {signal.code: signal.charted_s for signal in SIGNALS},
+    {signal.code: signal.device_s for signal in SIGNALS},
+)
+"""How long a value counts as current, in seconds: `WINDOWS_S[device][code]`."""

@@ -9,7 +9,8 @@ a part of the PhysioNet 2019 set 16 are impossible (FiO2 of -50, 0.03 or 2), of 
 temperatures (such as -17.8 and 2.7 °C) and 184 weights of 0.
 """
 
-from typing import Final, NamedTuple
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 from msgspec import Meta, Struct
 
@@ -118,12 +119,22 @@ def extremes(event: Struct) -> tuple[str, ...]:
         Field names in the order of the event's fields (`value` for a laboratory result); empty when none is extreme.
     """
     found = []
-    for name in event.__struct_fields__:
-        bound = BOUNDS.get(name)
-        if name == "value" and "loinc" in event.__struct_fields__:
-            bound = lab_bound(getattr(event, "loinc"), getattr(event, "unit"))  # noqa: B009 (Struct has no such field)
-        if bound is not None:
-            value = getattr(event, name)
-            if value is not None and not bound.extreme_low <= value <= bound.extreme_high:
-                found.append(name)
+    for name, low, high in _extreme_limits(type(event)):
+        value = getattr(event, name)
+        if value is not None and not low <= value <= high:
+            found.append(name)
+    if isinstance(loinc := getattr(event, "loinc", None), str):
+        result: Any = event
+        bound = None if result.value is None else lab_bound(loinc, result.unit)
+        if bound is not None and not bound.extreme_low <= result.value <= bound.extreme_high:
+            found.append("value")
     return tuple(found)
+
+
+@cache
+def _extreme_limits(message_type: type[Struct]) -> list[tuple[str, float, float]]:
+    return [
+        (name, BOUNDS[name].extreme_low, BOUNDS[name].extreme_high)
+        for name in message_type.__struct_fields__
+        if name in BOUNDS
+    ]

@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, TypeVar, cast
-from uuid import UUID, uuid5
+from typing import Any, Generic, TypeVar, cast
 
 import faust
+import msgspec
 from faust.types import TP, ConsumerMessage
 
 from wardstream.agents.metrics import Labels, Metric
 from wardstream.agents.streams.outputs import Outputs, Row
 from wardstream.agents.streams.state import Work
+from wardstream.schemas.bad_event import BadEvent
 
 HANDLER_DEADLINE_S = 10.0  # a handler that takes longer is one that failed
 
@@ -26,12 +27,21 @@ E = TypeVar("E")  # event
 S = TypeVar("S")  # entity of the lane's state
 
 
-class Received(NamedTuple, Generic[E]):
-    """An event as it came: with its place in the input, and when it was published (Kafka's clock, ms)."""
+class Received(msgspec.Struct, Generic[E], gc=False):
+    """An event as it came: with its place in the input, and when it was published (Kafka's clock, ms).
+
+    What follows is for the lane alone: the record itself and when it was read (ms), the time that the event has on the
+    stream's clock (s), and why a record holds no event. A handler never sees one that holds none.
+    """
 
     event: E
     offset: int
     timestamp_ms: int
+    topic: str = ""
+    time: float = 0.0
+    read_ms: int = 0
+    record: Any = None
+    bad: BadEvent | None = None
 
 
 class LaneLost(Exception):
@@ -90,11 +100,6 @@ class Batch(Generic[E, S]):
                 # Never CancelledError itself: it would end the lane's loop without a sound.
                 handled.set_exception(error if isinstance(error, Exception) else LaneLost(type(error).__name__))
         return isinstance(error, Exception)  # the agent lives on; the lane knows
-
-
-def output_id(cause: UUID, name: str) -> UUID:
-    """The id of an output: derived from its cause, so that the same input always makes the same output."""
-    return uuid5(cause, name)
 
 
 Handler = Callable[[Batch[Any, Any]], Awaitable[None]]

@@ -14,9 +14,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +29,7 @@ from wardstream.agents.metrics import Meters
 from wardstream.agents.streams import clock
 from wardstream.agents.streams.batch import Batch, LaneLost, Received
 from wardstream.agents.streams.dead_letters import DeadLetters, RawRecord
-from wardstream.agents.streams.outputs import MAX_ROW_BYTES, Outputs, Row
+from wardstream.agents.streams.outputs import MAX_ROW_BYTES, Outputs, PartitionOf, Row
 from wardstream.agents.streams.producer import LaneProducer, read_changelog
 from wardstream.agents.streams.state import LANE_ROW, Codec, LaneState, Position, Work
 from wardstream.schemas.bad_event import BadEvent
@@ -59,31 +60,18 @@ class LaneSettings:
     dead_letters: DeadLetters
     lanes: int
     lane_of: Callable[[str], int]
-    partition_of: Callable[[str, bytes], int | None] = field(default=lambda topic, key: None)
+    partition_of: PartitionOf | None = None
     meters: Meters = field(default_factory=Meters)
     now: clock.Now | None = None
 
 
-class Item:
-    """A record that was read: decoded, or with the reason why it could not be."""
-
-    __slots__ = ("bad", "key", "raw", "read_ms", "received", "time", "topic")
-
-    def __init__(
-        self, topic: str, raw: Any, time_s: float, read_ms: int, received: Received[Any] | None, bad: BadEvent | None
-    ) -> None:
-        self.topic = topic
-        self.raw = raw
-        self.time = time_s
-        self.read_ms = read_ms
-        self.received = received
-        self.bad = bad
-        self.key: str | None = getattr(received.event, "patient_id", None) if received is not None else None
+_topic_of = attrgetter("topic")
+_published = attrgetter("topic", "timestamp_ms")
 
 
-def is_replayed(item: Item) -> bool:
+def is_replayed(received: Received[Any]) -> bool:
     """Whether this is a tick of a replay."""
-    return item.received is not None and getattr(item.received.event, "source", None) == "replay"
+    return getattr(received.event, "source", None) == "replay"
 
 
 class HandlerFailed(Exception):
@@ -159,31 +147,30 @@ class Lane:
         log.error("lane %s: %s records of %s are gone before they were read: %s", self.number, records, topic, why)
         self.meters.count(m.INPUT_LOST, (topic,), records)
 
-    def decode(self, topic: str, records: Iterable[Any], last_time: float) -> list[Item]:
-        """Records as items; one that cannot be decoded takes the time of the one before it.
+    def decode(self, topic: str, records: Sequence[Any], last_time: float) -> list[Received[Any]]:
+        """Records with what they hold; one that cannot be decoded takes the time of the one before it.
 
         Where the live clock is kept, an event from its future is bad input: taken for the newest that is known, it
         would hide whatever comes after it until then.
         """
         latest = float("inf") if self.settings.now is None else self.settings.now() + FUTURE_TOLERANCE.total_seconds()
-        decoder, read_ms, items, size = self.settings.decoders[topic], int(time.time() * 1000), [], 0
+        decoder, read_ms, read, size = self.settings.decoders[topic], int(time.time() * 1000), list[Received[Any]](), 0
         for record in records:
-            raw = record.value
-            size += len(raw or b"")
+            event, bad, raw = None, None, record.value or b""
+            size += len(raw)
             try:
-                event = decoder(raw or b"")
-                if event.received_at.timestamp() > latest:
+                event = decoder(raw)
+                at = event.received_at.timestamp()
+                if at > latest:
                     raise BadEvent("future", "received_at")
-            except BadEvent as bad:
-                items.append(Item(topic, record, last_time, read_ms, None, bad))
-            else:
-                last_time = event.received_at.timestamp()
-                received = Received(event, record.offset, record.timestamp)
-                items.append(Item(topic, record, last_time, read_ms, received, None))
+                last_time = at
+            except BadEvent as error:
+                event, bad = None, error
+            read.append(Received(event, record.offset, record.timestamp, topic, last_time, read_ms, record, bad))
         self.meters.count(m.BYTES, (topic,), size)
-        return items
+        return read
 
-    async def apply(self, items: list[Item], dispatch: Dispatch) -> None:
+    async def apply(self, items: list[Received[Any]], dispatch: Dispatch) -> None:
         """Apply and commit a batch, in parts if a handler fails on it."""
         work, outputs = Work(self.state), self._outputs()
         try:
@@ -204,20 +191,22 @@ class Lane:
     def _outputs(self) -> Outputs:
         return Outputs(self.number, self.settings.partition_of)
 
-    async def _run(self, items: list[Item], work: Work[Any], outputs: Outputs, dispatch: Dispatch) -> None:
-        for topic, run in groupby(items, key=lambda item: item.topic):
+    async def _run(self, items: list[Received[Any]], work: Work[Any], outputs: Outputs, dispatch: Dispatch) -> None:
+        lane_of, number = self.settings.lane_of, self.number
+        for topic, run in groupby(items, key=_topic_of):
             received: list[Received[Any]] = []
             duplicates = 0
             for item in run:
-                if item.received is None:
-                    assert item.bad is not None
+                if item.bad is not None:
                     self._bury(item, item.bad.reason, item.bad.fields, outputs)
-                elif item.key is None:
-                    received.append(item.received)
-                elif (lane := self.settings.lane_of(item.key)) != self.number:
-                    self._forward(item, lane, outputs)
-                elif work.first_sight(item.key, item.received.event.event_id):
-                    received.append(item.received)
+                    continue
+                patient_id: str | None = getattr(item.event, "patient_id", None)
+                if patient_id is None:
+                    received.append(item)
+                elif (lane := lane_of(patient_id)) != number:
+                    self._forward(item, patient_id, lane, outputs)
+                elif work.first_sight(patient_id, item.event.event_id):
+                    received.append(item)
                 else:
                     duplicates += 1
             if duplicates:
@@ -227,20 +216,18 @@ class Lane:
                 batch: Batch[Any, Any] = Batch(topic, received, work, outputs, self.settings.encode)
                 await dispatch(topic, batch)
 
-    def _bury(self, item: Item, reason: str, fields: tuple[str, ...], outputs: Outputs) -> None:
-        raw = item.raw
+    def _bury(self, item: Received[Any], reason: str, fields: tuple[str, ...], outputs: Outputs) -> None:
+        raw = item.record
         record = RawRecord(raw.key, raw.value, tuple(raw.headers), raw.timestamp)
-        row = self.settings.dead_letters.seal(record, item.topic, raw.partition, raw.offset, reason, fields)
+        row = self.settings.dead_letters.seal(record, item.topic, self.number, raw.offset, reason, fields)
         outputs.write(f"{item.topic}.dead", row, self.number)
         outputs.counts[m.DEAD_LETTERS, (item.topic, reason)] += 1
 
-    def _forward(self, item: Item, lane: int, outputs: Outputs) -> None:
+    def _forward(self, item: Received[Any], patient_id: str, lane: int, outputs: Outputs) -> None:
         """A publisher with another partitioner put the event here: it goes to its patient's lane, unread."""
-        assert item.key is not None
-        headers = tuple((name, value) for name, value in item.raw.headers if value is not None)
-        row = Row(
-            item.key.encode(), item.raw.value, item.raw.timestamp, (*headers, ("forwarded-from", b"%d" % self.number))
-        )
+        raw = item.record
+        headers = tuple((name, value) for name, value in raw.headers if value is not None)
+        row = Row(patient_id.encode(), raw.value, raw.timestamp, (*headers, ("forwarded-from", b"%d" % self.number)))
         if row.size > MAX_ROW_BYTES:
             self._bury(item, "too_large", (), outputs)
             return
@@ -262,16 +249,15 @@ class Lane:
         self.state.lane.last_tick = minutes[-1]
         await self._commit([], Work(self.state), outputs)
 
-    async def _commit(self, items: list[Item], work: Work[Any], outputs: Outputs) -> None:
+    async def _commit(self, items: list[Received[Any]], work: Work[Any], outputs: Outputs) -> None:
         if self._producer is None:
             raise LaneLost("closed")
         started = time.monotonic()
         positions = self.state.lane.positions
         offsets: dict[TopicPartition, int] = {}
-        for item in items:  # in the order of each topic's offsets: the last one counts
-            positions[item.topic].offset = item.raw.offset + 1
-        for topic in {item.topic for item in items}:
-            offsets[TopicPartition(topic, self.number)] = positions[topic].offset
+        last = {item.topic: item.offset for item in items}  # in the order of each topic's offsets: the last one counts
+        for topic, offset in last.items():
+            positions[topic].offset = offsets[TopicPartition(topic, self.number)] = offset + 1
         rows = [Row(key, value) for key, value in self.state.absorb(work)]
         rows.append(Row(LANE_ROW, msgspec.json.encode(self.state.lane)))
         written = {topic: 0 for topic, _ in outputs.rows}
@@ -283,7 +269,11 @@ class Lane:
         self._measure(items, outputs.counts, written, started)
 
     def _measure(
-        self, items: list[Item], counts: Counter[tuple[m.Metric, m.Labels]], written: Mapping[str, int], started: float
+        self,
+        items: list[Received[Any]],
+        counts: Counter[tuple[m.Metric, m.Labels]],
+        written: Mapping[str, int],
+        started: float,
     ) -> None:
         self.meters.observe(m.TRANSACTION, time.monotonic() - started)
         for (metric, labels), number in counts.items():
@@ -294,5 +284,5 @@ class Lane:
         if items:
             self.meters.observe(m.BATCH, len(items))
             now_ms = time.time() * 1000
-            for item in items:
-                self.meters.observe(m.LATENCY, (now_ms - item.raw.timestamp) / 1000, (item.topic,))
+            for (topic, published_ms), number in Counter(map(_published, items)).items():
+                self.meters.observe(m.LATENCY, (now_ms - published_ms) / 1000, (topic,), number)

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
-from itertools import islice
+from itertools import islice, takewhile
 from math import isfinite
+from operator import itemgetter
 from typing import Generic, Protocol, TypeVar
 
 SLICE_S = 60.0
@@ -28,6 +29,7 @@ QUEUE_LIMIT = 8_000  # records a topic; a topic whose queue is full is not polle
 RELEASE_LIMIT = 4_000  # records a batch: bounds a transaction
 HOLD_DEADLINE_S = 30.0
 _INF = float("inf")
+_SLICE_AND_RANK = itemgetter(0, 1)
 
 
 class Timed(Protocol):
@@ -110,31 +112,43 @@ class Order(Generic[T]):
             self.holds_expired += 1
             limit = bound = _INF
             ended_ms = max((tick.read_ms for tick in self._ticks.queue), default=0) + 1
-        taken: list[tuple[float, int, T]] = []
-        key = -_INF
+        ticks = self._confirmed(bound, ended_ms)
+        if self.paced_by_ticks and not any(inlet.full for inlet in self._inlets.values()):
+            limit = min(limit, _slice(self._watermark))
+        filled = [inlet for inlet in self._inlets.values() if inlet.queue]
+        ready = _first(filled[0], limit) if len(filled) == 1 and not ticks else self._sorted(ticks, limit)
+        self._waiting_since = None if ready or not behind or not len(self) else (self._waiting_since or now)
+        return ready
+
+    def _confirmed(self, bound: float, ended_ms: int) -> list[T]:
+        """The ticks that may go, not later than `bound`."""
+        confirmed: list[T] = []
         for tick in islice(self._ticks.queue, RELEASE_LIMIT):
             reached = all(inlet.reached >= tick.time for inlet in self._inlets.values())
             # One that was confirmed stays so: the events it lets pass must not pass it.
             if tick.time > self._watermark and (tick.time > bound or not (reached or tick.read_ms < ended_ms)):
                 break
-            key = max(key, _slice(tick.time))
-            taken.append((key, 0, tick))
+            confirmed.append(tick)
             self._watermark = tick.time
-        if self.paced_by_ticks and not any(inlet.full for inlet in self._inlets.values()):
-            limit = min(limit, _slice(self._watermark))
-        for rank, inlet in enumerate(self._inlets.values(), start=1):
-            key = -_INF
-            for record in islice(inlet.queue, RELEASE_LIMIT):
-                key = max(key, _slice(record.time))  # never before an earlier offset of its own topic
-                if key >= limit:
-                    break
+        return confirmed
+
+    def _sorted(self, ticks: list[T], limit: float) -> list[T]:
+        """Take ticks and events of slices earlier than `limit`, slice by slice and topic by topic."""
+        taken: list[tuple[float, int, T]] = []
+        for rank, records in enumerate([ticks, *(inlet.queue for inlet in self._inlets.values())]):
+            key = end = -_INF  # its slice and that slice's end: a record is never before an earlier one of its topic
+            for record in islice(records, RELEASE_LIMIT):
+                if record.time >= end:
+                    key = _slice(record.time)
+                    end = (key + 1) * SLICE_S
+                    if key >= limit and rank:
+                        break
                 taken.append((key, rank, record))
-        taken.sort(key=lambda entry: entry[:2])
+        taken.sort(key=_SLICE_AND_RANK)
         del taken[RELEASE_LIMIT:]
         inlets = [self._ticks, *self._inlets.values()]
         for _, rank, _ in taken:
             inlets[rank].queue.popleft()
-        self._waiting_since = None if taken or not behind or not len(self) else (self._waiting_since or now)
         return [record for _, _, record in taken]
 
     def _limits(self, behind: Collection[str]) -> tuple[float, float]:
@@ -148,6 +162,15 @@ class Order(Generic[T]):
                 limit = min(limit, _slice(inlet.reached) + (1 if inlet.full else 0))
                 bound = min(bound, inlet.reached)
         return limit, bound
+
+
+def _first(inlet: _Inlet[T], limit: float) -> list[T]:
+    """Take the events of slices earlier than `limit`, where they are all there is: they are in order."""
+    end = limit * SLICE_S
+    ready = list(takewhile(lambda record: record.time < end, islice(inlet.queue, RELEASE_LIMIT)))
+    for _ in ready:
+        inlet.queue.popleft()
+    return ready
 
 
 def _slice(time: float) -> float:

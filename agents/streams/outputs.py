@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
+
+import msgspec
 
 from wardstream.agents.metrics import Labels, Metric
 
 Headers = tuple[tuple[str, bytes], ...]
+PartitionOf = Callable[[str, bytes], int | None]
 
 MAX_ROW_BYTES = 1_000_000  # Kafka refuses a batch of more than 1 MiB and 12 bytes: a row over it would stop its lane
 
@@ -17,7 +19,7 @@ class RowTooLarge(ValueError):
     """An output that Kafka would refuse."""
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One record to write; `timestamp_ms` is that of the input which caused it, so that latency can be read off."""
 
     key: bytes | None
@@ -28,8 +30,8 @@ class Row(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes of what it carries."""
-        headers = sum(len(name) + len(value) for name, value in self.headers)
-        return len(self.key or b"") + len(self.value or b"") + headers
+        size = len(self.key or b"") + len(self.value or b"")
+        return size + sum(len(name) + len(value) for name, value in self.headers) if self.headers else size
 
 
 class Outputs:
@@ -41,7 +43,7 @@ class Outputs:
     partition_of : the partition of a key in a topic that is *not* keyed by patient; None for topics that are.
     """
 
-    def __init__(self, lane: int, partition_of: Callable[[str, bytes], int | None] = lambda topic, key: None) -> None:
+    def __init__(self, lane: int, partition_of: PartitionOf | None = None) -> None:
         self.lane = lane
         self._partition_of = partition_of
         self.rows: dict[tuple[str, int], list[Row]] = {}
@@ -56,6 +58,10 @@ class Outputs:
         """
         if row.size > MAX_ROW_BYTES:
             raise RowTooLarge(topic)
-        if partition is None:
-            partition = self._partition_of(topic, row.key) if row.key is not None else None
-        self.rows.setdefault((topic, self.lane if partition is None else partition), []).append(row)
+        if partition is None and self._partition_of is not None and row.key is not None:
+            partition = self._partition_of(topic, row.key)
+        place = (topic, self.lane if partition is None else partition)
+        rows = self.rows.get(place)
+        if rows is None:
+            rows = self.rows[place] = []
+        rows.append(row)

@@ -13,6 +13,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from wardstream.agents.streams.assignor import LaneAssignor
+from wardstream.agents.streams.fetched import unwrap
 
 FOREVER_MS = 2**31 - 1
 METADATA_AGE_MS = 10_000  # how soon a topic that was made anew, or has more partitions, is noticed
@@ -60,6 +61,8 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         own = {topic: TopicPartition(*tp) for topic, tp in tps.items()}
         before = {topic: await consumer.position(tp) for topic, tp in own.items()}
+        for tp in own.values():
+            unwrap(consumer, tp)
         # without a partition `getmany` would take those of the other lanes
         got = (
             await consumer.getmany(*(own[topic] for topic in wanted), timeout_ms=int(timeout_s * 1000))

@@ -7,6 +7,7 @@ the same patient is taken for a new event.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from hashlib import blake2b
 from uuid import UUID
 
@@ -38,12 +39,14 @@ class Recent:
     def __len__(self) -> int:
         return len(self._ring) // _WIDTH
 
-    def add(self, item: bytes) -> int:
-        """Remember a digest in place of the oldest; returns the number of the block that changed."""
-        slot = self._count % CAPACITY
-        self._ring[slot * _WIDTH : (slot + 1) * _WIDTH] = item
-        self._count += 1
-        return slot // _BLOCK
+    def add(self, items: Collection[bytes]) -> set[int]:
+        """Remember digests in place of the oldest; returns the numbers of the blocks that changed."""
+        first, ring = self._count, self._ring
+        for slot, item in enumerate(items, start=first):
+            at = slot % CAPACITY * _WIDTH
+            ring[at : at + _WIDTH] = item
+        self._count = first + len(items)
+        return {slot % CAPACITY // _BLOCK for slot in range(max(first, self._count - CAPACITY), self._count)}
 
     def block(self, number: int) -> bytes:
         """One block as it is written: how many ids came so far (8 bytes), then the block's digests."""

@@ -163,8 +163,7 @@ class LaneState(Generic[E]):
                     entity.children[name] = child
         for key, digests in work.digests.items():
             recent = self._entity(key).recent
-            blocks = {recent.add(item) for item in digests}
-            rows += [(f"i\0{key}\0{block}".encode(), recent.block(block)) for block in blocks]
+            rows += [(f"i\0{key}\0{block}".encode(), recent.block(block)) for block in recent.add(digests)]
         for key in list(islice(self._decoded, max(0, len(self._decoded) - DECODED_LIMIT))):  # the longest untouched
             del self._decoded[key]
         return rows

@@ -32,8 +32,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from wardstream.agents import metrics as m
-from wardstream.agents.streams.batch import Batch, LaneLost, LaneMessage
-from wardstream.agents.streams.lane import HandlerFailed, Item, Lane, LaneSettings, is_replayed
+from wardstream.agents.streams.batch import Batch, LaneLost, LaneMessage, Received
+from wardstream.agents.streams.lane import HandlerFailed, Lane, LaneSettings, is_replayed
 from wardstream.agents.streams.order import Order
 from wardstream.agents.streams.polling import LaneConsumerThread, Poll
 from wardstream.agents.streams.producer import FENCED
@@ -56,7 +56,7 @@ class _Drain:
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
-        self.order: Order[Item] = Order(lane.settings.topics, lane.settings.clock_topic)
+        self.order: Order[Received[Any]] = Order(lane.settings.topics, lane.settings.clock_topic)
         self.tps: dict[str, TP] = {}
         self.generation = -1
         self.fenced: tuple[int, float] | None = None  # generation, when

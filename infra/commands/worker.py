@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 
@@ -13,6 +14,8 @@ from wardstream.infra.kafka.topics import lane_count
 from wardstream.infra.settings import kafka_client_options, load_settings
 from wardstream.infra.worker import build_app
 
+# A batch of thousands of events is no garbage: at Python's own 700 objects each batch is gone over several times.
+COLLECTED_AFTER = (50_000, 20, 50)
 _FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _CHATTY = ("aiokafka", "faust", "mode")  # they log each rebalance step by step; from warnings on unless asked
 
@@ -45,6 +48,7 @@ def worker(
     lanes = asyncio.run(lane_count(kafka_client_options(settings)))
     app = build_app(settings, lanes)
     asyncio.run(app.check())  # here too, so that a refusal is one line and no stack trace
+    gc.set_threshold(*COLLECTED_AFTER)
     runner = faust.Worker(app, loglevel=level, redirect_stdouts=False)
     logging.basicConfig(level=level, format=_FORMAT, force=True)
     if level > logging.DEBUG:

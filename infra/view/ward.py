@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from wardstream.models.signals import BY_CODE, MINUTE, window_s
+from wardstream.models.signals import BY_CODE, MINUTE, WINDOWS_S
 from wardstream.schemas.admissions import Admission
 from wardstream.schemas.alerts import Alert, Priority
 from wardstream.schemas.envelope import Event
@@ -193,7 +193,7 @@ class Ward:
 
 def _row(patient_id: str, bed: _Bed, now: float) -> BedRow:
     signals = {
-        code: Seen(reading.value, max(0.0, now - reading.at), reading.at + window_s(code, reading.device) <= now)
+        code: Seen(reading.value, max(0.0, now - reading.at), reading.at + WINDOWS_S[reading.device][code] <= now)
         for code, reading in bed.readings.items()
     }
     alerts = [

@@ -14,13 +14,14 @@ from typing import Any
 import orjson
 
 from tests.bench.broker import pinned_broker
-from tests.bench.latency import latency
+from tests.bench.latency import latency, saturation
 from tests.bench.machine import describe
 from tests.bench.patients import COUNTS, patients
 from tests.bench.profiling import profile
-from tests.bench.report import latency_table, patients_table, scaling_table, table
+from tests.bench.report import latency_table, patients_table, scaling_table, steady_table, table
 from tests.bench.running import BENCH, ROOT
 from tests.bench.scaling import scaling
+from tests.bench.steady import MINUTES, steady
 from tests.bench.throughput import Bench, throughput
 
 RESULTS = Path(__file__).parent / "results"
@@ -46,7 +47,9 @@ def _options() -> Any:
     parser.add_argument("--only", nargs="*", default=[], help="parts of contestants' names")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each rate of latency")
     parser.add_argument("--patients", type=int, nargs="*", default=list(COUNTS))
-    parser.add_argument("--rounds", type=int, default=6, help="events from each patient")
+    parser.add_argument("--load", type=float, default=600.0, help="seconds of load before a restore")
+    parser.add_argument("--rate", type=float, help="of steady; by default half of latency's saturation")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="of steady")
     parser.add_argument("--settle", type=float, default=40.0, help="seconds left to Kafka's log cleaner")
     parser.add_argument("--results", type=Path, default=RESULTS)
     return parser.parse_args()
@@ -64,7 +67,18 @@ def _latency(options: Any, folder: Path, save: Path) -> str:
 
 
 def _patients(options: Any, folder: Path, save: Path) -> str:
-    return patients_table(patients(folder, options.patients, options.rounds, options.settle, save))
+    return patients_table(patients(folder, options.patients, options.load, options.settle, save))
+
+
+def _steady(options: Any, folder: Path, save: Path) -> str:
+    rate = options.rate
+    if rate is None:
+        found = options.results / "latency.json"
+        if not found.exists():
+            raise SystemExit("steady: give a --rate, or run latency first: half of its saturation is taken")
+        rate = saturation(orjson.loads(found.read_bytes())) / 2
+    with pinned_broker(folder / "kafka") as cluster:
+        return steady_table(steady(cluster, folder, rate, options.minutes, save))
 
 
 def _scaling(options: Any, folder: Path, save: Path) -> str:
@@ -80,6 +94,7 @@ _PARTS: dict[str, Callable[[Any, Path, Path], str]] = {
     "relay": _throughput,
     "vitals": _throughput,
     "latency": _latency,
+    "steady": _steady,
     "patients": _patients,
     "scaling": _scaling,
     "profile": _profile,

@@ -26,13 +26,13 @@ def relay_event(number: int, patients: int) -> tuple[str, bytes]:
     return patient, (text[:-2] + "m" * (RELAY_BYTES - len(text)) + text[-2:]).encode()
 
 
-def vitals_event(number: int, patients: int) -> tuple[str, bytes]:
-    """Key and value of an event of the real job: a monitor's full set for NEWS2, one a minute and patient.
+def vitals_event(number: int, patients: int, every: timedelta = _EVERY) -> tuple[str, bytes]:
+    """Key and value of an event of the real job: a full set for NEWS2, from each patient one a minute, or so `every`.
 
     Values move with the patient's number and the hour, so that bands and alerts of all kinds come up.
     """
     index, round_ = number % patients, number // patients
-    time = START + _EVERY * round_ + timedelta(microseconds=index)
+    time = START + every * round_ + timedelta(microseconds=index)
     ill = (index * 7 + round_ // 30) % 10 / 10  # 0 well … 0.9 very ill; changes every half an hour
     event = Vitals(
         event_id=UUID(int=1 << 64 | number),
@@ -58,3 +58,8 @@ def events(job: str, number: int, patients: int, first: int = 0) -> Iterator[tup
     """The events `first` … `first + number - 1` of a job ("relay" or "vitals")."""
     make = relay_event if job == "relay" else vitals_event
     return (make(i, patients) for i in islice(count(first), number))
+
+
+def rounds(number: int, patients: int, every: timedelta, first: int = 0) -> Iterator[tuple[str, bytes]]:
+    """Events of the real job as `events` gives them, but so far apart."""
+    return (vitals_event(i, patients, every) for i in islice(count(first), number))

@@ -19,8 +19,9 @@ from wardstream.infra.kafka.broker import Cluster
 
 RATES = (20, 100, 1_000, 3_000, 5_000, 7_000, 9_000, 12_000, 16_000)
 PATIENTS = 1_000
+EVERY_S = 60  # of the stream's time, between two sets of a patient
 WARM_UP = (200, 5.0)
-_SATURATED = 0.95  # of the rate asked for; less has come out: it is not kept up with
+KEPT_UP = 0.95  # of the rate asked for; less has come out: the worker is saturated
 _LATE_S = 20.0
 
 
@@ -32,25 +33,41 @@ def latency(cluster: Cluster, folder: Path, seconds: float, save: Path, rates: S
     log = folder / "worker.log"
     broker, first = cluster.bootstrap_servers[0], 0
     with running([OURS.parent / "wardstream", "worker", "--log-level", "info"], log, env) as worker:
-        _await_lanes(log, 4)
+        await_lanes(log, 4)
         _one(broker, *WARM_UP, 0, worker.pid)
         first = int(WARM_UP[0] * WARM_UP[1])
-        for rate in rates:
-            result = _one(broker, rate, seconds, first, worker.pid)
+
+        def measure(rate: float) -> bool:
+            nonlocal first
+            results.append(_one(broker, rate, seconds, first, worker.pid))
             first += int(rate * seconds)
-            results.append(result)
-            print(orjson.dumps(result).decode(), flush=True)
+            print(orjson.dumps(results[-1]).decode(), flush=True)
             save.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
-            if result["out_per_s"] < _SATURATED * rate:
+            return bool(results[-1]["out_per_s"] >= KEPT_UP * rate)
+
+        for rate in rates:
+            if not measure(rate):
                 break
+        time.sleep(_LATE_S)  # until what is left has been worked through
+        measure(saturation(results) / 2)
     return results
+
+
+def saturation(results: Sequence[dict[str, Any]]) -> float:
+    """The most that came out a second."""
+    return float(max(one["out_per_s"] for one in results))
+
+
+def open_loop(mode: str, *arguments: object) -> list[str]:
+    """The command of a publisher or an observer, on the broker's core."""
+    module = ["taskset", "-c", str(BROKER_CORE), str(BENCH), "-m", "tests.bench.jobs.open_loop"]
+    return [*module, mode, *map(str, arguments)]
 
 
 def _one(broker: str, rate: float, seconds: float, first: int, pid: int) -> dict[str, Any]:
     number, load = int(rate * seconds), os.getloadavg()[0]
-    module = ["taskset", "-c", str(BROKER_CORE), str(BENCH), "-m", "tests.bench.jobs.open_loop"]
-    observe = [*module, "observe", broker, str(number), str(seconds + _LATE_S)]
-    publish = [*module, "publish", broker, str(rate), str(seconds), str(PATIENTS), str(first)]
+    observe = open_loop("observe", broker, number, seconds + _LATE_S)
+    publish = open_loop("publish", broker, rate, seconds, PATIENTS, first, EVERY_S)
     with subprocess.Popen(observe, stdout=subprocess.PIPE, env=environment()) as observer:
         try:
             assert observer.stdout is not None
@@ -82,7 +99,7 @@ def _one(broker: str, rate: float, seconds: float, first: int, pid: int) -> dict
     }
 
 
-def _await_lanes(log: Path, lanes: int) -> None:
+def await_lanes(log: Path, lanes: int) -> None:
     deadline = time.monotonic() + 60
     while log.read_text().count(": open with") < lanes if log.exists() else True:
         if time.monotonic() > deadline:

@@ -1,4 +1,7 @@
-"""How many patients: memory, and the time to restore them after load, with the changelog really compacted."""
+"""How many patients: memory, and the time to restore them after load, with the changelog really compacted.
+
+Each is measured every four hours of the stream's time, as on a ward (NEWS2 asks for that at 1 to 4 points).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +18,19 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tests.bench.broker import COMPACTED, PARTITIONS, create, pinned_broker, publish, read_since
-from tests.bench.events import events
+from tests.bench.events import rounds
 from tests.bench.running import OURS, JobFailed, Watch, cpu_of, descriptors_of, memory_of, running, tail
 from tests.workers import create_topics, worker_environment
 
 COUNTS = (1_000, 10_000, 100_000)
+EVERY = timedelta(hours=4)
+AHEAD = 50_000  # events that the publisher may be ahead of the worker
 _OPEN = re.compile(r"lane \d+: open with (\d+) patients after ([\d.]+) s")
 _WORKER: list[str | Path] = [OURS.parent / "wardstream", "worker", "--log-level", "info"]
 
 
-def patients(folder: Path, counts: Sequence[int], rounds: int, settle_s: float, save: Path) -> list[dict[str, Any]]:
-    """For each number of patients: so many rounds of vitals from each, a pause for the cleaner, kill -9, restore."""
+def patients(folder: Path, counts: Sequence[int], load_s: float, settle_s: float, save: Path) -> list[dict[str, Any]]:
+    """For each number of patients: so long a load at full speed, a pause for the cleaner, kill -9, restore."""
     results: list[dict[str, Any]] = []
     for count in counts:
         place = folder / str(count)
@@ -34,10 +40,8 @@ def patients(folder: Path, counts: Sequence[int], rounds: int, settle_s: float, 
             # As the worker makes it, but with segments that close within the run: only closed ones are compacted.
             changelog = COMPACTED | {"min.cleanable.dirty.ratio": "0.3", "segment.bytes": str(4 << 20)}
             create(client, "test-lanes-4", configs=changelog)
-            number = count * rounds
-            asyncio.run(publish(client, "vitals.v1", events("vitals", number, count)))
-            load, result = os.getloadavg()[0], {"patients": count, "events": number}
-            result |= asyncio.run(_load(client, place, env, number))
+            load, result = os.getloadavg()[0], {"patients": count}
+            result |= asyncio.run(_load(client, place, env, count, load_s))
             time.sleep(settle_s)
             result |= asyncio.run(_changelog(client))
             result |= _restore(place, env, count) | {"load_before": load}
@@ -47,13 +51,23 @@ def patients(folder: Path, counts: Sequence[int], rounds: int, settle_s: float, 
     return results
 
 
-async def _load(client: dict[str, Any], place: Path, env: dict[str, str], number: int) -> dict[str, Any]:
-    log = place / "load.log"
+async def _load(client: dict[str, Any], place: Path, env: dict[str, str], count: int, load_s: float) -> dict[str, Any]:
+    """Round after round, a little ahead of the worker, until the time is over; then wait for what is left."""
+    log, number, size = place / "load.log", 0, max(count, AHEAD)
     async with Watch(client, "scores.v1", PARTITIONS) as watch:
         with running(_WORKER, log, env) as worker:
-            seen = await watch.follow([worker], number, 900, log)
+            started = time.monotonic()
+            while number < count or time.monotonic() - started < load_s:
+                await publish(client, "vitals.v1", rounds(size, count, EVERY, number))
+                number += size
+                while await watch.outputs() < number - AHEAD:
+                    if worker.poll() is not None or time.monotonic() - started > load_s + 300:
+                        raise JobFailed(tail(log))
+                    await asyncio.sleep(0.1)
+            await watch.follow([worker], number, 300, log)
             result = {
-                "per_s": number / (seen[-1].at - seen[0].at),
+                "events": number,
+                "per_s": number / (time.monotonic() - started),
                 "loaded_rss_mb": memory_of(worker.pid) / 1e6,
                 "descriptors": descriptors_of(worker.pid),
             }

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tests.bench.contestants import ALL, Contestant
+from tests.bench.steady import settled
 from tests.bench.timeline import spread
 
 
@@ -59,6 +60,19 @@ def latency_table(results: Iterable[Mapping[str, Any]]) -> str:
         times = " | ".join(f"{one[name]:.0f}" for name in ("p50_ms", "p95_ms", "p99_ms", "max_ms"))
         lines.append(f"| {one['rate']:,}{over} | {times} | {one['worker_cpu_share']:.0%} |")
     return "\n".join(lines)
+
+
+def steady_table(one: Mapping[str, Any]) -> str:
+    """Memory and descriptors of each third of the time, and latency."""
+    memory, descriptors = settled(one["looks"], "rss_mb"), settled(one["looks"], "descriptors")
+    lines = ["| minutes | memory MB (min–max) | descriptors (min–max) |", "| --- | --- | --- |"]
+    for number, part in enumerate(memory):
+        begin, end = (one["minutes"] * third / 3 for third in (number, number + 1))
+        (low, high), (few, many) = memory[part], descriptors[part]
+        lines.append(f"| {begin:.0f}–{end:.0f} | {low:.0f}–{high:.0f} | {few:.0f}–{many:.0f} |")
+    seen = f"{one['seen']:,} of {one['sent']:,} events at {rounded(one['rate'])}/s"
+    times = ", ".join(f"{name} {one[f'{name}_ms']:.0f} ms" for name in ("p50", "p95", "p99", "max"))
+    return "\n".join([*lines, "", f"{seen}: {times}; the worker used {one['worker_cpu_share']:.0%} of its core"])
 
 
 def patients_table(results: Iterable[Mapping[str, Any]]) -> str:

@@ -33,15 +33,17 @@ def test_sets_come_back_by_time(bins: Bins) -> None:
     assert bins.hours() == [int(T0 // HOUR) + 2, int(T0 // HOUR) + 1, int(T0 // HOUR)]
 
 
-def test_a_full_row_is_followed_by_another_and_none_is_rewritten(rows: MemoryRows, bins: Bins) -> None:
+def test_a_full_row_becomes_the_next_part_and_is_not_rewritten(rows: MemoryRows, bins: Bins) -> None:
     for second in range(60):
         bins.add(measured(second, second / 60, hr=70.0, rr=14.0, spo2=97.0))
     assert len(rows.rows) > 2
     assert max(map(len, rows.rows.values())) < ROW_BYTES + 200
     assert len(list(bins.sets())) == 60
-    first = rows.rows[f"{int(T0 // HOUR)}.0"]
+    hour = int(T0 // HOUR)
+    before = dict(rows.rows)
     bins.add(measured("later", 30, hr=71.0))
-    assert rows.rows[f"{int(T0 // HOUR)}.0"] == first
+    assert {name for name, row in rows.rows.items() if row != before.get(name)} == {f"{hour}.0"}
+    assert rows.rows.keys() == before.keys() == {f"{hour}.{part}" for part in range(len(before))}
 
 
 def test_what_is_taken_out_is_gone_and_the_rest_stays(bins: Bins) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.models.measuring import HOUR, MINUTE, T0, apply, said
 from wardstream.models.latest import current
-from wardstream.models.signals import BEDSIDE, BY_CODE, DAY, NEWS2_GROUPS, ONE_STATEMENT, SCORED, SIGNALS, window_s
+from wardstream.models.signals import BEDSIDE, BY_CODE, DAY, NEWS2_GROUPS, ONE_STATEMENT, SCORED, SIGNALS, WINDOWS_S
 from wardstream.schemas.vitals import Vitals
 
 
@@ -27,8 +27,8 @@ from wardstream.schemas.vitals import Vitals
     ],
 )
 def test_the_window_is_that_of_the_provenance(code: str, device_s: float, charted_s: float) -> None:
-    assert window_s(code, True) == device_s
-    assert window_s(code, False) == charted_s
+    assert WINDOWS_S[True][code] == device_s
+    assert WINDOWS_S[False][code] == charted_s
     value = {"acvpu": "A", "o2": True, "scale2": True}.get(code, 40.0)
     for device, window in ((True, device_s), (False, charted_s)):
         patient, _, _ = apply([said("x", 0, device=device, **{code: value})])

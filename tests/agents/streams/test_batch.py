@@ -11,7 +11,7 @@ import pytest
 from tests.agents.streams.fakes import Tally, add, batch_of, beat
 from wardstream.agents import metrics as m
 from wardstream.agents.streams import batch as batch_module
-from wardstream.agents.streams.batch import Batch, LaneLost, lane_agent, output_id
+from wardstream.agents.streams.batch import Batch, LaneLost, lane_agent
 
 LANES = 3
 
@@ -113,9 +113,3 @@ async def test_a_batch_is_counted_when_it_is_committed() -> None:
     assert batch.outputs.counts == {(m.SCORES, ("news2", "yes")): 2}
     assert len(batch) == 2
     assert [received.offset for received in batch] == [0, 1]
-
-
-def test_the_same_cause_makes_the_same_output_id() -> None:
-    cause = beat().event_id
-    assert output_id(cause, "a") == output_id(cause, "a")
-    assert output_id(cause, "a") != output_id(cause, "b")

@@ -29,8 +29,8 @@ from tests.agents.streams.fakes import (
     records,
 )
 from wardstream.agents import metrics as m
-from wardstream.agents.streams.batch import Batch, LaneLost
-from wardstream.agents.streams.lane import HandlerFailed, Item, Lane
+from wardstream.agents.streams.batch import Batch, LaneLost, Received
+from wardstream.agents.streams.lane import HandlerFailed, Lane
 from wardstream.agents.streams.outputs import MAX_ROW_BYTES
 from wardstream.agents.streams.state import LANE_ROW, LaneRow, Work
 
@@ -38,7 +38,7 @@ FAR = dict.fromkeys(TOPICS, 10**9)
 to_agents = dispatch(add, failures=HandlerFailed)
 
 
-def items(lane: Lane, *read: Record) -> list[Item]:
+def items(lane: Lane, *read: Record) -> list[Received[Any]]:
     return [item for record in read for item in lane.decode(record.topic, [record], 0.0)]
 
 
@@ -233,7 +233,7 @@ def test_a_bad_record_takes_the_time_of_the_one_before_it() -> None:
     lane, _ = open_lane()
     read = lane.decode("vitals", records("vitals", b"{", beat(at=120), b"{"), 60.0)
     assert [item.time for item in read] == [60.0, 120.0, 120.0]
-    assert lane.meters.values[m.BYTES, ("vitals",)] == sum(len(item.raw.value) for item in read)
+    assert lane.meters.values[m.BYTES, ("vitals",)] == sum(len(item.record.value) for item in read)
 
 
 # Where to read on

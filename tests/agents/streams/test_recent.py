@@ -22,7 +22,7 @@ def test_last_ids_after_writing_and_restoring_rows_in_any_order(count: int, cuts
     items = [digest(UUID(int=rng.getrandbits(128))) for _ in range(count)]
     recent, rows, at = Recent(), dict[int, bytes](), 0
     for cut in [*cuts, count]:  # each cut is a batch: the blocks it changed are written once
-        changed = {recent.add(item) for item in items[at : at + cut]}
+        changed = recent.add(items[at : at + cut])
         rows |= {block: recent.block(block) for block in changed}
         at += cut
     last = set(items[max(0, count - CAPACITY) :])
@@ -36,22 +36,24 @@ def test_last_ids_after_writing_and_restoring_rows_in_any_order(count: int, cuts
     assert len(restored) == len(recent) == min(count, CAPACITY)
     more = [digest(UUID(int=rng.getrandbits(128))) for _ in range(CAPACITY // 2)]
     for item in more:  # and it goes on where it was
-        restored.add(item)
+        restored.add([item])
     everything = items + more
     assert remembered(restored, everything) == set(everything[-CAPACITY:])
 
 
 def test_a_block_holds_sixteen_ids() -> None:
     recent = Recent()
-    assert [recent.add(digest(UUID(int=i))) for i in range(CAPACITY + 1)] == [*(i // 16 for i in range(CAPACITY)), 0]
+    assert [recent.add([digest(UUID(int=i))]) for i in range(CAPACITY + 1)] == [
+        *({i // 16} for i in range(CAPACITY)),
+        {0},
+    ]
     assert len(recent.block(3)) == 8 + 16 * 8
 
 
 def test_no_match_across_two_digests() -> None:
     recent = Recent()
     first, second = bytes(range(8)), bytes(range(8, 16))
-    recent.add(first)
-    recent.add(second)
+    recent.add([first, second])
     assert first[3:] + second[:3] not in recent
     assert first in recent
     assert second in recent

@@ -1,7 +1,7 @@
 """Publisher and observer for latency; both in the bench's environment, on the broker's core.
 
-`publish BROKER RATE SECONDS PATIENTS FIRST`: events of the real job at a fixed rate, whatever the worker does; the
-Kafka timestamp of each is when it was *due*, so that a late publisher shows as latency, never hides it.
+`publish BROKER RATE SECONDS PATIENTS FIRST EVERY_S`: events of the real job at a fixed rate, whatever the worker does;
+the Kafka timestamp of each is when it was *due*, so that a late publisher shows as latency, never hides it.
 `observe BROKER NUMBER SECONDS`: prints "ready", reads that many scores `read_committed`, prints latencies (ms) as JSON.
 """
 
@@ -10,33 +10,37 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterable
+from datetime import timedelta
 from functools import lru_cache, partial
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from tests.bench.events import events
+from tests.bench.events import rounds
 from wardstream.schemas.partition import partition_of
 
 PARTITIONS = 4
+LONG_S = 60.0  # for longer than this events are made as they go, not all before the first
 
 
-def publish(broker: str, rate: float, seconds: float, patients: int, first: int) -> None:
+def publish(broker: str, rate: float, seconds: float, patients: int, first: int, every_s: float) -> None:
     place = lru_cache(maxsize=200_000)(partial(partition_of, partitions=PARTITIONS))
-    ready = [(key, place(key), raw) for key, raw in events("vitals", int(rate * seconds), patients, first)]
+    made = rounds(int(rate * seconds), patients, timedelta(seconds=every_s), first)
+    ready: Iterable[tuple[str, bytes]] = made if seconds > LONG_S else list(made)
     producer = Producer({"bootstrap.servers": broker, "linger.ms": 1, "acks": "all", "enable.idempotence": True})
     producer.list_topics("vitals.v1")
-    start, latest = time.time(), 0.0
-    for number, (key, lane, raw) in enumerate(ready):
-        due = start + number / rate
+    start, latest, number = time.time(), 0.0, 0
+    for number, (key, raw) in enumerate(ready, start=1):
+        due = start + (number - 1) / rate
         while (wait := due - time.time()) > 0:
             producer.poll(min(wait, 0.0005) if wait < 0.001 else 0)
             if wait > 0.001:
                 time.sleep(wait - 0.0005)
         latest = max(latest, time.time() - due)
-        producer.produce("vitals.v1", raw, key, lane, timestamp=int(due * 1000))
+        producer.produce("vitals.v1", raw, key, place(key), timestamp=int(due * 1000))
         producer.poll(0)
     producer.flush(30)
-    print(json.dumps({"latest_ms": latest * 1000, "rate": len(ready) / (time.time() - start)}))
+    print(json.dumps({"latest_ms": latest * 1000, "rate": number / (time.time() - start)}))
 
 
 def observe(broker: str, number: int, seconds: float) -> None:
@@ -68,6 +72,6 @@ def observe(broker: str, number: int, seconds: float) -> None:
 if __name__ == "__main__":
     _, mode, address, *numbers = sys.argv
     if mode == "publish":
-        publish(address, float(numbers[0]), float(numbers[1]), int(numbers[2]), int(numbers[3]))
+        publish(address, float(numbers[0]), float(numbers[1]), int(numbers[2]), int(numbers[3]), float(numbers[4]))
     else:
         observe(address, int(numbers[0]), float(numbers[1]))

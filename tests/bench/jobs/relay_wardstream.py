@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from datetime import datetime
@@ -97,5 +98,6 @@ app.transport = app.producer_transport = lane_transport(app, settings)
 agent: Any = lane_agent(app, INPUT, relay, LANES)
 
 if __name__ == "__main__":
+    gc.set_threshold(50_000, 20, 50)  # as `wardstream worker` does
     logging.getLogger("aiokafka").setLevel(logging.WARNING)  # Faust leaves its debug messages on: 2 % of lanes' time
     faust.Worker(app, loglevel="warning", redirect_stdouts=False).execute_from_commandline()

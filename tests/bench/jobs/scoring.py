@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from uuid import UUID, uuid5
 
 from wardstream.models.alerts import judge
-from wardstream.models.bins import Bins, MeasurementSet, Value
+from wardstream.models.bins import Bins
 from wardstream.models.patient import Patient
 from wardstream.models.scores import rule_scores
-from wardstream.models.signals import SIGNALS
+from wardstream.models.vitals import measurements
 from wardstream.schemas.bounds import extremes
 from wardstream.schemas.decode import decoder_of, encode
+from wardstream.schemas.output_id import output_id
 from wardstream.schemas.scores import Scores
 from wardstream.schemas.vitals import Vitals
 
 decode = decoder_of(Vitals)
-_MEASURED = tuple((signal.field, signal.code) for signal in SIGNALS if signal.field in Vitals.__struct_fields__)
 
 
 class DictRows:
@@ -46,20 +45,15 @@ class DictRows:
 def score(patient: Patient, bins: Bins, event: Vitals) -> bytes:
     """Take an event in; return the scores to publish."""
     extremes(event)
-    values: dict[str, Value] = {}
-    for field, code in _MEASURED:
-        value = getattr(event, field)
-        if value is not None:
-            values[code] = float(value) if type(value) is int else value
-    observed, received = event.observed_at.timestamp(), event.received_at.timestamp()
-    patient.measure(bins, MeasurementSet(observed, received, event.event_id, True, values), event.supersedes)
-    at = patient.scored = max(patient.heard, patient.scored, received)
+    measured = measurements(event)
+    patient.measure(bins, measured, event.supersedes)
+    at = patient.scored = max(patient.heard, patient.scored, measured.received)
     current = patient.current(at)
     scores = rule_scores(patient.observations(current))
     judge(event.patient_id, patient, scores[0], current, at, event.event_id, frozenset(), None)
     now = datetime.fromtimestamp(at, UTC)
     published = Scores(
-        event_id=_output_id(event.event_id, event.patient_id),
+        event_id=output_id(event.event_id, f"scores/{event.patient_id}"),
         source="wardstream",
         patient_id=event.patient_id,
         observed_at=now,
@@ -69,7 +63,3 @@ def score(patient: Patient, bins: Bins, event: Vitals) -> bytes:
         scores=scores,
     )
     return encode(published)
-
-
-def _output_id(cause: UUID, patient: str) -> UUID:
-    return uuid5(cause, f"scores/{patient}")
