@@ -16,7 +16,7 @@ from aiokafka.partitioner import murmur2
 from click.testing import Result
 from typer.testing import CliRunner
 
-from tests.faults.checker import read_all
+from tests.reading import read_all
 from wardstream.agents.streams.dead_letters import DeadLetters, RawRecord
 from wardstream.infra.cli import main
 from wardstream.infra.dead import Selection

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from tests.faults.checker import read_all
+from tests.reading import read_all
 from tests.workers import Workers
 from wardstream.infra.kafka.broker import Cluster
 from wardstream.infra.worker import HANDLERS

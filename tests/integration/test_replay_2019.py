@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.checker import read_all
+from tests.reading import read_all
 from tests.workers import LANES, WARDSTREAM, Workers, create_topics, worker_environment
 from wardstream.infra.kafka.broker import Cluster
 from wardstream.models.scores import Observations, rule_scores

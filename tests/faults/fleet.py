@@ -18,7 +18,7 @@ from pathlib import Path
 from wardstream.infra.kafka.process import spawn
 
 WARDSTREAM = Path(sys.executable).parent / "wardstream"
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 RESTART_S = 1.0
 STOP_DEADLINE_S = 60.0
 READY_DEADLINE_S = 45.0
@@ -62,7 +62,7 @@ class Fleet:
             special = [*arguments, *(("--skew", str(self.skew_s)) if self.skew_s else ())]
             command = [str(WARDSTREAM), "worker"]
             if special:
-                command = [sys.executable, "-m", "tests.faults.ledger.other_worker", *special]
+                command = [sys.executable, "-m", "tests.faults.other_worker", *special]
             environment = {**self._environment, "PYTHONPATH": str(ROOT)}
             process = spawn(command, self._folder / f"{name}.log", environment)
             worker = Worker(name, process, arguments)

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from tests.faults.ledger.fleet import Worker
-from tests.faults.ledger.proxy import Trouble
-from tests.faults.ledger.reading import snapshot
-from tests.faults.ledger.scene import BROKERS, Scene
-from tests.faults.ledger.traffic import TOPICS
+from tests.faults.fleet import Worker
+from tests.faults.proxy import Trouble
+from tests.faults.reading import snapshot
+from tests.faults.scene import BROKERS, Scene
+from tests.faults.traffic import TOPICS
 from wardstream.infra.kafka.node import KafkaDown
 
 SESSION_S = 10.0  # of a worker in its group

@@ -1,7 +1,7 @@
 """Reads topics as downstream does: `read_committed`, from their beginnings. Imports nothing of wardstream.
 
-python -m tests.faults.ledger.reading snapshot BOOTSTRAP TOPIC FILE    # keep what a topic holds before it is deleted
-python -m tests.faults.ledger.reading unread BOOTSTRAP GROUP TOPIC…    # how many records a group has not committed
+python -m tests.faults.reading snapshot BOOTSTRAP TOPIC FILE    # keep what a topic holds before it is deleted
+python -m tests.faults.reading unread BOOTSTRAP GROUP TOPIC…    # how many records a group has not committed
 """
 
 from __future__ import annotations

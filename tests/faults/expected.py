@@ -1,6 +1,6 @@
 """What a log of inputs must lead to: a model of the stream that shares no code with it. Imports nothing of wardstream.
 
-It knows only what the traffic of `tests.faults.ledger.traffic` needs, and is told the inputs of each topic in the order
+It knows only what the traffic of `tests.faults.traffic` needs, and is told the inputs of each topic in the order
 of the log. For every event: how many records of scores.v1 it must cause (one; none for a resend, and for one that came
 after a newer one and so changes nothing). For every patient: the state it all adds up to.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 from aiokafka.partitioner import murmur2
 
-from tests.faults.ledger.reading import Record
+from tests.faults.reading import Record
 
 CODES = {
     "heart_rate_bpm": "hr",

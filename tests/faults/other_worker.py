@@ -1,7 +1,7 @@
 """`wardstream worker`, changed in what a fault needs; for tests only.
 
-python -m tests.faults.ledger.other_worker --without outcomes.v1    # the version before a topic was added
-python -m tests.faults.ledger.other_worker --skew 3600              # its wall clock is an hour later
+python -m tests.faults.other_worker --without outcomes.v1    # the version before a topic was added
+python -m tests.faults.other_worker --skew 3600              # its wall clock is an hour later
 """
 
 from __future__ import annotations

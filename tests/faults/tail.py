@@ -1,6 +1,6 @@
 """Reads scores.v1 as it grows, `read_committed`, and notes when each output came. Imports nothing of wardstream.
 
-    python -m tests.faults.ledger.tail BOOTSTRAP FILE
+    python -m tests.faults.tail BOOTSTRAP FILE
 
 A line of the file: when (the machine's monotonic clock, s), lane, id of the event that caused it. Standard output has
 a line of JSON twice a second: for each lane when the last output came and how old its cause was then, in seconds. Ends

@@ -17,11 +17,11 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from tests.faults.ledger.disk import Disk
-from tests.faults.ledger.fleet import ROOT, Fleet
-from tests.faults.ledger.proxy import Proxies
-from tests.faults.ledger.reading import unread
-from tests.faults.ledger.traffic import TOPICS
+from tests.faults.disk import Disk
+from tests.faults.fleet import ROOT, Fleet
+from tests.faults.proxy import Proxies
+from tests.faults.reading import unread
+from tests.faults.traffic import TOPICS
 from tests.workers import APP_ID, LANES, create_topics, worker_environment
 from wardstream.agents.streams.topic_ids import topic_ids
 from wardstream.infra.kafka.admin import admin
@@ -136,11 +136,11 @@ class Scene:
         self._end.callback(self.fleet.close)
         for _ in range(2):
             self.fleet.start()
-        self.tail = Program("tests.faults.ledger.tail", self.bootstrap, str(self.tailed), log=self.folder / "tail.log")
+        self.tail = Program("tests.faults.tail", self.bootstrap, str(self.tailed), log=self.folder / "tail.log")
         self._end.callback(self.tail.kill)
         options = {"bootstrap": self.bootstrap, "lanes": LANES, "rate": self.rate, "patients": self.patients}
         options |= {"seed": self.seed, "clock": self.clock, "ledger": str(self.ledger)}
-        self.load = Program("tests.faults.ledger.load", json.dumps(options), log=self.folder / "load.log")
+        self.load = Program("tests.faults.load", json.dumps(options), log=self.folder / "load.log")
         self._end.callback(self.load.kill)
         self.load.answer()
         self.quiet()

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.faults.ledger.proxy import Proxies, Trouble
+from tests.faults.proxy import Proxies, Trouble
 
 OURS = frozenset({os.getpid()})
 

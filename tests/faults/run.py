@@ -1,6 +1,6 @@
 """Faults under load, and the ledger of what came of it.
 
-    python -m tests.faults.ledger.run --faults 12 --seed 1
+    python -m tests.faults.run --faults 12 --seed 1
 
 The last line gives faults, sent, lost, doubled and the longest stall; the exit code is 1 when anything was wrong. All
 files of the run are in a temporary folder, which is kept only if something was wrong (or with --keep).
@@ -23,11 +23,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.faults.ledger.disk import Disk
-from tests.faults.ledger.fleet import ROOT
-from tests.faults.ledger.plan import KINDS, Step, plan
-from tests.faults.ledger.scene import Scene
-from tests.faults.ledger.strikes import DISK_NODE, STRIKES
+from tests.faults.disk import Disk
+from tests.faults.fleet import ROOT
+from tests.faults.plan import KINDS, Step, plan
+from tests.faults.scene import Scene
+from tests.faults.strikes import DISK_NODE, STRIKES
 from tests.workers import APP_ID, LANES
 from wardstream.infra.kafka.jars import fetch, jars_folder
 from wardstream.infra.settings import load_settings
@@ -162,7 +162,7 @@ def _checked(scene: Scene, windows: list[dict[str, Any]]) -> dict[str, Any]:
     }
     (scene.folder / "case.json").write_text(json.dumps(case))
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.faults.ledger.checker", json.dumps(case)],
+        [sys.executable, "-m", "tests.faults.checker", json.dumps(case)],
         capture_output=True,
         timeout=CHECK_DEADLINE_S,
         text=True,

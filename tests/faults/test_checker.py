@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from aiokafka.partitioner import murmur2
 
-from tests.faults.ledger.checker import Checker
-from tests.faults.ledger.expected import CODES, seconds
-from tests.faults.ledger.reading import Record
-from tests.faults.ledger.stalls import Fault, longest, outcomes, stalls
-from tests.faults.ledger.traffic import Traffic
+from tests.faults.checker import Checker
+from tests.faults.expected import CODES, seconds
+from tests.faults.reading import Record
+from tests.faults.stalls import Fault, longest, outcomes, stalls
+from tests.faults.traffic import Traffic
 
 HERE = Path(__file__).parent
 LANES = 2

@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.faults.ledger.plan import KINDS, plan
+from tests.faults.plan import KINDS, plan
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 FAULTS, SEED = 12, 2  # of this seed the two left out have a twin among the others
 LAST_LINE = re.compile(r"faults=(\d+) sent=(\d+) lost=(\d+) doubled=(\d+) longest_stall=[\d.]+s")
 
@@ -43,7 +43,7 @@ def test_what_is_left_out_here_has_a_twin() -> None:
 @pytest.mark.timeout(1200)
 def test_twelve_faults(tmp_path: Path, kafka_jars: Path) -> None:
     ledger = tmp_path / "ledger.json"
-    command = [sys.executable, "-m", "tests.faults.ledger.run", "--form", "short", "--rate", "250", "--patients", "300"]
+    command = [sys.executable, "-m", "tests.faults.run", "--form", "short", "--rate", "250", "--patients", "300"]
     command += ["--faults", str(FAULTS), "--seed", str(SEED), "--folder", str(tmp_path), "--ledger", str(ledger)]
     log = tmp_path / "run.log"
     with log.open("w") as output:
