@@ -41,7 +41,7 @@ HANDLER_ERRORS = Metric(
     "handler_errors_total",
     "counter",
     "errors",
-    "Handlers that raised; each leads to one dead letter",
+    "Handlers that raised: on an event, which becomes a dead letter, or on what a tick means for one patient",
     ("topic", "error"),
 )
 RELOADS = Metric("lane_reloads_total", "counter", "times", "Lanes restored from their changelog", ("cause",))

@@ -17,12 +17,13 @@ def handler(rules: Rules) -> Handler:
             event: Tick = received.event
             now = event.observed_at.timestamp()
             for key in batch.state.due(now):
-                patient = batch.state[key]
-                if patient.forget_at() <= now:
-                    expire(batch, key, patient, received, "nothing has been heard of the patient")
-                    batch.state.forget(key)
-                    batch.count(m.EVICTIONS)
-                    continue
-                rescore(batch, key, patient, received, rules)
+                with batch.alone(key):
+                    patient = batch.state[key]
+                    if patient.forget_at() <= now:
+                        expire(batch, key, patient, received, "nothing has been heard of the patient")
+                        batch.state.forget(key)
+                        batch.count(m.EVICTIONS)
+                    else:
+                        rescore(batch, key, patient, received, rules)
 
     return on_ticks

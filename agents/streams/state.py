@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -181,6 +181,15 @@ def _size(entity: _Entity) -> int:
     return len(entity.row or b"") + sum(map(len, entity.children.values()))
 
 
+class Mark(NamedTuple):
+    """What a batch had done to an entity at one moment."""
+
+    row: bytes | None
+    children: dict[str, bytes | None] | None
+    digests: dict[bytes, None] | None
+    forgotten: bool
+
+
 class Work(Generic[E]):
     """One attempt at a batch: what it changes. A late agent of an abandoned attempt writes into a Work nobody reads."""
 
@@ -242,6 +251,28 @@ class Work(Generic[E]):
         codec = self._state.codec
         keys = [key for key in self._state.due(at) if key not in self.touched and key not in self.forgotten]
         return keys + [key for key, entity in self.touched.items() if codec.due(entity) <= at]
+
+    def mark(self, key: str) -> Mark:
+        """What was done to an entity so far, to go `back` to."""
+        entity, children, digests = self.touched.get(key), self.changed_children.get(key), self.digests.get(key)
+        return Mark(
+            None if entity is None else self._state.codec.encode(entity),
+            None if children is None else dict(children),
+            None if digests is None else dict(digests),
+            key in self.forgotten,
+        )
+
+    def back(self, key: str, mark: Mark) -> None:
+        """Undo what was done to an entity since."""
+        self.forget(key)
+        if not mark.forgotten:
+            self.forgotten.discard(key)
+        if mark.row is not None:
+            self.touched[key] = self._state.codec.decode(mark.row)
+        if mark.children is not None:
+            self.changed_children[key] = mark.children
+        if mark.digests is not None:
+            self.digests[key] = mark.digests
 
     def forget(self, key: str) -> None:
         """Remove the entity and all its rows."""

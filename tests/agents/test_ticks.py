@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.agents.bedside import Bedside
 from tests.events import WELL, admission, at, event_id, tick, vitals
+from wardstream.agents import ticks
+from wardstream.agents.scoring import PatientBatch, Rules
+from wardstream.agents.streams.batch import Received
+from wardstream.models.latest import Signals
+from wardstream.models.patient import Patient
+from wardstream.models.scores import Observations
 
 DAY = 24 * 60
 MONITORED = {name: WELL[name] for name in ("heart_rate_bpm", "respiratory_rate_per_min", "spo2_percent")} | {
@@ -133,3 +141,34 @@ async def test_who_comes_back_after_being_forgotten_is_new(bedside: Bedside) -> 
     said = await bedside.give(event)
     assert len(said.scores) == 1
     assert bedside.patient().alerts == {}
+
+
+async def test_one_patient_who_cannot_be_scored_takes_the_time_from_nobody_else(
+    bedside: Bedside, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for key in ("P1", "P2", "P3"):
+        await bedside.give(vitals(f"v {key}", 0, patient_id=key, **MONITORED))
+    observations = Patient.observations
+
+    def failing(patient: Patient, current: Signals) -> Observations:
+        if failures and patient is failures[0]:
+            raise RuntimeError("the name of a patient")
+        return observations(patient, current)
+
+    failures: list[Patient] = []
+    rescored = ticks.rescore
+
+    def first_of_p2(batch: PatientBatch, key: str, patient: Patient, received: Received[Any], rules: Rules) -> None:
+        failures[:] = [patient] if key == "P2" and not caplog.records else []
+        rescored(batch, key, patient, received, rules)
+
+    monkeypatch.setattr(Patient, "observations", failing)
+    monkeypatch.setattr(ticks, "rescore", first_of_p2)
+    said = await bedside.give(tick(16))
+    assert [record.patient_id for record in said.scores] == ["P1", "P3"]
+    assert b"p\0P2" not in said.changelog
+    (told,) = caplog.records
+    assert "RuntimeError" in told.getMessage()
+    assert "name" not in told.getMessage()
+    said = await bedside.give(tick(17))  # it is due still
+    assert "P2" in [record.patient_id for record in said.scores]

@@ -33,6 +33,9 @@ from wardstream.infra.kafka.jars import fetch, jars_folder
 from wardstream.infra.settings import load_settings
 
 CHECK_DEADLINE_S = 900.0
+# The longest wait that a lane may have: opening its producer (`OPEN_DEADLINE_S`). Others: a worker's session 10 s, a
+# transaction left open 20 s, a commit 15 s, a broker's session 6 s.
+LONGEST_WAIT_S = 30.0
 QUIET_S = {"full": (3.0, 8.0), "short": (0.5, 1.5)}
 HOLD = {"full": 1.0, "short": 0.0}
 SETTLED_S = {"full": 4.0, "short": 1.5}
@@ -180,7 +183,8 @@ def _tell(ledger: dict[str, Any], verdict: dict[str, Any]) -> None:
         fault |= outcome
     unsettled = sum(1 for fault in ledger["faults"] if not fault["settled"])
     ledger["examples"] = verdict.pop("examples")
-    ledger["wrong"] = verdict.pop("wrong") + unsettled + (not ledger["drained"])
+    stalled = verdict["longest_stall_s"] > LONGEST_WAIT_S
+    ledger["wrong"] = verdict.pop("wrong") + unsettled + (not ledger["drained"]) + stalled
     ledger["totals"] = {"faults": len(ledger["faults"])} | verdict
 
 

@@ -238,3 +238,22 @@ def test_the_lanes_own_row() -> None:
     assert state.lane.positions["vitals"].topic_id == IDS[3]
     assert state.lane.last_tick == 60.0
     assert len(state) == 0
+
+
+@settings(max_examples=80, deadline=None)
+@given(before=st.lists(steps, max_size=8), after=st.lists(steps, max_size=8), earlier=batches)
+def test_what_was_done_to_one_entity_can_be_undone(
+    before: list[tuple[Any, ...]], after: list[tuple[Any, ...]], earlier: list[list[tuple[Any, ...]]]
+) -> None:
+    state = LaneState(TallyCodec(), {})
+    for batch in earlier:
+        work = Work(state)
+        run(work, batch)
+        state.absorb(work)
+    done, undone = Work(state), Work(state)
+    for work in (done, undone):
+        run(work, before)
+    mark = undone.mark("p1")
+    run(undone, [step for step in after if step[1] == "p1"])
+    undone.back("p1", mark)
+    assert seen_through(state, undone) == seen_through(state, done)
