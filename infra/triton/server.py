@@ -252,7 +252,10 @@ def _ended(process: subprocess.Popen[bytes]) -> bool:
     """Whether it has ended, without taking its exit code: its number stays its own."""
     if process.returncode is not None:
         return True
-    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # `kill` in another thread has just waited for it
+        return True
 
 
 def _said(log: Path) -> str:
