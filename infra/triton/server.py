@@ -20,6 +20,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
@@ -39,6 +40,7 @@ START_DEADLINE_S = 90.0
 STOP_GRACE_S = 10.0
 _EXIT_S = 5  # for what is in flight
 _LOOK_S = 0.05
+_UNLOADED_S = 3.0  # a backend's process that ends in order is waited for by then (measured: within 0.03 s)
 _LINES = 8
 _WIDTH = 300
 
@@ -74,6 +76,7 @@ class TritonServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._ports: Ports | None = None
         self._lock: IO[str] | None = None
+        self._ended_backends: dict[int, float] = {}
 
     def __enter__(self) -> Self:
         self.start()
@@ -165,9 +168,19 @@ class TritonServer:
         self._signal(signal.SIGCONT)
 
     def check(self) -> None:
-        """Raise `TritonDown` when it has ended."""
-        if self._process is not None and _ended(self._process):
+        """Raise `TritonDown` when it, or a process of its backends, has ended: to be called again and again.
+
+        Triton does not start a backend's process again that was killed (for want of memory, say): it says that it is
+        ready, and answers nothing. Only `kill` and `start` help.
+        """
+        if self._process is None:
+            return
+        if _ended(self._process):
             raise TritonDown(f"Triton has ended\n{_said(self.log)}")
+        now = time.monotonic()
+        self._ended_backends = {pid: self._ended_backends.get(pid, now) for pid in _zombies_of(self._process.pid)}
+        if any(now - since > _UNLOADED_S for since in self._ended_backends.values()):
+            raise TritonDown(f"a process of Triton's backend has ended\n{_said(self.log)}")
 
     @property
     def _numbers(self) -> tuple[int, ...]:
@@ -256,6 +269,16 @@ def _ended(process: subprocess.Popen[bytes]) -> bool:
         return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:  # `kill` in another thread has just waited for it
         return True
+
+
+def _zombies_of(pid: int) -> Iterator[int]:
+    """Children of a process that have ended and that it has not waited for."""
+    for children in Path("/proc", str(pid), "task").glob("*/children"):
+        with suppress(OSError):  # ended under our eyes
+            for child in children.read_text().split():
+                with suppress(OSError):
+                    if Path("/proc", child, "stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                        yield int(child)
 
 
 def _said(log: Path) -> str:

@@ -242,6 +242,33 @@ async def test_a_server_that_is_killed_and_started_again(server: TritonServer) -
         await client.close()
 
 
+async def checked(server: TritonServer) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        server.check()
+        await asyncio.sleep(0.1)
+
+
+async def test_a_backend_that_is_killed_is_noticed(server: TritonServer) -> None:
+    """Triton itself goes on and says that it is ready."""
+    client = TritonClient(server.url, deadline_s=0.5)
+    try:
+        await recovered(client)
+        server.check()
+        psutil.Process(server.pid).children()[0].kill()
+        with pytest.raises(TritonDown, match="backend"):
+            await checked(server)
+        assert await client.ready()
+        with pytest.raises(Unavailable):
+            await right(client, rows(1))
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+        server.check()
+        assert await recovered(client) < RECOVERY_S
+    finally:
+        await client.close()
+
+
 def test_it_stops_and_leaves_nothing(tmp_path: Path, triton_environment: Environment) -> None:
     write_model(tmp_path / "models")
     before = set(FOLDER.iterdir())
