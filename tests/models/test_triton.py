@@ -223,6 +223,20 @@ async def test_the_circuit_opens_costs_nothing_and_closes_by_one_probe_and_one_t
     assert outcomes[3].tries == 0
 
 
+async def test_a_trial_that_is_cancelled_leaves_its_turn_to_the_next(fake: FakeTriton, outcomes: list[Outcome]) -> None:
+    fake.then = [UNAVAILABLE] * TRIES + [hangs]
+    async with client_of(fake, outcomes) as client:
+        client.circuit = Circuit(time.monotonic, threshold=1, first_s=0.05)
+        assert await reason_of(client) == "unavailable"
+        await until(lambda: client.circuit.state == "half_open")
+        trial = asyncio.create_task(reason_of(client))
+        await until(lambda: fake.at_once == 1)
+        trial.cancel()
+        await asyncio.wait({trial})
+        assert await reason_of(client) is None
+        assert client.circuit.state == "closed"
+
+
 async def test_many_callers_make_one_probe_at_a_time(fake: FakeTriton, outcomes: list[Outcome]) -> None:
     fake.always, fake.is_ready = UNAVAILABLE, False
     async with client_of(fake, outcomes) as client:
