@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,10 @@ from wardstream.infra.kafka.process import end, spawn
 from wardstream.infra.kafka.topics import create_topics, lane_count, wishes
 from wardstream.infra.run_folder import run_folder
 from wardstream.infra.settings import DEAD_LETTER_KEY_BYTES, PREFIX, Settings, SettingsError, kafka_client_options
+from wardstream.infra.triton.environment import TritonMissing, environment, triton_folder
+from wardstream.infra.triton.environment import fetch as fetch_triton
+from wardstream.infra.triton.models import models_in
+from wardstream.infra.triton.server import TritonDown, TritonServer
 from wardstream.infra.view.tap import Tap, now
 
 T = TypeVar("T")
@@ -77,6 +81,7 @@ class Demo:
         self._cluster: Cluster | None = None
         self._children: list[Child] = []
         self._reading: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Tap]:
@@ -95,9 +100,12 @@ class Demo:
                 settings = await self._broker(folder, stack)
                 tap, lanes = await self._topics(settings, stack)
                 key = self._dead_letter_key(folder)
+                url = await self._triton(folder, stack)
                 stack.push_async_callback(self._end_children, ("worker", "feed"), GRACE_S)
                 stack.callback(self._say_ending)
-                await self._worker(settings, folder, key, tap, lanes)
+                mine = {} if key is None else {"DEAD_LETTER_KEY_FILE": str(key)}
+                mine |= {} if url is None else {"TRITON_URL": url}
+                await self._worker(settings, folder, mine, tap, lanes)
                 self._feed(settings, folder)
                 yield tap
 
@@ -141,8 +149,9 @@ class Demo:
             self._cluster.check()
         for child in self._children:
             child.check()
-        if self._reading is not None and self._reading.done():
-            self._reading.result()
+        for task in (self._reading, self._keeping):
+            if task is not None and task.done():
+                task.result()
 
     async def _broker(self, folder: Path, stack: AsyncExitStack) -> Settings:
         """The cluster to use: the settings that let us in."""
@@ -154,18 +163,52 @@ class Demo:
         cluster = Cluster(folder / "kafka", jars=jars_folder(self.settings))
         with self._step("Apache Kafka, one broker"):
             stack.push_async_callback(asyncio.to_thread, cluster.stop)
-            await self._start(cluster)
+            await self._start(cluster.start, lambda: cluster.kill(1))
         self._cluster = cluster
         return cluster.settings(home=folder)
 
-    async def _start(self, cluster: Cluster) -> None:
-        starting = asyncio.create_task(asyncio.to_thread(cluster.start))
+    async def _triton(self, folder: Path, stack: AsyncExitStack) -> str | None:
+        """The model server that we bring, if any. The stream goes on without one, so nothing here ends the demo."""
+        if self.settings.triton_url is not None:
+            self.console.print(f"using the Triton at {self.settings.triton_url}")
+            return None
+        models = models_in(self.settings.models)
+        if not models:
+            self.console.print("predictions are off: there is no model yet")
+            return None
+        try:
+            server = TritonServer(
+                folder / "triton", self.settings.models, made_of=environment(triton_folder(self.settings))
+            )
+            with self._step(f"Triton, {', '.join(models)}", server.log):
+                stack.push_async_callback(asyncio.to_thread, server.stop)
+                await self._start(server.start, server.kill)
+        except (TritonMissing, TritonDown) as failure:
+            self.console.print(f"predictions are off: {failure}", style="bold", markup=False, highlight=False)
+            return None
+        self._keeping = asyncio.create_task(self._keep(server))
+        stack.push_async_callback(self._end_task, self._keeping)
+        return server.url
+
+    async def _keep(self, server: TritonServer) -> None:
+        """Start it again when it has ended: meanwhile predictions are degraded, and recover by themselves."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                server.check()
+            except TritonDown:
+                server.kill()  # what is left of it
+                await self._start(server.start, server.kill)
+
+    async def _start(self, start: Callable[[], None], kill: Callable[[], None]) -> None:
+        """Start something that takes a while; a signal kills it instead."""
+        starting = asyncio.create_task(asyncio.to_thread(start))
         try:
             await self._unless_stopped(asyncio.shield(starting))
         except Interrupted:
             while not starting.done():
-                with suppress(KeyError):  # not there yet; when it is, its start fails at once
-                    cluster.kill(1)
+                with suppress(KeyError, RuntimeError):  # not there yet; when it is, its start fails at once
+                    kill()
                 await asyncio.wait({starting}, timeout=LOOK_S / 5)
             raise
         finally:
@@ -182,14 +225,13 @@ class Demo:
             stack.push_async_callback(tap.stop)
             await self._unless_stopped(tap.start())
             self._reading = asyncio.create_task(tap.run())
-            stack.push_async_callback(self._stop_reading)
+            stack.push_async_callback(self._end_task, self._reading)
         return tap, lanes
 
-    async def _stop_reading(self) -> None:
-        assert self._reading is not None
-        self._reading.cancel()
-        await asyncio.wait({self._reading})
-        self._reading.cancelled() or self._reading.exception()  # told already, if it matters
+    async def _end_task(self, task: asyncio.Task[None]) -> None:
+        task.cancel()
+        await asyncio.wait({task})
+        task.cancelled() or task.exception()  # told already, if it matters
 
     def _dead_letter_key(self, folder: Path) -> Path | None:
         """A key for this run, unless there is one: nobody needs the dead letters of a demo afterwards."""
@@ -199,8 +241,7 @@ class Demo:
         write_private(path, base64.b64encode(os.urandom(DEAD_LETTER_KEY_BYTES)))
         return path
 
-    async def _worker(self, settings: Settings, folder: Path, key: Path | None, tap: Tap, lanes: int) -> None:
-        mine = {} if key is None else {"DEAD_LETTER_KEY_FILE": str(key)}
+    async def _worker(self, settings: Settings, folder: Path, mine: dict[str, str], tap: Tap, lanes: int) -> None:
         with self._step("worker", folder / "worker.log"):
             self._spawn("worker", settings, folder, {**mine, "CLOCK": "feed"}, "worker")
             deadline = time.monotonic() + READY_DEADLINE_S
@@ -254,6 +295,14 @@ class Demo:
 
 
 def prepare(settings: Settings, console: Console) -> None:
-    """Bring Kafka's jars unless they are there or not needed. Nothing is running yet: Ctrl-C ends it as ever."""
+    """Bring Kafka's jars and Triton unless they are there or not needed.
+
+    Nothing is running yet: Ctrl-C ends it as ever. A machine that cannot have Triton runs the demo without.
+    """
     if settings.broker_url is None:
         fetch(jars_folder(settings), console=console)
+    if settings.triton_url is None and models_in(settings.models):
+        try:
+            fetch_triton(triton_folder(settings), console=console)
+        except TritonMissing as missing:
+            console.print(str(missing), style="bold", markup=False, highlight=False)

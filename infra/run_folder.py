@@ -29,6 +29,8 @@ def run_folder(parent: Path) -> Iterator[Path]:
     except Failure:
         for log in folder.glob("kafka/broker-*/kafka.log"):
             log.replace(folder / "kafka.log")
+        for log in folder.glob("triton/triton.log"):
+            log.replace(folder / "triton.log")
         for path in folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)

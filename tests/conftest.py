@@ -13,6 +13,8 @@ from tests.workers import Workers, create_topics, worker_environment
 from wardstream.infra.kafka.broker import Cluster
 from wardstream.infra.kafka.jars import fetch, jars_folder
 from wardstream.infra.settings import load_settings
+from wardstream.infra.triton.environment import Environment, triton_folder
+from wardstream.infra.triton.environment import fetch as fetch_triton
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,6 +37,12 @@ def kafka_jars() -> Path:
     folder = jars_folder(load_settings(home=ROOT / ".wardstream"))
     fetch(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def triton_environment() -> Environment:
+    """What the local Triton server is made of, fetched when absent."""
+    return fetch_triton(triton_folder(load_settings(home=ROOT / ".wardstream")))
 
 
 @pytest.fixture(scope="session")

@@ -14,24 +14,29 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.tiny_model import write_model
 from wardstream.infra.children import Child, ChildEnded
 from wardstream.infra.failure import Failure
 from wardstream.infra.run_folder import run_folder
+from wardstream.infra.triton.environment import Environment
 
 PATIENCE_S = 120.0
 
 
 @pytest.fixture
-def home(tmp_path: Path, kafka_jars: Path) -> Path:
-    """A WARDSTREAM_HOME of its own, with the jars that are there."""
+def home(tmp_path: Path, kafka_jars: Path, triton_environment: Environment) -> Path:
+    """A WARDSTREAM_HOME of its own, with the jars and the Triton that are there."""
+    (tmp_path / "triton").symlink_to(triton_environment.folder.parent)
     (tmp_path / "kafka").mkdir()
     (tmp_path / "kafka" / "jars").symlink_to(kafka_jars)
     return tmp_path
 
 
 @contextmanager
-def a_demo(home: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+def a_demo(home: Path, *options: str, models: Path | None = None) -> Iterator[subprocess.Popen[str]]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WARDSTREAM_")}
+    if models is not None:
+        environment["WARDSTREAM_MODELS"] = str(models)
     demo = subprocess.Popen(
         [sys.executable, "-P", "-m", "wardstream.infra.cli", "demo", *options],
         stdout=subprocess.PIPE,
@@ -87,7 +92,7 @@ def test_it_ends_by_itself_and_every_stage_shows(home: Path) -> None:
         assert int(figures[stage].replace(",", "")) > 0, output
     assert nothing_runs(home)
     assert not (home / "demo").exists()
-    assert {path.name for path in home.iterdir()} == {"kafka"}
+    assert {path.name for path in home.iterdir()} == {"kafka", "triton"}
 
 
 @pytest.mark.connected
@@ -134,6 +139,49 @@ def test_nothing_outlives_a_demo_that_is_killed(home: Path) -> None:
     with run_folder(home / "demo") as folder:  # the next demo
         assert not left.exists()
         assert folder.exists()
+
+
+@pytest.mark.connected
+def test_models_are_served_and_a_server_that_dies_is_started_again(home: Path, tmp_path: Path) -> None:
+    def server() -> int | None:
+        found = processes(home).items()
+        return next((pid for pid, command in found if "tritonserver --model-repository" in command), None)
+
+    write_model(tmp_path / "models")
+    with a_demo(home, models=tmp_path / "models") as demo:
+        await_line(demo, "Triton, tiny:")
+        await_line(demo, "feed:")
+        worker = next(pid for pid, command in processes(home).items() if command.endswith("worker "))
+        assert b"WARDSTREAM_TRITON_URL=127.0.0.1:" in Path(f"/proc/{worker}/environ").read_bytes()
+        first = server()
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        deadline = time.monotonic() + PATIENCE_S
+        while server() in (first, None):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        demo.send_signal(signal.SIGTERM)
+        demo.communicate(timeout=PATIENCE_S)
+    assert nothing_runs(home)
+
+
+@pytest.mark.connected
+def test_without_triton_the_demo_runs_and_says_that_predictions_are_off(
+    tmp_path: Path, kafka_jars: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Python without the module that makes environments stands for every machine that cannot have Triton."""
+    (tmp_path / "kafka").mkdir()
+    (tmp_path / "kafka" / "jars").symlink_to(kafka_jars)
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden" / "venv.py").write_text("raise SystemExit('no venv here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hidden"))
+    write_model(tmp_path / "models")
+    with a_demo(tmp_path, models=tmp_path / "models") as demo:
+        await_line(demo, "predictions are off: ")
+        await_line(demo, "feed:")
+        demo.send_signal(signal.SIGTERM)
+        demo.communicate(timeout=PATIENCE_S)
+    assert nothing_runs(tmp_path)
 
 
 def run_that_ends_with(error: BaseException, parent: Path) -> Path:

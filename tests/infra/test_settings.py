@@ -44,6 +44,23 @@ def test_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.lanes == 7
 
 
+def test_triton(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WARDSTREAM_TRITON_URL", "[::1]:8001")
+    monkeypatch.setenv("WARDSTREAM_MODELS", str(tmp_path))
+    settings = load_settings()
+    assert (settings.triton_url, settings.triton_deadline_ms, settings.models) == ("[::1]:8001", 250, tmp_path)
+
+
+def test_the_models_are_those_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a checkout: of the sources, where a deployment is to put them, not of the links that an install makes."""
+    for name in ("TRITON_URL", "MODELS"):
+        monkeypatch.delenv(f"WARDSTREAM_{name}", raising=False)
+    settings = load_settings()
+    assert settings.triton_url is None
+    assert settings.models == Path(__file__).resolve().parents[2] / "models" / "repository"
+    assert (settings.models / "README.md").is_file()
+
+
 def test_tls_and_sasl_reach_the_client() -> None:
     options = kafka_client_options(load_settings(**SASL))
     assert options["sasl_mechanism"] == "SCRAM-SHA-512"
@@ -90,6 +107,12 @@ def test_no_secret_is_ever_printed() -> None:
         ({"broker_url": f"kafka://ward:{SECRET}@kafka.example:9093"}, "WARDSTREAM_BROKER_URL"),
         ({"lanes": 0}, "WARDSTREAM_LANES"),
         ({"app_id": "a b"}, "WARDSTREAM_APP_ID"),
+        ({"triton_url": "triton.example"}, "WARDSTREAM_TRITON_URL"),
+        ({"triton_url": "http://triton.example:8001"}, "WARDSTREAM_TRITON_URL"),
+        ({"triton_url": f"ward:{SECRET}@triton.example:8001"}, "WARDSTREAM_TRITON_URL"),
+        ({"triton_url": "triton.example:65536"}, "WARDSTREAM_TRITON_URL"),
+        ({"triton_deadline_ms": 9}, "WARDSTREAM_TRITON_DEADLINE_MS"),
+        ({"triton_deadline_ms": 10_001}, "WARDSTREAM_TRITON_DEADLINE_MS"),
     ],
 )
 def test_mistakes_are_named_without_values(changes: dict[str, Any], named: str) -> None:
