@@ -90,7 +90,9 @@ MAGNESIUM: Final = _one("mg", "magnesium_mg_per_dl", "magnesium", "19123-9 2601-
 PHOSPHATE: Final = _one("phos", "phosphate_mg_per_dl", "phosphate", "2777-1 14879-1", "mg/dL", 0.1, 50)
 # metabolism and kidneys
 LACTATE: Final = _one("lactate", "lactate_mmol_per_l", "lactate", "32693-4 2524-7", "mmol/L", 0, 50, _GAS)
-UREA_NITROGEN: Final = _one("bun", "urea_nitrogen_mg_per_dl", "urea nitrogen", "3094-0 14937-7", "mg/dL", 0, 400)
+UREA_NITROGEN: Final = _one(
+    "bun", "urea_nitrogen_mg_per_dl", "urea nitrogen", "3094-0 14937-7 22664-7", "mg/dL", 0, 400
+)
 CREATININE: Final = _one("creat", "creatinine_mg_per_dl", "creatinine", "2160-0 14682-9", "mg/dL", 0, 60)
 GLUCOSE: Final = _one("gluc", "glucose_mg_per_dl", "glucose", "2345-7 14749-6", "mg/dL", 1, 3000, _GAS)
 CHOLESTEROL: Final = _one("chol", "cholesterol_mg_per_dl", "cholesterol", "2093-3 14647-2", "mg/dL", 5, 2000, _WEEKS)
