@@ -114,8 +114,8 @@ LAB_BOUNDS: Final[dict[str, Bound]] = {
     "67151-1": _lab("ng/L", 0, 5_000_000, 0, 25_000),  # troponin T, high sensitivity
     "89579-7": _lab("ng/L", 0, 50_000_000, 0, 100_000),  # troponin I, high sensitivity
 }
-"""By LOINC code, of every analyte that the laboratory agent knows one at least. They hold for the unit given; a result in
-another unit or a code that is not here has no bounds."""
+"""By LOINC code, of every analyte that the laboratory agent knows one at least. They hold for the unit given; a result
+in another unit or a code that is not here has no bounds."""
 
 
 def within(name: str) -> Meta:
