@@ -191,8 +191,11 @@ def _conversion(code: str, unit: str) -> Conversion | None:
 def _grams_or_moles(code: str, spelt: str, canonical: str) -> float | None:
     """Return a unit of concentration in that of the canonical dimension: g/L, or mol/L."""
     substance = SUBSTANCES.get(code)
+    grams: float | None = None
+    moles: float | None = None
     if spelt in _MASS:
-        grams, moles = _MASS[spelt], None if substance is None else _MASS[spelt] / substance.molar_mass
+        grams = _MASS[spelt]
+        moles = None if substance is None else grams / substance.molar_mass
     elif spelt in _AMOUNT:
         moles = _AMOUNT[spelt]
         grams = None if substance is None else moles * substance.molar_mass
@@ -201,6 +204,4 @@ def _grams_or_moles(code: str, spelt: str, canonical: str) -> float | None:
     elif spelt in _CHARGE and substance is not None and substance.valence:
         moles = _CHARGE[spelt] / substance.valence
         grams = moles * substance.molar_mass
-    else:
-        return None
     return moles if canonical == "mmol/L" else grams
