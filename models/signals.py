@@ -73,7 +73,10 @@ NEWS2_GROUPS: Final = (
     ("o2", "fio2", "o2flow", "o2dev"),
 )
 BEDSIDE: Final = frozenset(code for group in NEWS2_GROUPS for code in group)
-SCORED: Final = BEDSIDE | {"wbc", "bands", "paco2"}  # what any rule score reads, orders apart
+_SCORED_LABS: Final = frozenset(("wbc", "bands", "paco2", "pao2", "plt", "bili", "creat"))
+SCORED: Final = BEDSIDE | _SCORED_LABS  # what any rule score reads, orders apart
+BINS_ONLY: Final = frozenset(analyte.code for analyte in ANALYTES) - _SCORED_LABS
+"""Laboratory results that no score reads: they are in the bins, for models, and not in the patient's row."""
 
 # Of signals that say the same thing in different ways, only the newest statement counts: a flow of 2 L/min measured
 # after "room air" was charted means oxygen, and the other way round.
