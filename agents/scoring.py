@@ -34,6 +34,7 @@ from wardstream.schemas.scores import Reading, Result, Score, Scores
 SOURCE = "wardstream"
 _NAMES = (*(name for name, _ in ALL), SOFA, KDIGO)
 _COMPLETE = [{name: (name, complete) for name in _NAMES} for complete in ("no", "yes")]  # labels of `SCORES`
+_ORGANS = frozenset((*SOFA_LABS, "urine"))
 _KIDNEYS = frozenset(("creat", "urine", "kg"))  # what KDIGO's stage reads
 PatientBatch = Batch[Any, Patient]
 
@@ -157,11 +158,11 @@ def _organs(
     batch: PatientBatch, key: str, patient: Patient, seen: Observations, at: float, codes: Collection[str] | None
 ) -> tuple[Score, ...]:
     """SOFA and KDIGO's stage, each if something it reads may have changed and the patient has what it is about."""
-    known = patient.signals
-    if not any(code in known for code in SOFA_LABS) and "urine" not in known:
+    known = patient.signals.keys()
+    if known.isdisjoint(_ORGANS):  # so it is for most patients
         return ()
     found: tuple[Score, ...] = ()
-    if (codes is None or not SOFA_READS.isdisjoint(codes)) and any(code in known for code in SOFA_LABS):
+    if (codes is None or not SOFA_READS.isdisjoint(codes)) and not known.isdisjoint(SOFA_LABS):
         found = (sofa(seen),)
     if codes is None or not _KIDNEYS.isdisjoint(codes):
         bins = bins_of(batch, key)

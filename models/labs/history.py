@@ -59,7 +59,7 @@ class LabBins(Bins):
     def __init__(self, rows: Rows, past: Rows, preliminary: UUID | None = None) -> None:
         super().__init__(rows)
         self._past = past
-        self._preliminary: set[UUID] = set() if preliminary is None else {preliminary}
+        self._preliminary: tuple[UUID, ...] = () if preliminary is None else (preliminary,)
         self.before: dict[str, list[Past]] = {}
         """What the rows that have been changed held before, by code."""
 
@@ -87,7 +87,7 @@ class LabBins(Bins):
             if any(text in row for text in wanted):
                 known = _decode(row)
                 gone = [one for one in known if any(i == one.event_id or i in one.revised for i in event_ids)]
-                self._preliminary |= {one.event_id for one in gone if one.preliminary}
+                self._preliminary += tuple(one.event_id for one in gone if one.preliminary)
                 self._put(code, known, [one for one in known if one not in gone])
         return super().take_out(event_ids, near)
 
