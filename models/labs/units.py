@@ -199,7 +199,7 @@ def _grams_or_moles(code: str, spelt: str, canonical: str) -> float | None:
     elif spelt in _AMOUNT:
         moles = _AMOUNT[spelt]
         grams = None if substance is None else moles * substance.molar_mass
-    elif spelt in _CHARGE and code == "be":
+    elif spelt in _CHARGE and code in ("be", "beb"):
         return _CHARGE[spelt]  # an excess of base is counted in charges
     elif spelt in _CHARGE and substance is not None and substance.valence:
         moles = _CHARGE[spelt] / substance.valence

@@ -60,6 +60,7 @@ def test_published_factors(code: str, si: str, per_conventional: float) -> None:
         ("k", 4.2, "meq/l", 4.2),
         ("lactate", 18.02, "mg/dL", 2.0),
         ("be", -3.0, "mEq/L", -3.0),
+        ("beb", -3.0, "mEq/L", -3.0),
         ("hba1c", 53.0, "mmol/mol", 7.0),  # the pairs that diabetologists know
         ("hba1c", 42.0, "mmol/mol", 6.0),
     ],
