@@ -1,57 +1,84 @@
-"""labs.v1: one result → the signals and hourly bins that rule scores look at, scores, alerts.
+"""labs.v1: one result → the patient's bins and history, flags, and the scores that read it.
 
-Rule scores use three results: white cells, bands and the arterial pCO2. Others are accepted and counted as without a
-use here. A result with a comparator (`<0.1`) is no number to score with; a unit other than those below is never guessed
-at: it is counted, and the result not used.
+Every result of a known analyte is converted to its canonical unit and becomes a measurement set in the patient's hourly
+bins, where models find it, and in the history of its analyte. The seven that rule scores read are in the patient's row
+as well. A unit that is not known for an analyte is never guessed at: the result is counted, by analyte, and not used;
+neither is one that is impossible once converted. A result with a comparator (`<0.1`) or a text is no number to compute
+with. An analyte that is not known here is accepted and counted.
+
+Critical values and delta checks are published where the result's consequences are: as `results` of the record of
+scores.v1 that the result caused. An analyte is named there when its newest result has a flag, and once more, without
+flags, when they have ended: by a later result, a correction or a cancellation. So a ward sees at once which result it
+was and where the limit comes from, and a policy for alerts needs to remember nothing but what it has raised. They are
+no alerts of their own yet: who is called for which analyte, how often, and who may answer belongs to that policy, and a
+critical value that is known for days must not ring with each new specimen. A topic of their own would put scores and
+flags of one result into two records, which consumers would have to join again.
+
+A result that comes after a newer one of its analyte goes into bins and history and says nothing.
 """
 
 from __future__ import annotations
-
-from typing import Final
 
 from wardstream.agents import metrics as m
 from wardstream.agents.scoring import PatientBatch, Rules, take_in
 from wardstream.agents.streams.batch import Handler
 from wardstream.models.bins import MeasurementSet, Value
+from wardstream.models.labs.analytes import BY_LOINC
+from wardstream.models.labs.units import convert
+from wardstream.models.signals import SCORED
+from wardstream.schemas.bounds import LAB_BOUNDS, extremes
 from wardstream.schemas.labs import Lab
-
-# LOINC → code of the signal, and the UCUM units that mean the canonical one.
-SCORED: Final[dict[str, tuple[str, frozenset[str]]]] = {
-    "6690-2": ("wbc", frozenset({"10*3/uL", "10*9/L", "10*3/mm3", "K/uL"})),
-    "764-1": ("bands", frozenset({"%"})),
-    "26508-2": ("bands", frozenset({"%"})),
-    "2019-8": ("paco2", frozenset({"mm[Hg]"})),
-}
 
 
 def handler(rules: Rules) -> Handler:
     """The handler of labs.v1."""
 
     async def on_labs(batch: PatientBatch) -> None:
-        """Take a result in: the signals that rule scores look at."""
+        """Take a result in: bins, history, flags, scores."""
         for received in batch:
             event: Lab = received.event
             use, values = usable(event)
             batch.count(m.LABS, (use,))
+            if use == "unknown_unit":
+                batch.count(m.LAB_UNITS, (BY_LOINC[event.loinc].field,))
+            for field in extremes(event):
+                batch.count(m.EXTREMES, (field,))
             # A correction that is no use here may still take away a number that was: of an arterial specimen that was
             # a venous one, of a count that was a clot.
-            if values or (event.supersedes is not None and (event.loinc in SCORED or event.patient_id in batch.state)):
+            if values or (
+                event.supersedes is not None and (event.loinc in BY_LOINC or event.patient_id in batch.state)
+            ):
                 take_in(batch, received, measurements(event, values), rules)
 
     return on_labs
 
 
 def usable(event: Lab) -> tuple[str, dict[str, Value]]:
-    """How the result is used (`scored`, `unscored`, `no_number`, `unknown_unit`), and what it measured."""
-    known = SCORED.get(event.loinc)
-    if known is None:
-        return "unscored", {}
-    code, units = known
+    """How the result is used, and what it measured, in the canonical unit.
+
+    Returns
+    -------
+    use : str
+        `scored`: a rule score reads it. `kept`: for models and flags. `unknown_analyte`, `unknown_unit`, `impossible`,
+        `no_number`: not used.
+    values : dict
+        The value by the code of its signal; empty where it is not used, or is cancelled.
+    """
+    analyte = BY_LOINC.get(event.loinc)
+    if analyte is None:
+        return "unknown_analyte", {}
+    use = "scored" if analyte.code in SCORED else "kept"
     if event.status == "cancelled":
-        return "scored", {}
+        return use, {}
     if event.value is None or event.comparator is not None:
         return "no_number", {}
-    return ("scored", {code: event.value}) if event.unit in units else ("unknown_unit", {})
+    value = convert(analyte, event.value, event.unit)
+    if value is None:
+        return "unknown_unit", {}
+    bound = LAB_BOUNDS[analyte.loinc]
+    if not bound.low <= value <= bound.high:  # decoding has looked at values in the canonical unit only
+        return "impossible", {}
+    return use, {analyte.code: value}
 
 
 def measurements(event: Lab, values: dict[str, Value]) -> MeasurementSet:

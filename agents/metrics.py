@@ -74,8 +74,12 @@ EXTREMES = Metric("extreme_values_total", "counter", "values", "Values kept alth
 REVISIONS = Metric(
     "revisions_total", "counter", "events", "Corrections and cancellations by what became of them", ("outcome",)
 )
-LABS = Metric(
-    "lab_results_total", "counter", "results", "Laboratory results by the use the rule scores make of them", ("use",)
+LABS = Metric("lab_results_total", "counter", "results", "Laboratory results by the use that is made of them", ("use",))
+LAB_UNITS = Metric(
+    "lab_unknown_units_total", "counter", "results", "Results not used, for their unit is not known", ("analyte",)
+)
+LAB_FLAGS = Metric(
+    "lab_flags_total", "counter", "flags", "Critical and delta flags of newest results, published", ("analyte", "flag")
 )
 SCORES = Metric("scores_total", "counter", "scores", "Rule scores computed", ("score", "complete"))
 ALERTS = Metric(

@@ -1,8 +1,12 @@
-"""From a changed patient to scores and alerts: the step that vitals, labs, admissions, outcomes and ticks share."""
+"""From a changed patient to scores and alerts: the step that vitals, labs, admissions, outcomes and ticks share.
+
+Scores of the bedside follow every event. SOFA and KDIGO's stage follow those that changed something they read, and only
+in patients who have laboratory results for them: a heart rate computes neither. A consumer keeps the last of each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,16 +15,27 @@ from wardstream.agents import metrics as m
 from wardstream.agents.streams.batch import Batch, Received
 from wardstream.models.alerts import Change, close, judge
 from wardstream.models.bins import Bins, MeasurementSet
-from wardstream.models.patient import Patient
-from wardstream.models.scores import ALL, Observations, news2, rule_scores
+from wardstream.models.labs.flags import news_of
+from wardstream.models.labs.history import LabBins, Past, changes
+from wardstream.models.patient import Outcome, Patient
+from wardstream.models.scores import ALL, Kidneys, Observations, kdigo, news2, rule_scores, sofa
+from wardstream.models.scores.kdigo import NAME as KDIGO
+from wardstream.models.scores.kdigo import Collection as Urine
+from wardstream.models.scores.kdigo import Result as Creatinine
+from wardstream.models.scores.sofa import LABS as SOFA_LABS
+from wardstream.models.scores.sofa import NAME as SOFA
+from wardstream.models.scores.sofa import READS as SOFA_READS
 from wardstream.models.signals import BY_CODE
-from wardstream.schemas.alerts import Alert, Evidence, Reading
+from wardstream.schemas.alerts import Alert, Evidence
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.output_id import output_id
-from wardstream.schemas.scores import Score, Scores
+from wardstream.schemas.scores import Reading, Result, Score, Scores
 
 SOURCE = "wardstream"
-_COMPLETE = [{name: (name, complete) for name, _ in ALL} for complete in ("no", "yes")]  # labels of `SCORES`
+_NAMES = (*(name for name, _ in ALL), SOFA, KDIGO)
+_COMPLETE = [{name: (name, complete) for name in _NAMES} for complete in ("no", "yes")]  # labels of `SCORES`
+_ORGANS = frozenset((*SOFA_LABS, "urine"))
+_KIDNEYS = frozenset(("creat", "urine", "kg"))  # what KDIGO's stage reads
 PatientBatch = Batch[Any, Patient]
 
 
@@ -37,59 +52,96 @@ class Rules:
 
 
 class PatientRows:
-    """A patient's rows of their own, as `Bins` wants them."""
+    """A patient's rows of their own of one kind, as `Bins` wants them."""
 
-    __slots__ = ("_batch", "_key")
+    __slots__ = ("_batch", "_key", "_kind")
 
-    def __init__(self, batch: PatientBatch, key: str) -> None:
+    def __init__(self, batch: PatientBatch, key: str, kind: str) -> None:
         self._batch = batch
         self._key = key
+        self._kind = kind
 
     def get(self, name: str) -> bytes | None:
-        return self._batch.state.child(self._key, f"bin/{name}")
+        return self._batch.state.child(self._key, self._kind + name)
 
     def put(self, name: str, row: bytes | None) -> None:
-        self._batch.state.put_child(self._key, f"bin/{name}", row)
+        self._batch.state.put_child(self._key, self._kind + name, row)
 
     def names(self) -> list[str]:
-        return [name[4:] for name in self._batch.state.children(self._key) if name.startswith("bin/")]
+        kind = self._kind
+        return [name[len(kind) :] for name in self._batch.state.children(self._key) if name.startswith(kind)]
 
 
-def bins_of(batch: PatientBatch, key: str) -> Bins:
-    """The hourly bins of a patient."""
-    return Bins(PatientRows(batch, key))
+def bins_of(batch: PatientBatch, key: str, event: Event | None = None) -> LabBins:
+    """The hourly bins of a patient, and the results of each analyte; `event` is what will be put into them."""
+    preliminary = event.event_id if event is not None and event.status == "preliminary" else None
+    return LabBins(PatientRows(batch, key, "bin/"), PatientRows(batch, key, "lab/"), preliminary)
 
 
 def take_in(batch: PatientBatch, received: Received[Any], measured: MeasurementSet, rules: Rules) -> None:
-    """Measure, and rescore if that may have changed a score."""
+    """Measure, and rescore if that may have changed a score or what is to be told of a result."""
     event, key = received.event, received.event.patient_id
-    patient, bins = batch.state[key], bins_of(batch, key)
+    patient, bins = batch.state[key], bins_of(batch, key, event)
     taken = patient.measure(bins, measured, event.supersedes)
     if event.supersedes is not None or taken.outcome == "already_revised":
         batch.count(m.REVISIONS, (taken.outcome,))
-    if taken.changed:
-        rescore(batch, key, patient, received, rules, bins if taken.outcome == "revised" else None)
+    revised = taken.outcome == "revised"
+    results = _news(bins, patient, taken.outcome) if bins.before else ()
+    if taken.changed or results:
+        for result in results:
+            for flag in result.flags:
+                batch.count(m.LAB_FLAGS, (result.name, flag.kind))
+        codes = None if revised else measured.values.keys()
+        rescore(batch, key, patient, received, rules, bins if revised else None, codes, results)
+
+
+def _news(bins: LabBins, patient: Patient, outcome: Outcome) -> tuple[Result, ...]:
+    """What is to be told of results that have changed. One that came after a newer one changes nothing by itself."""
+    found = []
+    for code, (before, after) in changes(bins).items():
+        if outcome == "revised" or _newest(before) != _newest(after):
+            result = news_of(code, before, after, patient.stay.age_years)
+            if result is not None:
+                found.append(result)
+    return tuple(found)
+
+
+def _newest(results: Sequence[Past]) -> Past | None:
+    return results[-1] if results else None
 
 
 def rescore(
-    batch: PatientBatch, key: str, patient: Patient, cause: Received[Any], rules: Rules, revised: Bins | None = None
+    batch: PatientBatch,
+    key: str,
+    patient: Patient,
+    cause: Received[Any],
+    rules: Rules,
+    revised: Bins | None = None,
+    codes: Collection[str] | None = None,
+    results: tuple[Result, ...] = (),
 ) -> None:
-    """Compute every rule score as of now, publish them, and raise or end alerts.
+    """Compute the rule scores as of now, publish them, and raise or end alerts.
 
     Now is the newest time that anything says: the patient's events, the last scores, or the event at hand. `revised`
-    are the patient's bins if the event has corrected something in them.
+    are the patient's bins if the event has corrected something in them; `codes` are the signals that it measured, None
+    if others may have changed as well (time has passed); `results` are published with the scores.
     """
     event = cause.event
     if isinstance(event, Event) and event.facility is not None:
         patient.facility = event.facility  # for what ticks will bring about
     at = patient.scored = max(patient.heard, patient.scored, event.received_at.timestamp())
     current = patient.current(at)
-    scores = rule_scores(patient.observations(current))
+    seen = patient.observations(current)
+    scores = rule_scores(seen) + _organs(batch, key, patient, seen, at, codes)
     for score in scores:
         batch.outputs.counts[m.SCORES, _COMPLETE[score.complete][score.name]] += 1
     envelope = _envelope(key, patient, event, at)
     published = Scores(
-        event_id=output_id(event.event_id, f"scores/{key}"), caused_by=event.event_id, scores=scores, **envelope
+        event_id=output_id(event.event_id, f"scores/{key}"),
+        caused_by=event.event_id,
+        scores=scores,
+        results=results,
+        **envelope,
     )
     batch.emit("scores.v1", key, published, cause)
 
@@ -100,6 +152,25 @@ def rescore(
     again = None if revised is None else recount
     changes = judge(key, patient, scores[0], current, at, event.event_id, rules.never_carried, again)
     _publish(batch, key, patient, cause, at, changes, scores[0])
+
+
+def _organs(
+    batch: PatientBatch, key: str, patient: Patient, seen: Observations, at: float, codes: Collection[str] | None
+) -> tuple[Score, ...]:
+    """SOFA and KDIGO's stage, each if something it reads may have changed and the patient has what it is about."""
+    known = patient.signals.keys()
+    if known.isdisjoint(_ORGANS):  # so it is for most patients
+        return ()
+    found: tuple[Score, ...] = ()
+    if (codes is None or not SOFA_READS.isdisjoint(codes)) and not known.isdisjoint(SOFA_LABS):
+        found = (sofa(seen),)
+    if codes is None or not _KIDNEYS.isdisjoint(codes):
+        bins = bins_of(batch, key)
+        creatinine = [Creatinine(one.at, one.value) for one in bins.past("creat")]
+        urine = [Urine(one.at, one.value, one.period_h) for one in bins.past("urine")]
+        if creatinine or urine:
+            found += (kdigo(Kidneys(at, creatinine, urine, seen.weight_kg, seen.age_years)),)
+    return found
 
 
 def expire(batch: PatientBatch, key: str, patient: Patient, cause: Received[Any], why: str) -> None:

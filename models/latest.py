@@ -9,7 +9,7 @@ from collections.abc import Collection
 import msgspec
 
 from wardstream.models.bins import Bins, MeasurementSet, Value
-from wardstream.models.signals import HOUR, ONE_STATEMENT, WINDOWS_S
+from wardstream.models.signals import BINS_ONLY, HOUR, ONE_STATEMENT, WINDOWS_S
 
 GRACE = 1 / 12  # of a window: an hour for rounds, which no ward makes to the minute, 5 minutes for a cuff
 
@@ -35,7 +35,7 @@ Signals = dict[str, Latest]  # by code
 
 
 def take(signals: Signals, measured: MeasurementSet) -> bool:
-    """Take in what is newer than what is known; tells whether anything was."""
+    """Take in what is newer than what is known; tells whether anything was. What is for bins only is left out."""
     newer = False
     at, received, device = measured.at, measured.received, measured.device
     for code, value in measured.values.items():
@@ -46,6 +46,8 @@ def take(signals: Signals, measured: MeasurementSet) -> bool:
             # The last terms only make any order of arrival give the same.
             if (received, value, not device) < (known.received, known.value, not known.device):
                 continue
+        elif known is None and code in BINS_ONLY:
+            continue
         signals[code] = Latest(value, at, received, device)
         newer = True
     return newer
@@ -53,7 +55,7 @@ def take(signals: Signals, measured: MeasurementSet) -> bool:
 
 def find(signals: Signals, bins: Bins, codes: Collection[str], until: float = float("inf")) -> None:
     """Look the newest values of some signals up in the bins, of those observed until a time (s since 1970)."""
-    wanted = set(codes)
+    wanted = set(codes) - BINS_ONLY
     for code in wanted:
         signals.pop(code, None)
     for hour in bins.hours():

@@ -18,7 +18,7 @@ from wardstream.models.bins import KEPT_HOURS, Bins, MeasurementSet
 from wardstream.models.latest import Signals, current, find, take
 from wardstream.models.revisions import settle, standing
 from wardstream.models.scores import Observations
-from wardstream.models.signals import BEDSIDE, DAY, FIELDS, HOUR, SCORED, WINDOWS_S
+from wardstream.models.signals import BEDSIDE, BINS_ONLY, DAY, FIELDS, HOUR, SCORED, WINDOWS_S
 from wardstream.models.stay import Stay
 from wardstream.schemas.alerts import Priority
 
@@ -108,8 +108,9 @@ class Patient(msgspec.Struct, omit_defaults=True):
         bins.add(holds)
         replaced = [one for one in found if one.event_id != holds.event_id]
         if replaced:
-            find(self.signals, bins, {code for one in (*replaced, measured) for code in one.values})
-            return Taken("revised", True)
+            codes = {code for one in (*replaced, measured) for code in one.values}
+            find(self.signals, bins, codes)
+            return Taken("revised", not codes <= BINS_ONLY)
         if holds.event_id != measured.event_id:
             return Taken("already_revised", False)
         return Taken("unknown_original", take(self.signals, measured))

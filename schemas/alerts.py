@@ -6,21 +6,11 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from wardstream.schemas.envelope import Event, Label, Moment, Phrase
-from wardstream.schemas.scores import Name, Score
+from wardstream.schemas.scores import Name, Reading, Score
 from wardstream.schemas.topic import YEAR_MS, Topic
 
 Transition = Literal["raised", "worsened", "acknowledged", "snoozed", "escalated", "resolved", "retracted", "expired"]
 Priority = Literal["high", "medium", "low"]
-
-
-class Reading(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One signal's value and when it was true."""
-
-    value: Annotated[
-        float | bool | Annotated[str, Meta(max_length=128)],
-        Meta(description="In the unit the signal's name ends with."),
-    ]
-    observed_at: Annotated[Moment, Meta(description="When it was true.")]
 
 
 class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -13,6 +13,7 @@ The rules of them all:
 
 from collections.abc import Callable
 
+from wardstream.models.scores.kdigo import Kidneys, kdigo
 from wardstream.models.scores.mews import mews
 from wardstream.models.scores.news import news
 from wardstream.models.scores.news2 import news2
@@ -20,9 +21,23 @@ from wardstream.models.scores.observations import Observations
 from wardstream.models.scores.qsofa import qsofa
 from wardstream.models.scores.shock_index import shock_index
 from wardstream.models.scores.sirs import sirs
+from wardstream.models.scores.sofa import sofa
 from wardstream.schemas.scores import Score
 
-__all__ = ["ALL", "Observations", "mews", "news", "news2", "qsofa", "rule_scores", "shock_index", "sirs"]
+__all__ = [
+    "ALL",
+    "Kidneys",
+    "Observations",
+    "kdigo",
+    "mews",
+    "news",
+    "news2",
+    "qsofa",
+    "rule_scores",
+    "shock_index",
+    "sirs",
+    "sofa",
+]
 
 ALL: tuple[tuple[str, Callable[[Observations], Score]], ...] = (
     ("news2", news2),
@@ -32,7 +47,10 @@ ALL: tuple[tuple[str, Callable[[Observations], Score]], ...] = (
     ("mews", mews),
     ("shock_index", shock_index),
 )
-"""Every rule score by name, in the order in which they are published."""
+"""Every rule score of the bedside by name, in the order in which they are published: computed after each event.
+
+SOFA and KDIGO's stage are not among them: they read laboratory results, and are computed when something they read has
+changed (`agents/labs.py`). Their values hold until then."""
 
 
 def rule_scores(o: Observations) -> tuple[Score, ...]:

@@ -5,9 +5,15 @@ contradict each other (an oxygen flow measured after "no oxygen" was charted) it
 no times. None always means unknown, never normal.
 """
 
+from typing import Literal
+
 import msgspec
 
 from wardstream.schemas.vitals import Consciousness, OxygenDevice
+
+Vasopressors = Literal["none", "low", "medium", "high"]
+"""SOFA's steps, doses in µg/kg/min. low: dopamine up to 5, or dobutamine. medium: dopamine above 5, or adrenaline or
+noradrenaline up to 0.1. high: dopamine above 15, or adrenaline or noradrenaline above 0.1."""
 
 
 class Observations(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -47,8 +53,14 @@ class Observations(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         True or False only where known; that a patient is male is for the caller to turn into False.
     wbc_10e9_per_l, bands_percent : float or None
         White cells, 10⁹ per litre; immature (band) forms as a percentage of them.
-    paco2_mmhg : float or None
-        Arterial partial pressure of carbon dioxide.
+    paco2_mmhg, pao2_mmhg : float or None
+        Arterial partial pressures of carbon dioxide and oxygen.
+    platelets_10e9_per_l : float or None
+        Platelets, 10⁹ per litre.
+    bilirubin_mg_per_dl, creatinine_mg_per_dl : float or None
+        Total bilirubin and creatinine of serum or plasma.
+    vasopressors : Vasopressors or None
+        What supports the circulation, in SOFA's steps; None: not known, as long as no feed of medications is read.
     """
 
     heart_rate_bpm: float | None = None
@@ -77,3 +89,8 @@ class Observations(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     wbc_10e9_per_l: float | None = None
     bands_percent: float | None = None
     paco2_mmhg: float | None = None
+    pao2_mmhg: float | None = None
+    platelets_10e9_per_l: float | None = None
+    bilirubin_mg_per_dl: float | None = None
+    creatinine_mg_per_dl: float | None = None
+    vasopressors: Vasopressors | None = None

@@ -48,7 +48,7 @@ def shock_index(o: Observations) -> Score:
     if o.age_years is not None and o.age_years < ADULT_YEARS:
         return not_applicable(NAME, VERSION, "under 16 years")
     rate, pressure = o.heart_rate_bpm, o.systolic_mmhg
-    if pressure is not None and pressure <= 0:
+    if pressure is not None and pressure < 1:  # none that a cuff or line can show; the ratio would have no bound
         return not_applicable(NAME, VERSION, "no systolic pressure to divide by")
     if rate is None or pressure is None:
         wanted = (("heart_rate_bpm", rate), ("systolic_mmhg", pressure))

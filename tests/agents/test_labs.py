@@ -1,12 +1,14 @@
-"""labs.v1 → the few results that rule scores use."""
+"""labs.v1 → bins, histories, flags, and the scores that read a result."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.agents.bedside import Bedside, Said
-from tests.events import WELL, admission, event_id, lab, tick, vitals
-from wardstream.schemas.scores import Score
+from tests.events import WELL, admission, at, event_id, lab, tick, vitals
+from wardstream.models.labs.analytes import ANALYTES, Analyte
+from wardstream.models.signals import BINS_ONLY, SCORED
+from wardstream.schemas.scores import Result, Score
 
 
 @pytest.fixture
@@ -34,29 +36,62 @@ async def test_white_cells_complete_sirs(bedside: Bedside) -> None:
         ("764-1", "%", "bands"),
         ("26508-2", "%", "bands"),
         ("2019-8", "mm[Hg]", "paco2"),
+        ("2703-7", "mmHg", "pao2"),
+        ("777-3", "K/uL", "plt"),
+        ("1975-2", "mg/dl", "bili"),
+        ("2160-0", "mg/dL", "creat"),
     ],
 )
 async def test_results_that_scores_use(bedside: Bedside, loinc: str, unit: str, code: str) -> None:
-    await bedside.give(lab("l", 0, loinc=loinc, unit=unit, value=11.0))
+    said = await bedside.give(lab("l", 0, loinc=loinc, unit=unit, value=11.0))
     assert bedside.patient().signals[code].value == 11.0
     assert [one.values for one in bedside.sets()] == [{code: 11.0}]
+    assert said.counts["lab_results_total", ("scored",)] == 1
+    assert len(said.scores) == 1
+
+
+@pytest.mark.parametrize("analyte", [one for one in ANALYTES if one.code in BINS_ONLY], ids=lambda one: one.code)
+async def test_results_for_models_are_in_the_bins_and_not_in_the_patient_s_row(
+    bedside: Bedside, analyte: Analyte
+) -> None:
+    middle = (analyte.low + analyte.high) / 2
+    said = await bedside.give(
+        *(
+            lab(loinc, number, loinc=loinc, unit=analyte.unit, value=middle)
+            for number, loinc in enumerate(analyte.loincs)
+        )
+    )
+    assert [one.values for one in bedside.sets()] == [{analyte.code: middle}] * len(analyte.loincs)
+    assert bedside.patient().signals == {}
+    assert said.counts["lab_results_total", ("kept",)] == len(analyte.loincs)
+
+
+async def test_a_result_is_kept_in_its_canonical_unit(bedside: Bedside) -> None:
+    await bedside.give(lab("c", 0, loinc="14682-9", unit="µmol/L", value=176.8))
+    assert bedside.patient().signals["creat"].value == pytest.approx(2.0, rel=1e-4)
+    await bedside.give(lab("mg", 1, loinc="19123-9", unit="mEq/L", value=2.0))
+    assert bedside.sets()[1].values == {"mg": 2.4305}
 
 
 @pytest.mark.parametrize(
     ("fields", "use"),
     [
-        ({"loinc": "2823-3", "value": 4.1, "unit": "mmol/L"}, "unscored"),
-        ({"value": 9.0, "unit": "/uL"}, "unknown_unit"),
+        ({"loinc": "26464-8", "value": 4.1, "unit": "10*3/uL"}, "unknown_analyte"),
+        ({"value": 9.0, "unit": "%"}, "unknown_unit"),
         ({"value": 9.0, "unit": None}, "unknown_unit"),
+        ({"loinc": "14682-9", "value": 88.0, "unit": "mol/L"}, "impossible"),
         ({"value": 0.1, "comparator": "<"}, "no_number"),
         ({"text": "clotted"}, "no_number"),
-        ({"loinc": "2019-8", "value": 5.3, "unit": "kPa"}, "unknown_unit"),
+        ({"loinc": "2019-8", "value": 5.3, "unit": "bar"}, "unknown_unit"),
     ],
 )
 async def test_others_are_counted_and_leave_nothing(bedside: Bedside, fields: dict[str, object], use: str) -> None:
     said = await bedside.give(lab("l", 0, **fields))
     assert (said.scores, bedside.rows.keys()) == ([], {b"i\0P1\0000"})
     assert said.counts["lab_results_total", (use,)] == 1
+    unknown = {labels: count for (name, labels), count in said.counts.items() if name == "lab_unknown_units_total"}
+    field = "paco2_mmhg" if fields.get("loinc") == "2019-8" else "wbc_10e9_per_l"
+    assert unknown == ({(field,): 1} if use == "unknown_unit" else {})
 
 
 async def test_a_patient_with_results_only(bedside: Bedside) -> None:
@@ -82,7 +117,7 @@ async def test_the_final_result_takes_the_place_of_the_preliminary(bedside: Beds
     [
         {"status": "corrected", "text": "clotted, please repeat"},
         {"status": "corrected", "value": 0.5, "comparator": "<"},
-        {"status": "corrected", "value": 13.0, "unit": "/nL"},
+        {"status": "corrected", "value": 13.0, "unit": "pg"},
         {"status": "corrected", "loinc": "26464-8", "value": 13.0},
         {"status": "cancelled", "value": 13.0},
         {"status": "cancelled", "loinc": "26464-8"},
@@ -110,7 +145,7 @@ async def test_a_cancellation_before_its_original(bedside: Bedside) -> None:
 
 
 async def test_a_correction_of_what_nobody_uses_makes_no_patient(bedside: Bedside) -> None:
-    said = await bedside.give(lab("c", 0, loinc="2823-3", unit="mmol/L", value=4.0, status="corrected", supersedes="x"))
+    said = await bedside.give(lab("c", 0, loinc="26464-8", value=4.0, status="corrected", supersedes="x"))
     assert (said.scores, bedside.rows.keys()) == ([], {b"i\0P1\0000"})
 
 
@@ -124,3 +159,137 @@ async def test_a_specimen_s_time_counts_not_the_result_s(bedside: Bedside) -> No
     await bedside.give(admission("a", 0, "admit"), lab("gas", 0, 5 * 60, loinc="2019-8", unit="mm[Hg]", value=28.0))
     assert sirs(await bedside.give(vitals("v", 359, **WELL))).value == 1
     assert sirs(await bedside.give(tick(360))).value == 0
+
+
+K = {"loinc": "2823-3", "unit": "mmol/L"}
+CREATININE = {"loinc": "2160-0", "unit": "mg/dL"}
+
+
+def told(said: Said) -> list[tuple[str, float | None, list[str]]]:
+    """What the records say of results: name, value, flags."""
+    found: list[Result] = [result for record in said.scores for result in record.results]
+    return [(result.name, result.value, [flag.kind for flag in result.flags]) for result in found]
+
+
+async def test_a_critical_value_is_told_once_and_its_end_too(bedside: Bedside) -> None:
+    assert told(await bedside.give(lab("a", 0, value=4.2, **K))) == []
+    said = await bedside.give(lab("b", 60, 90, value=6.5, **K))
+    assert told(said) == [("potassium_mmol_per_l", 6.5, ["critical_high", "delta_up"])]
+    (result,) = said.scores[0].results
+    assert said.scores[0].caused_by == result.result_id == event_id("b")
+    assert result.previous is not None
+    assert (result.previous.value, result.previous.observed_at) == (4.2, at(0))
+    assert next((flag.limit, flag.source) for flag in result.flags) == (6.5, "RCPath 2017")
+    assert said.counts["lab_flags_total", ("potassium_mmol_per_l", "critical_high")] == 1
+    again = await bedside.give(lab("c", 120, value=6.6, **K))
+    assert told(again) == [("potassium_mmol_per_l", 6.6, ["critical_high"])]
+    assert told(await bedside.give(lab("d", 180, value=5.0, **K))) == [("potassium_mmol_per_l", 5.0, [])]
+    assert (await bedside.give(lab("e", 240, value=4.9, **K))).scores == []
+
+
+@pytest.mark.parametrize(
+    ("correction", "now"),
+    [
+        ({"status": "corrected", "value": 4.4}, ("potassium_mmol_per_l", 4.4, [])),
+        ({"status": "corrected", "text": "haemolysed"}, ("potassium_mmol_per_l", 4.2, [])),
+        ({"status": "cancelled"}, ("potassium_mmol_per_l", 4.2, [])),
+        ({"status": "corrected", "value": 7.4}, ("potassium_mmol_per_l", 7.4, ["critical_high", "delta_up"])),
+    ],
+)
+async def test_a_correction_takes_flags_back(
+    bedside: Bedside, correction: dict[str, object], now: tuple[str, float, list[str]]
+) -> None:
+    await bedside.give(lab("a", 0, value=4.2, **K), lab("b", 60, value=7.0, **K))
+    assert told(await bedside.give(lab("c", 60, 90, supersedes="b", **K, **correction))) == [now]
+    assert next(one.values for one in bedside.sets()) == {"k": 4.2}
+
+
+async def test_a_cancellation_of_the_only_result_leaves_none(bedside: Bedside) -> None:
+    await bedside.give(lab("b", 60, value=7.0, **K))
+    said = await bedside.give(lab("c", 60, 90, supersedes="b", status="cancelled", **K))
+    assert told(said) == [("potassium_mmol_per_l", None, [])]
+    assert b"c\0P1\0lab/k" not in bedside.rows
+
+
+async def test_a_correction_to_another_analyte_moves_the_result(bedside: Bedside) -> None:
+    await bedside.give(lab("b", 60, value=7.0, **K))
+    said = await bedside.give(
+        lab("c", 60, 90, supersedes="b", status="corrected", value=7.0, loinc="2744-1", unit="[pH]")
+    )
+    assert sorted(told(said)) == [("arterial_ph", 7.0, ["critical_low"]), ("potassium_mmol_per_l", None, [])]
+
+
+async def test_a_delta_is_against_the_last_final_result(bedside: Bedside) -> None:
+    await bedside.give(
+        lab("a", 0, value=1.0, **CREATININE), lab("p", 60, value=1.6, status="preliminary", **CREATININE)
+    )
+    said = await bedside.give(lab("b", 120, value=1.4, **CREATININE))
+    assert told(said) == [("creatinine_mg_per_dl", 1.4, ["delta_up"])]
+    assert said.scores[0].results[0].previous is not None
+    assert said.scores[0].results[0].previous.value == 1.0
+
+
+async def test_a_preliminary_result_is_flagged_as_such_until_the_final_one(bedside: Bedside) -> None:
+    said = await bedside.give(lab("p", 0, 30, value=7.0, status="preliminary", **K))
+    assert said.scores[0].results[0].preliminary
+    said = await bedside.give(lab("f", 0, 90, value=7.0, supersedes="p", **K))
+    assert told(said) == [("potassium_mmol_per_l", 7.0, ["critical_high"])]
+    assert not said.scores[0].results[0].preliminary
+    restored = await bedside.give(lab("late", 0, 120, value=6.9, supersedes="p", **K))
+    assert not restored.scores[0].results[0].preliminary
+
+
+async def test_a_late_critical_result_says_nothing(bedside: Bedside) -> None:
+    await bedside.give(lab("b", 60, value=4.2, **K))
+    assert (await bedside.give(lab("a", 0, 90, value=7.0, **K))).scores == []
+    assert [one.values["k"] for one in bedside.sets()] == [7.0, 4.2]
+
+
+async def test_sofa_and_the_kidneys_stage_follow_what_they_read(bedside: Bedside) -> None:
+    def names(said: Said) -> list[str]:
+        return [score.name for score in said.scores[-1].scores[6:]]
+
+    await bedside.give(admission("adm", 0, "admit", age_years=60))
+    assert names(await bedside.give(vitals("v", 0, **WELL))) == []
+    assert names(await bedside.give(lab("a", 1, value=1.0, **CREATININE))) == ["sofa", "kdigo_aki"]
+    said = await bedside.give(lab("b", 600, value=2.0, **CREATININE))
+    sofa, kidneys = said.scores[-1].scores[6:]
+    assert (sofa.parts["creatinine_mg_per_dl"], kidneys.value, kidneys.band) == (2, 2, "stage 2")
+    assert names(await bedside.give(vitals("hr", 601, heart_rate_bpm=70.0))) == []
+    assert names(await bedside.give(vitals("p", 602, mean_pressure_mmhg=60.0))) == ["sofa"]
+    assert names(await bedside.give(vitals("u", 603, urine_output_ml=50.0, urine_period_h=1.0))) == [
+        "sofa",
+        "kdigo_aki",
+    ]
+    assert names(await bedside.give(lab("plt", 604, loinc="777-3", value=90.0))) == ["sofa"]
+    lapsed = await bedside.give(tick(600 + 24 * 60))
+    assert names(lapsed) == ["sofa", "kdigo_aki"]
+    assert "creatinine_mg_per_dl" in lapsed.scores[-1].scores[-1].missing
+
+
+async def test_a_correction_restages_the_kidneys(bedside: Bedside) -> None:
+    await bedside.give(lab("a", 0, value=1.0, **CREATININE), lab("b", 600, value=3.1, **CREATININE))
+    said = await bedside.give(lab("c", 600, 700, value=1.1, status="corrected", supersedes="b", **CREATININE))
+    assert said.scores[-1].scores[-1].value == 0
+    assert told(said) == [("creatinine_mg_per_dl", 1.1, [])]
+
+
+async def test_histories_survive_a_restart(bedside: Bedside) -> None:
+    await bedside.give(lab("a", 0, value=1.0, **CREATININE))
+    bedside.restart()
+    said = await bedside.give(lab("b", 600, value=1.5, **CREATININE))
+    assert told(said) == [("creatinine_mg_per_dl", 1.5, ["delta_up"])]
+
+
+async def test_thirty_labs_do_not_grow_the_patient_s_row(bedside: Bedside) -> None:
+    """What each batch rewrites: with 30 analytes it is as long as with the seven that scores read."""
+    await bedside.give(vitals("v", 0, **WELL))
+    before = len(bedside.rows[b"p\0P1"])
+    for number, analyte in enumerate(one for one in ANALYTES[:37] if one.code in BINS_ONLY):
+        middle = (analyte.low + analyte.high) / 2
+        await bedside.give(lab(analyte.code, number, loinc=analyte.loinc, unit=analyte.unit, value=middle))
+    assert len(bedside.rows[b"p\0P1"]) - before < 40  # times change in length
+    for number, analyte in enumerate(one for one in ANALYTES if one.code in SCORED):
+        middle = (analyte.low + analyte.high) / 2
+        await bedside.give(lab(analyte.code, number, loinc=analyte.loinc, unit=analyte.unit, value=middle))
+    assert len(bedside.rows[b"p\0P1"]) < 1500

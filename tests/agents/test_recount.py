@@ -7,6 +7,7 @@ has come so far. Rows are taken as they are; then once more late, out of order, 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,7 +22,8 @@ from tests.agents.bedside import Bedside, Said
 from tests.events import event_id
 from wardstream.infra.feeds import challenge2019
 from wardstream.infra.feeds.records import EPOCH, Tally
-from wardstream.models.scores import Observations, Score, rule_scores
+from wardstream.models.scores import ALL, Kidneys, Observations, Score, kdigo, rule_scores, sofa
+from wardstream.models.scores.kdigo import Result
 from wardstream.schemas.admissions import Admission
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.labs import Lab
@@ -31,8 +33,15 @@ from wardstream.schemas.vitals import Vitals
 ARCHIVE = "icu/challenge2019_setB_p100001-p106500.tar.gz"
 PATIENTS = 8
 NEVER_CARRIED = frozenset({"consciousness", "supplemental_oxygen", "pregnant"})
-HOURS = {"wbc_10e9_per_l": 24, "paco2_mmhg": 6}  # how long a value counts; vital signs: 12
-LOINC = {"6690-2": "wbc_10e9_per_l", "2019-8": "paco2_mmhg"}
+LOINC = {
+    "6690-2": "wbc_10e9_per_l",
+    "2019-8": "paco2_mmhg",
+    "777-3": "platelets_10e9_per_l",
+    "1975-2": "bilirubin_mg_per_dl",
+    "2160-0": "creatinine_mg_per_dl",
+}
+HOURS = dict.fromkeys(LOINC.values(), 24) | {"paco2_mmhg": 6}  # how long a value counts; vital signs: 12
+BEDSIDE = len(ALL)
 SIGNS = tuple(challenge2019.VITALS.values())
 
 
@@ -82,6 +91,18 @@ class Recount:
     def scores(self, now: Any) -> tuple[Score, ...]:
         return rule_scores(Observations(age_years=self.age, pregnant=self.pregnant, **self.current(now)))
 
+    def organs(self, now: Any) -> dict[str, Score]:
+        """SOFA, and the kidneys' stage by all creatinine of a week."""
+        results = sorted(
+            (event.observed_at, event.received_at, value)
+            for event in self.holding()
+            if (value := measured(event).get("creatinine_mg_per_dl")) is not None
+        )
+        history = [Result(at.timestamp(), value) for at, _, value in results]
+        seen = Observations(age_years=self.age, pregnant=self.pregnant, **self.current(now))
+        scores = (sofa(seen), kdigo(Kidneys(now.timestamp(), history, age_years=self.age)))
+        return {score.name: score for score in scores}
+
     def judge(self, news2: Score) -> list[str]:
         """Transitions of the NEWS2 alert; of streams without corrections."""
         assert news2.value is not None
@@ -116,6 +137,7 @@ async def play(events: list[Event]) -> tuple[list[tuple[Event | Tick, Said]], Be
 
 async def test_every_score_and_alert_of_real_patients(patients: list[list[Event]]) -> None:
     checked = transitions = 0
+    organs: Counter[str] = Counter()
     for events in patients:
         recount = Recount()
         for event, said in (await play(events))[0]:
@@ -130,7 +152,10 @@ async def test_every_score_and_alert_of_real_patients(patients: list[list[Event]
                 assert len(said.scores) == 1
             for record in said.scores:
                 assert record.observed_at == event.received_at
-                assert record.scores == recount.scores(event.received_at)
+                assert record.scores[:BEDSIDE] == recount.scores(event.received_at)
+                for score in record.scores[BEDSIDE:]:
+                    assert score == recount.organs(event.received_at)[score.name]
+                    organs[score.name] += 1
                 checked += 1
             changes = [step for record in said.scores for step in recount.judge(record.scores[0])]
             assert [alert.transition for alert in said.alerts if alert.condition == "news2"] == changes
@@ -138,6 +163,8 @@ async def test_every_score_and_alert_of_real_patients(patients: list[list[Event]
         assert not recount.there
     assert checked > 200
     assert transitions > 10
+    assert organs["sofa"] > 50
+    assert organs["kdigo_aki"] > 10
 
 
 def disturbed(events: list[Event], rng: random.Random) -> list[Event]:
@@ -183,8 +210,10 @@ async def test_every_score_of_the_same_patients_late_and_corrected(patients: lis
             heard = max(heard, event.observed_at, event.received_at)
             for record in said.scores:
                 assert record.observed_at == heard
-                assert [score.parts for score in record.scores] == [s.parts for s in recount.scores(heard)]
-                assert record.scores == recount.scores(heard)
+                assert [score.parts for score in record.scores[:BEDSIDE]] == [s.parts for s in recount.scores(heard)]
+                assert record.scores[:BEDSIDE] == recount.scores(heard)
+                for score in record.scores[BEDSIDE:]:
+                    assert score == recount.organs(heard)[score.name]
                 checked += 1
             if not said.scores and isinstance(event, Vitals):
                 assert recount_unchanged(recount, event, heard), "silent although something changed"

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from wardstream.models.scores import ALL, Observations, news2, rule_scores
 from wardstream.models.scores.news2 import RESPONSES
+from wardstream.models.scores.sofa import LABS
+from wardstream.models.signals import BY_CODE
 from wardstream.schemas.bounds import BOUNDS
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.scores import Score
@@ -180,7 +182,8 @@ def test_all_is_what_is_computed_and_every_name_is_unique() -> None:
 
 def test_observations_carry_every_measurement_of_vitals_under_its_name() -> None:
     measured = set(Vitals.__struct_fields__) - set(Event.__struct_fields__)
-    beyond = {"age_years", "pregnant", "wbc_10e9_per_l", "bands_percent", "paco2_mmhg"}
+    labs = {"wbc_10e9_per_l", "bands_percent", "paco2_mmhg"} | {BY_CODE[code].field for code in LABS}
+    beyond = {"age_years", "pregnant", "vasopressors"} | labs
     assert set(Observations.__struct_fields__) == measured | beyond
 
 

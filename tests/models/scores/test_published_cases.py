@@ -13,11 +13,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from wardstream.models.scores import Observations, mews, news, news2, qsofa, shock_index, sirs
+from tests.models.scores.gdl import SOFA_INPUTS, Case, run_sofa, sofa_of
+from tests.models.scores.gdl import number as _number
+from tests.models.scores.gdl import points as _points
+from wardstream.models.scores import Observations, mews, news, news2, qsofa, shock_index, sirs, sofa
 from wardstream.schemas.scores import Score
 from wardstream.schemas.vitals import Consciousness
-
-Case = dict[str, Any]
 
 ADULT: dict[str, Any] = {"age_years": 50, "pregnant": False}  # the published rules' population; no case states it
 
@@ -30,6 +31,7 @@ PASSES = {
     "Quick_SOFA_guideline.v1": 2,
     "SIRS_Sepsis_Septic_Shock_Criteria_guideline.v1": 6,
     "Pediatrics_Sirs2.v1": 1,
+    "SOFA.v1": 10,
 }
 """How many cases of each guideline pass."""
 
@@ -42,6 +44,14 @@ DIFFERS = {
     "output in the total; a missing temperature is scored as normal",
     ("Pediatrics_Sirs2.v1", "case_12:Adult"): "a variant: heart rate 90 and respiration 20 meet its criteria, the "
     "published ones are above 90 and above 20 (its shock index agrees)",
+    ("SOFA.v1", "pf<=100"): "a ratio of exactly 100 is scored as below 100 there",
+    **{
+        (
+            "SOFA.v1",
+            name,
+        ): "a Glasgow Coma Scale of 16 is accepted there, and scored as normal; decoding refuses it here"
+        for name in ("BR high, urine<500ml", "Normal creatinine", "MAP, vp", "creatinie at the threshold")
+    },
 }
 """Cases of rules that we have, which follow a variant of the published one. What they share with it is tested too."""
 
@@ -53,9 +63,11 @@ UNSET = {
 """What the names of those cases say is missing."""
 
 NOT_OUR_RULE = {
-    "SOFA.v1": (15, "SOFA is not among the scores yet"),
-    "mSOFA_Score_guideline.v1": (7, "modified SOFA is not among the scores"),
-    "akin_classification_for_acute_kidney_injury.v1": (5, "AKIN staging is not among the scores"),
+    "mSOFA_Score_guideline.v1": (7, "modified SOFA (SpO2 for PaO2, jaundice for bilirubin) is not among the scores"),
+    "akin_classification_for_acute_kidney_injury.v1": (
+        5,
+        "AKIN is not KDIGO: its second stage of urine takes 24 hours",
+    ),
     "PEWS.v1": (5, "children's scores are not among the scores"),
     "APACHE_II_calculator.v1.0.0": (9, "APACHE II is not among the scores"),
     "CURB-65.v1": (6, "CURB-65 is not among the scores"),
@@ -70,14 +82,6 @@ def cases(shared_data: Path) -> dict[str, list[Case]]:
     return loaded
 
 
-def _number(case: Case, *names: str) -> float | None:
-    """Return a quantity such as "111,mm[Hg]" by whichever of its names the guideline uses."""
-    for name in names:
-        if name in case["input"]:
-            return float(case["input"][name].split(",")[0])
-    return None
-
-
 def _text(coded: str) -> str:
     """Return the text of a code such as "0|local::at0010|No|"."""
     return coded.split("|")[-2]
@@ -86,10 +90,6 @@ def _text(coded: str) -> str:
 def _avpu(case: Case) -> Consciousness:
     level: Consciousness = msgspec.convert(_text(case["input"]["AVPU Observation"])[0], Consciousness)
     return level
-
-
-def _points(coded: str) -> float:
-    return float(coded.split("|")[0])
 
 
 def _differences(score: Score, expected: dict[str, Any], parts: dict[str, str], total: str) -> list[str]:
@@ -294,6 +294,7 @@ RUNS = {
     "Quick_SOFA_guideline.v1": _run_qsofa,
     "SIRS_Sepsis_Septic_Shock_Criteria_guideline.v1": _run_sirs,
     "Pediatrics_Sirs2.v1": _run_adult_of_pediatrics,
+    "SOFA.v1": run_sofa,
 }
 
 
@@ -325,6 +326,22 @@ def test_variants_of_mews_agree_on_what_is_published(name: str, cases: dict[str,
         ours: _points(expected[theirs]) for ours, theirs in MEWS_PARTS.items() if ours not in score.missing
     }
     assert score.missing == tuple(field for words, field in UNSET.items() if words in name)
+
+
+@pytest.mark.parametrize("name", [name for guideline, name in DIFFERS if guideline == "SOFA.v1" and name != "pf<=100"])
+def test_cases_with_an_impossible_coma_scale_agree_without_it(name: str, cases: dict[str, list[Case]]) -> None:
+    (case,) = [case for case in cases["SOFA.v1"] if case["id"] == name]
+    seen = msgspec.structs.replace(sofa_of(case), gcs_total=None)
+    assert list(run_sofa(case, seen)) == []
+    assert "gcs_total" in sofa(seen).missing
+
+
+def test_what_a_case_of_sofa_leaves_out_is_missing(cases: dict[str, list[Case]]) -> None:
+    for case in cases["SOFA.v1"]:
+        missing = sofa(sofa_of(case)).missing
+        assert [field for field, name in SOFA_INPUTS.items() if name not in case["input"]] == [
+            field for field in SOFA_INPUTS if field in missing
+        ], case["id"]
 
 
 def test_shock_index_of_both_adults(cases: dict[str, list[Case]]) -> None:

@@ -1,0 +1,119 @@
+"""What a patient's results of one analyte were lately: for delta checks and for stages that look back for days.
+
+Hourly bins (`bins`) hold all sets of three days, vital signs among them: to find the last potassium there means to read
+most of them. So each analyte has a row of its own beside them, rewritten only when a result of it comes; the patient's
+row, which every batch rewrites, stays as small as without laboratory results. A row is the analyte's results of seven
+days (KDIGO's baseline), at most the newest 64, in the order of time. Urine is kept in the same way, for two days.
+
+`LabBins` is the patient's bins with these rows: what is put into bins or taken out of them, by corrections as well, is
+put into the rows or taken out; so `Patient.measure` settles corrections for both. Only the original of a correction may
+be older than the bins: then it is taken out of its row all the same.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from wardstream.models.bins import Bins, MeasurementSet, Rows
+from wardstream.models.labs.analytes import BY_CODE
+from wardstream.models.signals import DAY
+
+KEPT_RESULTS: Final = 64
+KEPT_S: Final = {"urine": 2 * DAY} | dict.fromkeys(BY_CODE, 7 * DAY)
+
+
+class Past(msgspec.Struct, array_like=True, frozen=True):
+    """One result: when observed and received (s since 1970), its event and those that it stands in for.
+
+    `value` is in the canonical unit; `period_h` is that of a collection of urine; `preliminary`: a final one follows.
+    """
+
+    at: float
+    received: float
+    event_id: UUID
+    value: float
+    period_h: float | None = None
+    preliminary: bool = False
+    revised: tuple[UUID, ...] = ()
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(list[Past]).decode
+
+
+class LabBins(Bins):
+    """The bins of one patient, with the rows of its results.
+
+    Parameters
+    ----------
+    rows : Rows
+        Of the hourly bins.
+    past : Rows
+        Of the results, by code.
+    preliminary : UUID or None
+        The event at hand, if it is not final.
+    """
+
+    def __init__(self, rows: Rows, past: Rows, preliminary: UUID | None = None) -> None:
+        super().__init__(rows)
+        self._past = past
+        self._preliminary: tuple[UUID, ...] = () if preliminary is None else (preliminary,)
+        self.before: dict[str, list[Past]] = {}
+        """What the rows that have been changed held before, by code."""
+
+    def past(self, code: str) -> list[Past]:
+        """The results of one analyte, or the collections of urine, in the order of time."""
+        row = self._past.get(code)
+        return [] if row is None else _decode(row)
+
+    def add(self, measured: MeasurementSet) -> None:
+        """Put a set into its hour, and its result into its row."""
+        super().add(measured)
+        values = measured.values
+        if len(values) == 1:
+            (code,) = values  # a result comes alone
+            if code in KEPT_S:
+                self._keep(code, measured)
+        elif "urine" in values:
+            self._keep("urine", measured)
+
+    def take_out(self, event_ids: Collection[UUID], near: float) -> list[MeasurementSet]:
+        """Remove and return sets as bins do; remove their results."""
+        wanted = [str(event_id).encode() for event_id in event_ids]
+        for code in list(self._past.names()):
+            row = self._past.get(code) or b""
+            if any(text in row for text in wanted):
+                known = _decode(row)
+                gone = [one for one in known if any(i == one.event_id or i in one.revised for i in event_ids)]
+                self._preliminary += tuple(one.event_id for one in gone if one.preliminary)
+                self._put(code, known, [one for one in known if one not in gone])
+        return super().take_out(event_ids, near)
+
+    def _keep(self, code: str, measured: MeasurementSet) -> None:
+        value, hours = measured.values[code], measured.values.get("urineh")
+        if isinstance(value, str):
+            return
+        one = Past(
+            measured.at,
+            measured.received,
+            measured.event_id,
+            float(value),
+            None if hours is None or isinstance(hours, str) else float(hours),
+            measured.event_id in self._preliminary,
+            measured.revised,
+        )
+        known = self.past(code)
+        results = sorted([*known, one], key=lambda one: (one.at, one.received, one.event_id))
+        since = results[-1].at - KEPT_S[code]
+        self._put(code, known, [one for one in results[-KEPT_RESULTS:] if one.at > since])
+
+    def _put(self, code: str, known: list[Past], results: list[Past]) -> None:
+        self.before.setdefault(code, known)
+        self._past.put(code, _encode(results) if results else None)
+
+
+def changes(bins: LabBins) -> Mapping[str, tuple[list[Past], list[Past]]]:
+    """Of each analyte whose results the event at hand has changed: what they were, and what they are."""
+    return {code: (before, bins.past(code)) for code, before in bins.before.items() if code in BY_CODE}
