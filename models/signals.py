@@ -2,10 +2,13 @@
 
 A value that a device sent is expected again soon: after its window the device is silent. What a person charted holds
 until the next round: the chart of NEWS2 asks for observations every 12 hours at the least (Royal College of Physicians
-2017, chart 4). The other windows are this project's own choice, for the reason given with each.
+2017, chart 4). The other windows are this project's own choice, for the reason given with each; those of laboratory
+results are in `labs/analytes.py`.
 """
 
 from typing import Final, NamedTuple
+
+from wardstream.models.labs.analytes import ANALYTES
 
 MINUTE: Final = 60.0
 HOUR: Final = 3600.0
@@ -24,7 +27,7 @@ class Signal(NamedTuple):
     charted_s: float
 
 
-SIGNALS: Final = (
+_BEDSIDE: Final = (
     Signal("heart_rate_bpm", "hr", _MONITOR, _ROUND),
     Signal("respiratory_rate_per_min", "rr", _MONITOR, _ROUND),
     Signal("spo2_percent", "spo2", _MONITOR, _ROUND),
@@ -46,9 +49,13 @@ SIGNALS: Final = (
     Signal("urine_period_h", "urineh", DAY, DAY),
     Signal("weight_kg", "kg", 7 * DAY, 7 * DAY),
     Signal("spo2_scale_2", "scale2", float("inf"), float("inf")),  # an order holds until it is ended
-    Signal("wbc_10e9_per_l", "wbc", DAY, DAY),  # a blood count is taken daily
-    Signal("bands_percent", "bands", DAY, DAY),
-    Signal("paco2_mmhg", "paco2", 6 * HOUR, 6 * HOUR),  # blood gases change with ventilation, within hours
+)
+_FIRST_LABS: Final = ("wbc", "bands", "paco2")  # the first that had a place here; whoever lists signals counts on it
+_LABS: Final = sorted(ANALYTES, key=lambda analyte: (analyte.code not in _FIRST_LABS, ANALYTES.index(analyte)))
+
+SIGNALS: Final = (
+    *_BEDSIDE,
+    *(Signal(analyte.field, analyte.code, analyte.window_s, analyte.window_s) for analyte in _LABS),
 )
 
 BY_CODE: Final = {signal.code: signal for signal in SIGNALS}

@@ -89,8 +89,33 @@ LAB_BOUNDS: Final[dict[str, Bound]] = {
     "19123-9": _lab("mg/dL", 0, 50, 0.8, 6),  # magnesium
     "32693-4": _lab("mmol/L", 0, 100, 0, 15),  # lactate, blood
     "33959-8": _lab("ng/mL", 0, 10_000, 0, 200),  # procalcitonin
+    "751-8": _lab("10*3/uL", 0, 5000, 0.2, 80),  # neutrophils
+    "764-1": _lab("%", 0, 100, 0, 60),  # band forms, counted by eye
+    "26508-2": _lab("%", 0, 100, 0, 60),  # band forms
+    "1968-7": _lab("mg/dL", 0, 150, 0, 25),  # bilirubin, direct
+    "2093-3": _lab("mg/dL", 0, 5000, 40, 600),  # cholesterol
+    "2157-6": _lab("U/L", 0, 5_000_000, 0, 50_000),  # creatine kinase
+    "2532-0": _lab("U/L", 0, 500_000, 0, 10_000),  # lactate dehydrogenase
+    "2708-6": _lab("%", 0, 100, 40, 100),  # oxygen saturation, arterial
+    "3016-3": _lab("m[IU]/L", 0, 5000, 0, 150),  # thyrotropin
+    "3040-3": _lab("U/L", 0, 500_000, 0, 10_000),  # lipase
+    "4548-4": _lab("%", 0, 40, 3, 18),  # HbA1c
+    "6298-4": _lab("mmol/L", 0.1, 40, 2.5, 7),  # potassium, whole blood
+    "6598-7": _lab("ng/mL", 0, 5000, 0, 25),  # troponin T
+    "6768-6": _lab("U/L", 0, 100_000, 0, 3000),  # alkaline phosphatase
+    "10839-9": _lab("ng/mL", 0, 50_000, 0, 100),  # troponin I
+    "11555-0": _lab("mmol/L", -60, 60, -25, 25),  # base excess, blood
+    "11556-8": _lab("mm[Hg]", 0, 2500, 15, 600),  # oxygen, blood
+    "11557-6": _lab("mm[Hg]", 0, 400, 15, 130),  # carbon dioxide, blood
+    "11558-4": _lab("[pH]", 6, 8.5, 6.85, 7.7),  # pH, blood
+    "30934-4": _lab("pg/mL", 0, 1_000_000, 0, 10_000),  # BNP
+    "33762-6": _lab("pg/mL", 0, 5_000_000, 0, 70_000),  # NT-proBNP
+    "48065-7": _lab("ng/mL{FEU}", 0, 10_000_000, 0, 100_000),  # D-dimer
+    "67151-1": _lab("ng/L", 0, 5_000_000, 0, 25_000),  # troponin T, high sensitivity
+    "89579-7": _lab("ng/L", 0, 50_000_000, 0, 100_000),  # troponin I, high sensitivity
 }
-"""By LOINC code. They hold for the unit given; a result in another unit or a code that is not here has no bounds."""
+"""By LOINC code, of every analyte that the laboratory agent knows one at least. They hold for the unit given; a result in
+another unit or a code that is not here has no bounds."""
 
 
 def within(name: str) -> Meta:

@@ -29,9 +29,9 @@ from itertools import groupby
 from pathlib import Path, PurePath
 from typing import Any, Final
 
-from wardstream.infra.feeds import analytes
 from wardstream.infra.feeds.archive import SourceError, texts
 from wardstream.infra.feeds.records import Record, Tally, event_id, possible, possible_lab
+from wardstream.models.labs import analytes
 from wardstream.schemas.admissions import Admission, Sex
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.labs import Lab

@@ -25,11 +25,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from wardstream.infra.feeds import analytes
-from wardstream.infra.feeds.analytes import Analyte
 from wardstream.infra.feeds.archive import SourceError
 from wardstream.infra.feeds.mimic_iv_stays import Movements
 from wardstream.infra.feeds.records import Record, Tally, event_id, possible, possible_lab
+from wardstream.models.labs import analytes
+from wardstream.models.labs.analytes import Analyte
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.labs import Lab
 from wardstream.schemas.vitals import Vitals
@@ -45,7 +45,7 @@ LABS: Final[dict[str, tuple[Analyte, str]]] = {  # itemid: test, unit in the fil
     "51221": (analytes.HAEMATOCRIT, "%"),
     "50983": (analytes.SODIUM, "mEq/L"),
     "50971": (analytes.POTASSIUM, "mEq/L"),
-    "50822": (analytes.POTASSIUM_BLOOD, "mEq/L"),
+    "50822": (analytes.POTASSIUM, "mEq/L"),
     "50902": (analytes.CHLORIDE, "mEq/L"),
     "50882": (analytes.BICARBONATE, "mEq/L"),
     "50808": (analytes.CALCIUM_IONISED, "mmol/L"),
@@ -84,6 +84,7 @@ LABS: Final[dict[str, tuple[Analyte, str]]] = {  # itemid: test, unit in the fil
     "220224": (analytes.PO2_ARTERIAL, "mmHg"),
     "224828": (analytes.BASE_EXCESS_ARTERIAL, "mEq/L"),
 }
+OTHER_LOINC: Final = {"50822": "6298-4"}  # potassium in whole blood
 
 
 class _Sign(NamedTuple):
@@ -235,7 +236,7 @@ def _labs(subject: str, rows: list[Numbered], known: dict[str, Any], tally: Tall
         elif possible_lab(analyte, exact := float(f"{value:.6g}"), f"LAB//{item}", tally):
             yield Lab(
                 event_id=event_id(NAME, subject, number, "lab"),
-                loinc=analyte.loinc,
+                loinc=OTHER_LOINC.get(item, analyte.loinc),
                 value=exact,
                 unit=analyte.unit,
                 specimen_at=None if item.startswith("22") else known["observed_at"],

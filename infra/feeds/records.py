@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 
 from msgspec.structs import replace
 
-from wardstream.infra.feeds.analytes import Analyte
+from wardstream.models.labs.analytes import Analyte
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.decode import check
 from wardstream.schemas.envelope import Event

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from random import Random
 from typing import Final, Literal, NamedTuple
 
-from wardstream.infra.feeds import analytes
-from wardstream.infra.feeds.analytes import Analyte
 from wardstream.infra.feeds.physiology import Illness
+from wardstream.models.labs import analytes
+from wardstream.models.labs.analytes import Analyte
 
 
 class Normal(NamedTuple):
