@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import wardstream.infra.feeds.challenge2012 as challenge2012
 import wardstream.infra.feeds.challenge2019 as challenge2019
@@ -19,34 +19,12 @@ from wardstream.models import bins, sepsis, signals, vitals
 from wardstream.models.labs import analytes, units
 from wardstream.models.training import stays
 from wardstream.models.training.recipe import Report
-from wardstream.models.training.stays import Course, Stays, course, stack
+from wardstream.models.training.stays import Course, Recorded, Stays, course, stack
 
 _MODULES: Final = (
     *(archive, records, challenge2012, challenge2019, bins, sepsis, signals, vitals, analytes, units, stays),
 )
 _SHOWN_EACH: Final = 50  # patients
-
-
-class Read(NamedTuple):
-    """Stays and where they are from.
-
-    Attributes
-    ----------
-    stays : Stays
-        All patients of the data.
-    unlabelled : Stays
-        Those of other sources, without labels of sepsis: for pre-training.
-    data_hash, code_hash : str
-        Of the files, and of the code that reads them.
-    tally : Tally or None
-        What was not used; None: the arrays were kept from an earlier reading.
-    """
-
-    stays: Stays
-    unlabelled: Stays
-    data_hash: str
-    code_hash: str
-    tally: Tally | None
 
 
 def code_hash() -> str:
@@ -85,8 +63,15 @@ def find(path: Path, limit: int | None = None) -> list[Record]:
             raise error from None
 
 
-def read(paths: Sequence[Path], cache: Path, report: Report, limit: int | None = None) -> Read:
+def read(paths: Sequence[Path], cache: Path, report: Report, limit: int | None = None) -> tuple[Recorded, Tally | None]:
     """Read recorded patients, the first `limit` of each path; from `cache` if they have been read before.
+
+    Returns
+    -------
+    Recorded
+        The stays.
+    Tally or None
+        What was not used; None: the arrays were kept from an earlier reading.
 
     Raises
     ------
@@ -100,7 +85,7 @@ def read(paths: Sequence[Path], cache: Path, report: Report, limit: int | None =
     key = hashlib.sha256(f"{hashes[0]} {hashes[1]} {limit}".encode()).hexdigest()[:16]
     kept = cache / f"{key}.npz", cache / f"{key}.unlabelled.npz"
     if all(path.is_file() for path in kept):
-        return Read(Stays.load(kept[0]), Stays.load(kept[1]), *hashes, None)
+        return Recorded(Stays.load(kept[0]), Stays.load(kept[1]), *hashes), None
     found = [record for path in paths for record in find(path, limit)]
     tally = Tally()
     main = stack(_courses([r for r in found if r.labels is not None], tally, report))
@@ -108,7 +93,7 @@ def read(paths: Sequence[Path], cache: Path, report: Report, limit: int | None =
     cache.mkdir(parents=True, exist_ok=True)
     main.save(kept[0])
     others.save(kept[1])
-    return Read(main, others, *hashes, tally)
+    return Recorded(main, others, *hashes), tally
 
 
 def _courses(found: Sequence[Record], tally: Tally, report: Report) -> Iterator[Course]:

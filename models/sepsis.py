@@ -1,4 +1,4 @@
-"""Model `sepsis`: the probability that sepsis begins within the next six hours, from vital signs and laboratory results.
+"""Model `sepsis`: the probability that sepsis begins within six hours, from vital signs and laboratory results.
 
 Training and serving make their inputs here and nowhere else. Time is a grid of hours counted from admission: hour t is
 (admission + t − 1 h, admission + t h], so that row t of the Challenge of 2019, usable from the end of its hour, falls

@@ -174,7 +174,7 @@ def leads(answers: Answers, threshold: float) -> Doubles:
     return np.where(np.isfinite(first), answers.onset - first, np.where(np.isnan(answers.onset), np.nan, 0.0))
 
 
-def accounts(answers: Answers, threshold: float) -> Doubles:
+def accounts(answers: Answers, threshold: float | Doubles) -> Doubles:
     """Utility of each patient: rows of (earned, best, nothing)."""
     cuts = np.flatnonzero(np.diff(answers.patient)) + 1
     labels, said = np.split(answers.label, cuts), np.split(answers.filled >= threshold, cuts)
@@ -197,12 +197,14 @@ def best_threshold(answers: Answers, steps: int = 60) -> float:
 def weights(patients: int, times: int, seed: int) -> Doubles:
     """Bootstrap over patients: how often each is drawn, shape (times, patients)."""
     rng = np.random.default_rng(seed)
-    return np.stack([np.bincount(rng.integers(0, patients, patients), minlength=patients) for _ in range(times)]).astype(
-        np.float64
-    )
+    return np.stack(
+        [np.bincount(rng.integers(0, patients, patients), minlength=patients) for _ in range(times)]
+    ).astype(np.float64)
 
 
-def of_patients(answers: Answers, alert_at: float, utility_at: float) -> Mapping[str, Callable[[Doubles | None], float]]:
+def of_patients(
+    answers: Answers, alert_at: float, utility_at: float | Doubles
+) -> Mapping[str, Callable[[Doubles | None], float]]:
     """Measures as functions of how often each patient counts (None: once); for intervals and paired differences."""
     lead, said = leads(answers, alert_at), answers.filled
     earned = accounts(answers, utility_at)

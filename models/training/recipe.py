@@ -16,7 +16,7 @@ import msgspec
 Metrics = Mapping[str, Any]
 """Numbers, and mappings and lists of them: what JSON can say."""
 
-D = TypeVar("D")
+D = TypeVar("D", contravariant=True)
 
 
 class Report(Protocol):

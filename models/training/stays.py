@@ -153,6 +153,25 @@ class Stays:
         return Stays(**arrays)
 
 
+class Recorded(NamedTuple):
+    """Stays and where they are from.
+
+    Attributes
+    ----------
+    stays : Stays
+        Those of a source with labels of sepsis.
+    unlabelled : Stays
+        Those of other sources: for learning without labels.
+    data_hash, code_hash : str
+        Of the files, and of the code that reads them.
+    """
+
+    stays: Stays
+    unlabelled: Stays
+    data_hash: str
+    code_hash: str
+
+
 def stack(courses: Iterable[Course]) -> Stays:
     """Courses as arrays. A stay lasts to its last label, or without labels to its last measurement."""
     ids, ages, sexes = list[str](), list[float](), list[str]()
