@@ -21,10 +21,9 @@ from wardstream.infra.failure import Failure
 from wardstream.models.training.record import CALIBRATION, CARD, MODEL, RECORD, file_hash, write
 
 CONFIG: Final = "config.pbtxt"
-_SERVES: Final = re.compile(
-    r"version_policy\s*:?\s*\{\s*specific\s*:?\s*\{\s*versions\s*:?\s*\[?\s*(\d+)\s*\]?\s*\}\s*\}"
-)
-_POLICY: Final = "version_policy {{ specific {{ versions: [ {} ] }} }}"
+_ANY_POLICY: Final = re.compile(r"version_policy\s*:?\s*\{[^{}]*\{[^{}]*\}\s*\}")
+_SERVES: Final = re.compile(r"version_policy\s*:?\s*\{\s*specific\s*:?\s*\{\s*versions\s*:\s*\[\s*(\d+)\s*\]\s*\}\s*\}")
+_POLICY: Final = "version_policy: {{ specific: {{ versions: [ {} ] }} }}"
 
 
 class Loader(Protocol):
@@ -120,8 +119,10 @@ class Store:
         part.rename(self.version(number))
         return number
 
-    def serve(self, number: int, why: str, template: str, loader: Loader | None) -> None:
+    def serve(self, number: int, why: str, config: str, loader: Loader | None) -> None:
         """Let a version serve: configuration first, then the server; if it refuses, the configuration goes back.
+
+        `config` is the model's `config.pbtxt` where there is none yet; one that is there is a site's own, and kept.
 
         Raises
         ------
@@ -129,9 +130,9 @@ class Store:
             The server did not load it.
         """
         before = self._config()
-        text = before or template
+        text = before or config
         policy = _POLICY.format(number)
-        text = _SERVES.sub(policy, text) if _SERVES.search(text) else f"{text.rstrip()}\n{policy}\n"
+        text = _ANY_POLICY.sub(policy, text) if _ANY_POLICY.search(text) else f"{text.rstrip()}\n{policy}\n"
         self._write_config(text)
         if loader is not None:
             try:

@@ -4,7 +4,8 @@ The commands know models by the table in `infra/recipes.py` only. A recipe's mod
 `train`: `evaluate` and `gate` run where there is none, on ONNX Runtime.
 
 A folder of a candidate, and of a deployed version, holds: model.onnx (weights inside), record.json (`record.Record`),
-calibration.json, card.md, plots. `evaluate` and `gate` need the first three.
+calibration.json, card.md, plots; a candidate also config.pbtxt, for a repository that has none for the model yet.
+`evaluate` and `gate` need the first three.
 """
 
 from collections.abc import Mapping

@@ -43,6 +43,29 @@ LEARNERS: Final = (
 )
 FINISH: Final = "finish"
 SERVABLE: Final = tuple(name for name in LEARNERS if name.startswith(NETS) and "-no-" not in name)
+_SIGNALS: Final = len(features.SIGNALS)
+_WIDTHS: Final = {"about": len(features.ABOUT)}
+_INPUTS: Final = ",\n".join(
+    f'  {{ name: "{name}" data_type: TYPE_FP32 dims: [ {features.LOOK_BACK}, {_WIDTHS.get(name, _SIGNALS)} ] }}'
+    for name in features.INPUTS
+)
+CONFIG: Final = f"""backend: "onnxruntime"
+max_batch_size: 256
+input [
+{_INPUTS}
+]
+output [ {{ name: "logit" data_type: TYPE_FP32 dims: [ {features.LOOK_BACK} ] }} ]
+instance_group [ {{ kind: KIND_CPU count: 1 }} ]
+parameters {{ key: "intra_op_thread_count" value: {{ string_value: "1" }} }}
+dynamic_batching {{
+  default_queue_policy {{
+    timeout_action: REJECT
+    default_timeout_microseconds: 1000000
+    allow_timeout_override: true
+    max_queue_size: 64
+  }}
+}}
+"""
 FEWEST_SEPTIC: Final = 2 * (FOLDS + 1)
 
 
@@ -232,6 +255,7 @@ def finish(bench: Any, data: Recorded, settings: Settings, report: Report) -> Pa
     record.write(folder / record.RECORD, made)
     made = record.load(folder)  # as it will be read
     draw(made, folder)
+    (folder / "config.pbtxt").write_text(CONFIG, encoding="utf-8")
     (folder / record.CARD).write_text(card.card(made), encoding="utf-8")
     return folder
 
