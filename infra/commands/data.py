@@ -67,9 +67,7 @@ def described(stays: Stays) -> dict[str, Any]:
         "septic_patients": sum(stays.positive),
         "known_onsets": int(sum(not np.isnan(stays.onset(i)) for i in range(len(stays)))),
         "positive_hours": int((stays.label == 1).sum()),
-        "age_years": [float(v) for v in np.nanpercentile(stays.age, (0, 50, 100))]
-        if not np.isnan(stays.age).all()
-        else None,
+        "age_years": [float(v) for v in np.percentile(known, (0, 50, 100))] if len(known) else None,
         "sex": dict(Counter(map(str, stays.sex))),
         "measured_share": {
             code: round(float(share), 4) for code, share in zip(SIGNALS, there.mean(axis=0), strict=True)

@@ -40,7 +40,7 @@ def card(record: Record) -> str:
             ],
         ),
         "",
-        "Difference from boosting on the same patients (paired):",
+        f"Difference from {record.against} on the same patients (paired):",
         "",
         *_table(
             ("learner", *(title for _, title in _NAMES)),

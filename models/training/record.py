@@ -33,7 +33,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     compared : mapping
         By learner: measures of what it said of patients it had not learnt from.
     differences : mapping
-        By learner: paired differences from boosting on the same patients.
+        By learner: paired differences from `against` on the same patients.
+    against : str
+        The learner that the others are held against: boosting where it has been trained.
     chosen : str
         The learner that is in the folder.
     curves : mapping
@@ -55,6 +57,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sizes: Mapping[str, Any]
     compared: Mapping[str, Any]
     differences: Mapping[str, Any]
+    against: str
     chosen: str
     curves: Mapping[str, Any]
     locked: str

@@ -242,6 +242,7 @@ def finish(bench: Any, data: Recorded, settings: Settings, report: Report) -> Pa
         },
         compared=compared,
         differences=differences,
+        against=against,
         chosen=chosen,
         curves={
             "learning": bench.curves(done),
