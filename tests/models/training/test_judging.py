@@ -224,6 +224,6 @@ def test_the_recipe_judges_the_locked_patients_only(tmp_path: Path) -> None:
     candidate = write_candidate(tmp_path / "candidate", fingerprint(locked))
     verdict = RECIPE.gate(candidate, serving, data, 1, quiet)
     assert verdict.measured["known_onsets"] <= 60
-    assert verdict.measured["differences"]["lead_h"]["interval"][0] > 0
+    assert verdict.measured["differences"]["auroc"]["interval"][0] > 0
     stranger = write_candidate(tmp_path / "stranger", "0" * 64)
     assert RECIPE.gate(stranger, serving, data, 1, quiet).outcome == "not_enough_data"
