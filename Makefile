@@ -52,7 +52,7 @@ $(TRAIN)/.installed: pyproject.toml infra/constraints.txt
 
 train-env: link $(TRAIN)/.installed  ## set up .venv-train, with torch: `.venv-train/bin/wardstream train MODEL DATA`
 
-test-train: train-env  ## the tests that train nets (2 minutes)
+test-train: train-env  ## the tests that train nets
 	$(TRAIN)/bin/pytest -m torch tests/models/training
 
 faults: install  ## strike a running stream N=12 times, SEED=1, and count what came of it
