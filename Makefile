@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 DURATION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install link demo test lint faults bench clean
+.PHONY: help install link demo test test-train train-env lint faults bench clean
 
 help:  ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/.installed: pyproject.toml infra/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "wardstream needs Python 3.11 or newer; say which: make PYTHON=python3.11 …")'
@@ -37,8 +37,23 @@ lint: link  ## ruff, mypy and the import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: install lint  ## lint and all tests, those on real Kafka included
+test: install lint  ## lint and all tests, those on real Kafka included; those that train nets where ARGS names no others
 	$(BIN)/pytest $(ARGS)
+	$(if $(ARGS),,$(MAKE) test-train)
+
+# torch takes 5 GB and two minutes, and nothing that runs needs it, so it has an environment of its own.
+TRAIN := .venv-train
+$(TRAIN)/.installed: pyproject.toml infra/constraints.txt
+	$(PYTHON) -m venv $(TRAIN)
+	$(TRAIN)/bin/python -m pip install --quiet --upgrade -c infra/constraints.txt pip setuptools
+	$(TRAIN)/bin/python -m pip install --progress-bar on -c infra/constraints.txt --no-build-isolation \
+		--config-settings editable_mode=strict -e '.[dev,train]'
+	@touch $@
+
+train-env: link $(TRAIN)/.installed  ## set up .venv-train, with torch: `.venv-train/bin/wardstream train MODEL DATA`
+
+test-train: train-env  ## the tests that train nets
+	$(TRAIN)/bin/pytest -m torch tests/models/training
 
 faults: install  ## strike a running stream N=12 times, SEED=1, and count what came of it
 	$(BIN)/python -m tests.faults.run --faults $(or $(N),12) --seed $(or $(SEED),1)
@@ -62,5 +77,5 @@ bench: install $(BENCH)/.installed $(BENCH_JAVA)/Relay.class  ## compare with ot
 	$(BIN)/python -m tests.bench $(ARGS)
 
 clean:  ## remove all that the other commands made
-	rm -rf $(VENV) $(BENCH) .wardstream build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH) $(TRAIN) .wardstream build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

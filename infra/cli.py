@@ -7,9 +7,14 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from wardstream.infra.commands import dead, kafka, lanes, topics, triton
+from wardstream.infra.commands import data, dead, kafka, lanes, topics, triton
 from wardstream.infra.commands.demo import demo
+from wardstream.infra.commands.deploy import deploy
+from wardstream.infra.commands.evaluate import evaluate
+from wardstream.infra.commands.gate import gate
 from wardstream.infra.commands.metrics import metrics
+from wardstream.infra.commands.rollback import rollback
+from wardstream.infra.commands.train import train
 from wardstream.infra.commands.worker import worker
 from wardstream.infra.failure import Failure
 from wardstream.infra.feeds.commands import publish, replay, simulate
@@ -32,12 +37,15 @@ main.add_typer(triton.commands, name="triton")
 main.add_typer(topics.commands, name="topics")
 main.add_typer(lanes.commands, name="lanes")
 main.add_typer(dead.commands, name="dead")
+main.add_typer(data.commands, name="data")
 main.command("worker")(worker)
 main.command("simulate")(simulate)
 main.command("replay")(replay)
 main.command("publish")(publish)
 main.command("demo")(demo)
 main.command("metrics")(metrics)
+for command in (train, evaluate, gate, deploy, rollback):
+    main.command(command.__name__)(command)
 
 if __name__ == "__main__":
     main()

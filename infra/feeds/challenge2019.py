@@ -12,7 +12,7 @@ impossible as total is rejected. Ages of 90 and more are recorded as 100.
 
 SepsisLabel becomes 1 six hours before onset (Sepsis-3). The outcome is therefore sent as of first positive row + 6 h,
 known then and not before; a record that is positive from its first row began at onset − 6 h or later, so its onset is
-a bound. A record without a positive row ends with `occurred=False`.
+a bound. A record without a positive row ends with `occurred=False`, one without labels with no outcome.
 
 The end of a record is no discharge that anybody charted; it is sent as one with provenance `derived`, a minute after
 the last event, so that a finished record does not look like a silent monitor.
@@ -94,12 +94,25 @@ def records(path: Path, limit: int | None = None) -> list[Record]:
         return [name for name in names if name.endswith(".psv")][:limit]
 
     found = [
-        Record(PurePath(name).stem, text.count(b"\n") - 1, None, partial(events, PurePath(name).stem, text))
-        for name, text in texts(path, choose).items()
+        Record(stem, text.count(b"\n") - 1, None, partial(events, stem, text), partial(labels, stem, text))
+        for stem, text in ((PurePath(name).stem, text) for name, text in texts(path, choose).items())
     ]
     if not found:
         raise SourceError(f"no .psv files in {path}")
     return found
+
+
+def labels(record: str, text: bytes) -> dict[int, int]:
+    """Return the label of each row by its hour (ICULOS); empty where the file has no labels.
+
+    Raises
+    ------
+    SourceError
+        The file has another form.
+    """
+    return {
+        int(row["ICULOS"]): int(row["SepsisLabel"]) for row in _rows(record, text) if row.get("SepsisLabel") in (0, 1)
+    }
 
 
 def events(record: str, text: bytes, start: datetime, tally: Tally) -> Iterator[Event]:
@@ -162,16 +175,17 @@ def events(record: str, text: bytes, start: datetime, tally: Tally) -> Iterator[
             if (sent := possible(vitals, _COLUMN_OF, tally)) is not None:
                 yield sent
     told_at = max(at, onset) if onset else at
-    yield Outcome(
-        event_id=event_id(NAME, record, "end", "sepsis_onset"),
-        observed_at=onset or at,
-        available_at=told_at,
-        received_at=told_at,
-        kind="sepsis_onset",
-        occurred=onset is not None,
-        definition="sepsis-3 (challenge 2019)",
-        **shared,
-    )
+    if any("SepsisLabel" in row for row in rows):  # where nothing is said, nothing is known
+        yield Outcome(
+            event_id=event_id(NAME, record, "end", "sepsis_onset"),
+            observed_at=onset or at,
+            available_at=told_at,
+            received_at=told_at,
+            kind="sepsis_onset",
+            occurred=onset is not None,
+            definition="sepsis-3 (challenge 2019)",
+            **shared,
+        )
     ended_at = told_at + timedelta(minutes=1)
     yield Admission(
         event_id=event_id(NAME, record, "end", "discharge"),

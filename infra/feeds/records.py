@@ -57,12 +57,15 @@ class Record:
         When its first event is; None: it has no date and begins where it is put.
     events : callable
         Yields its events in the order of `received_at`, given where to begin and what to count in.
+    labels : callable or None
+        The source's own label of each hour of the stay, for those who train and judge; None: it has none.
     """
 
     id: str
     rows: int
     begins_at: datetime | None
     events: Callable[[datetime, Tally], Iterator[Event]]
+    labels: Callable[[], Mapping[int, int]] | None = None
 
 
 def event_id(source: str, record: str, row: int | str, kind: str) -> UUID:

@@ -1,0 +1,109 @@
+"""`wardstream data check PATH…`: what recorded patients hold and what is wrong with them, before training."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from wardstream.infra.commands.progress import shown
+from wardstream.infra.settings import load_settings
+from wardstream.infra.stays import read
+from wardstream.models.sepsis import SIGNALS
+from wardstream.models.training.stays import Stays
+
+commands = typer.Typer(no_args_is_help=True, help="Recorded patients, as they were downloaded.")
+_WIDE = 120
+
+
+@commands.callback()
+def group() -> None:
+    """Keep `check` a command of its own, for others to come."""
+
+
+@commands.command()
+def check(
+    paths: Annotated[list[Path], typer.Argument(help="files, archives or folders")],
+    as_json: Annotated[bool, typer.Option("--json", help="print it as JSON")] = False,
+    patients: Annotated[int | None, typer.Option(min=1, help="the first so many of each path")] = None,
+) -> None:
+    """Read everything, and say what is there, what was refused and why. Exits with 1 when something must be mended."""
+    cache = load_settings().home / "training" / "checked"
+    with shown() as report:
+        found, tally = read(paths, cache, report, patients)
+    told: dict[str, Any] = {"data_hash": found.data_hash}
+    told |= {name: described(stays) for name, stays in (("labelled", found.stays), ("unlabelled", found.unlabelled))}
+    if tally is not None:
+        told |= {"refused": dict(tally.rejected.most_common()), "left_out": dict(tally.dropped.most_common())}
+    told["problems"] = problems(found.stays) + problems(found.unlabelled)
+    if as_json:
+        typer.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+    else:
+        console = Console()
+        (console if console.is_terminal else Console(width=_WIDE)).print(_table(told))
+        for problem in told["problems"]:
+            typer.echo(f"- {problem}", err=True)
+    if told["problems"]:
+        raise typer.Exit(1)
+
+
+def described(stays: Stays) -> dict[str, Any]:
+    """Counts, ages and sexes, and the share of hours in which each signal was measured."""
+    if not len(stays):
+        return {"patients": 0}
+    hours = np.diff(stays.starts)
+    there, known = ~np.isnan(stays.grid), stays.age[~np.isnan(stays.age)]
+    return {
+        "patients": len(stays),
+        "hours": int(hours.sum()),
+        "hours_a_stay": [float(v) for v in np.percentile(hours, (0, 50, 100))],
+        "septic_patients": sum(stays.positive),
+        "known_onsets": int(sum(not np.isnan(stays.onset(i)) for i in range(len(stays)))),
+        "positive_hours": int((stays.label == 1).sum()),
+        "age_years": [float(v) for v in np.percentile(known, (0, 50, 100))] if len(known) else None,
+        "sex": dict(Counter(map(str, stays.sex))),
+        "measured_share": {
+            code: round(float(share), 4) for code, share in zip(SIGNALS, there.mean(axis=0), strict=True)
+        },
+    }
+
+
+def problems(stays: Stays) -> list[str]:
+    """What must be mended before training: the same patient twice would be on both sides of a split."""
+    found = []
+    repeated = [name for name, count in Counter(stays.ids.tolist()).items() if count > 1]
+    if repeated:
+        found.append(f"{len(repeated)} patients come more than once")
+    contents = Counter(hashlib.sha256(stays.rows(i).tobytes()).hexdigest() for i in range(len(stays)))
+    copies = sum(count - 1 for count in contents.values())
+    if copies:
+        found.append(f"{copies} stays are copies of another under another number")
+    empty = sum(bool(np.isnan(stays.rows(i)).all()) for i in range(len(stays)))
+    if empty:
+        found.append(f"{empty} stays have no measurement at all")
+    falling = sum(bool((np.diff(stays.labels(i)[stays.labels(i) >= 0]) < 0).any()) for i in range(len(stays)))
+    if falling:
+        found.append(f"{falling} stays have labels that go back from 1 to 0")
+    return found
+
+
+def _table(told: dict[str, Any]) -> Table:
+    table = Table("what", "labelled", "unlabelled")
+    for name in told["labelled"] | told["unlabelled"]:
+        values = [told[side].get(name, "") for side in ("labelled", "unlabelled")]
+        if name == "measured_share":
+            for code in SIGNALS:
+                table.add_row(f"measured: {code}", *(str(side[code]) if side else "" for side in values))
+        else:
+            table.add_row(name, *map(str, values))
+    for name in ("refused", "left_out"):
+        for what, count in told.get(name, {}).items():
+            table.add_row(f"{name.replace('_', ' ')}: {what}", str(count), "")
+    return table

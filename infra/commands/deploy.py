@@ -1,0 +1,75 @@
+"""`wardstream deploy MODEL` and `rollback MODEL`: which version serves. No request is lost meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wardstream.infra.commands.gate import newest_candidate
+from wardstream.infra.failure import Failure
+from wardstream.infra.model_store import CONFIG, Loader, Store
+from wardstream.infra.recipes import MODELS
+from wardstream.infra.settings import load_settings
+from wardstream.models.triton import TritonClient
+
+
+def deploy(
+    model: Annotated[str, typer.Argument(help="such as sepsis")],
+    candidate: Annotated[Path | None, typer.Option(help="the candidate's folder; the newest without it")] = None,
+) -> None:
+    """Make an accepted candidate a version, and let it serve. Without WARDSTREAM_TRITON_URL only the files change."""
+    store = _store(model)
+    chosen = candidate if candidate is not None else newest_candidate(model)
+    if not (chosen / "model.onnx").is_file():
+        raise Failure(f"{chosen} is no candidate: it has no model.onnx")
+    if not store.accepted(chosen):
+        raise Failure(f"the gate has not accepted this candidate: `wardstream gate {model}` judges it")
+    config = chosen / CONFIG
+    number = store.add(chosen)
+    store.serve(number, "deployed", config.read_text(encoding="utf-8") if config.is_file() else "", _loader())
+    typer.echo(f"version {number} of {model} serves")
+
+
+def rollback(
+    model: Annotated[str, typer.Argument(help="such as sepsis")],
+    version: Annotated[int | None, typer.Option(help="the version to go back to; the one before without it")] = None,
+) -> None:
+    """Let an earlier version serve again."""
+    store = _store(model)
+    wanted = store.before() if version is None else version
+    if wanted is None or wanted not in store.versions():
+        raise Failure(f"no such version of {model} to go back to; there are {store.versions() or 'none'}")
+    store.serve(wanted, "rolled back", "", _loader())
+    typer.echo(f"version {wanted} of {model} serves again")
+
+
+def _store(model: str) -> Store:
+    if model not in MODELS:
+        raise Failure(f"no model of that name; there are {', '.join(MODELS)}")
+    return Store(load_settings().models, model)
+
+
+class _Triton:
+    """The server of the settings."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def load(self, model: str) -> None:
+        """See `Loader`."""
+        asyncio.run(self._load(model))
+
+    async def _load(self, model: str) -> None:
+        client = TritonClient(self._url)
+        try:
+            await client.load(model)
+        finally:
+            await client.close()
+
+
+def _loader() -> Loader | None:
+    url = load_settings().triton_url
+    return None if url is None else _Triton(url)

@@ -1,0 +1,85 @@
+"""`wardstream evaluate MODEL DATA…`: how good a model is on any data of the format; needs ONNX Runtime, not torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from wardstream.infra.commands.progress import shown
+from wardstream.infra.commands.train import training_folder
+from wardstream.infra.failure import Failure
+from wardstream.infra.model_store import Store
+from wardstream.infra.recipes import missing, recipe_of
+from wardstream.infra.settings import load_settings
+
+_WIDE = 120
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="such as sepsis: the serving version")],
+    data: Annotated[list[Path], typer.Argument(help="files, archives or folders, with labels or without")],
+    as_json: Annotated[bool, typer.Option("--json", help="print the metrics as JSON")] = False,
+    folder: Annotated[Path | None, typer.Option(help="of another version or a candidate")] = None,
+    predictions: Annotated[Path | None, typer.Option(help="write each answer here, one JSON a line")] = None,
+    patients: Annotated[int | None, typer.Option(min=1, help="the first so many of each path")] = None,
+) -> None:
+    """Judge a model. Patients it has learnt from look better than others will: the card says who they were."""
+    reader, recipe = recipe_of(model)
+    chosen = folder if folder is not None else serving_folder(model)
+    with shown() as report:
+        found, _ = reader(data, training_folder(model) / "data", report, patients)
+        try:
+            evaluation = recipe.evaluate(chosen, found, report)
+        except ModuleNotFoundError as error:
+            raise missing(error) from error
+        except FileNotFoundError as error:
+            raise Failure(f"{chosen} is no model's folder: it has no {Path(error.filename or '').name}") from error
+        except ValueError as error:
+            raise Failure(str(error)) from error
+    if predictions is not None:
+        predictions.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in evaluation.rows))
+    if as_json:
+        typer.echo(orjson.dumps(evaluation.metrics, option=orjson.OPT_INDENT_2).decode())
+    else:
+        Console(width=None if Console().is_terminal else _WIDE).print(_table(evaluation.metrics))
+
+
+def serving_folder(model: str) -> Path:
+    """The folder of the version that serves.
+
+    Raises
+    ------
+    Failure
+        None does.
+    """
+    store = Store(load_settings().models, model)
+    version = store.serving()
+    if version is None:
+        raise Failure(f"no version of {model} serves yet: name a folder with --folder, or deploy one")
+    return store.version(version)
+
+
+def _table(metrics: Any) -> Table:
+    table = Table("measure", "value", "95 % interval")
+    for name, value in _flat(metrics):
+        if isinstance(value, dict):
+            interval = value.get("interval")
+            table.add_row(name, _text(value["value"]), "" if interval is None else " to ".join(map(_text, interval)))
+        else:
+            table.add_row(name, _text(value), "")
+    return table
+
+
+def _flat(found: Any, name: str = "") -> list[tuple[str, Any]]:
+    if isinstance(found, dict) and "value" not in found:
+        return [row for key, value in found.items() for row in _flat(value, f"{name} {key}".strip())]
+    return [] if isinstance(found, list) else [(name, found)]
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else "" if value is None else str(value)

@@ -1,0 +1,172 @@
+"""The model repository: versions of a model, which of them serves, and how that changes.
+
+`<model>/config.pbtxt` names the one version that serves (`version_policy`), so that what Triton is told by a load and
+what it finds at its next start are the same. A version's folder is never changed; going back is naming an older one.
+`<model>/history.json` lists every change of the serving version, and `<model>/looks.json` every look at the locked
+patients: both belong into version control with the model.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from wardstream.infra.failure import Failure
+from wardstream.models.training.record import CALIBRATION, CARD, MODEL, RECORD, file_hash, write
+
+CONFIG: Final = "config.pbtxt"
+_ANY_POLICY: Final = re.compile(r"version_policy\s*:?\s*\{[^{}]*\{[^{}]*\}\s*\}")
+_SERVES: Final = re.compile(r"version_policy\s*:?\s*\{\s*specific\s*:?\s*\{\s*versions\s*:\s*\[\s*(\d+)\s*\]\s*\}\s*\}")
+_POLICY: Final = "version_policy: {{ specific: {{ versions: [ {} ] }} }}"
+
+
+class Loader(Protocol):
+    """A model server that can be told to read a model's folder anew; `models/triton.py` has it."""
+
+    def load(self, model: str) -> None:
+        """Serve what the repository now says of a model; returns when it does, and raises when it cannot."""
+        ...
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at the locked patients."""
+
+    number: int
+    at: str
+    candidate: str
+    outcome: str
+    data_hash: str
+
+
+class Store:
+    """The versions of one model in a repository."""
+
+    def __init__(self, repository: Path, model: str) -> None:
+        self.folder, self.model = repository / model, model
+
+    def versions(self) -> list[int]:
+        """All versions, ascending."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdecimal() and path.is_dir())
+
+    def serving(self) -> int | None:
+        """The version that serves; None: none does.
+
+        Raises
+        ------
+        Failure
+            The configuration names a version that is not there.
+        """
+        found = _SERVES.search(self._config())
+        if found is None:
+            return None
+        version = int(found[1])
+        if version not in self.versions():
+            raise Failure(f"{self.folder / CONFIG} names version {version}, which is not there")
+        return version
+
+    def version(self, number: int) -> Path:
+        """A version's folder."""
+        return self.folder / str(number)
+
+    def looks(self) -> list[Look]:
+        """Every look at the locked patients so far."""
+        path = self.folder / "looks.json"
+        return msgspec.json.decode(path.read_bytes(), type=list[Look]) if path.is_file() else []
+
+    def count_look(self, candidate: Path, outcome: str, data_hash: str) -> Look:
+        """Write a look down. This comes before its result is shown, so that no look goes uncounted."""
+        looks = self.looks()
+        look = Look(
+            number=len(looks) + 1,
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            candidate=file_hash(candidate / MODEL),
+            outcome=outcome,
+            data_hash=data_hash,
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write(self.folder / "looks.json", [*looks, look])
+        return look
+
+    def settle_look(self, number: int, outcome: str) -> None:
+        """Write down what came of a look."""
+        looks = [
+            msgspec.structs.replace(look, outcome=outcome) if look.number == number else look for look in self.looks()
+        ]
+        write(self.folder / "looks.json", looks)
+
+    def accepted(self, candidate: Path) -> bool:
+        """Whether the gate has accepted these very weights."""
+        weights = file_hash(candidate / MODEL)
+        return any(look.candidate == weights and look.outcome == "accepted" for look in self.looks())
+
+    def add(self, candidate: Path) -> int:
+        """Copy a candidate into a new version; it does not serve yet."""
+        number = max(self.versions(), default=0) + 1
+        part = self.folder / f".{number}.part"
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        for path in sorted(candidate.iterdir()):
+            if path.name in (MODEL, RECORD, CALIBRATION, CARD) or path.suffix == ".png":
+                shutil.copy2(path, part / path.name)
+        part.rename(self.version(number))
+        return number
+
+    def serve(self, number: int, why: str, config: str, loader: Loader | None) -> None:
+        """Let a version serve: configuration first, then the server; if it refuses, the configuration goes back.
+
+        `config` is the model's `config.pbtxt` where there is none yet; one that is there is a site's own, and kept.
+
+        Raises
+        ------
+        Failure
+            The server did not load it.
+        """
+        before = self._config()
+        text = before or config
+        policy = _POLICY.format(number)
+        text = _ANY_POLICY.sub(policy, text) if _ANY_POLICY.search(text) else f"{text.rstrip()}\n{policy}\n"
+        self._write_config(text)
+        if loader is not None:
+            try:
+                loader.load(self.model)
+            except Exception as error:  # whatever a server's client raises, the old version stays
+                self._write_config(before)
+                raise Failure(f"the model server did not load version {number}: {type(error).__name__}") from error
+        card = self.version(number) / CARD
+        if card.is_file():
+            shutil.copy2(card, self.folder / CARD)
+        entry = {"version": number, "at": datetime.now(UTC).isoformat(timespec="seconds"), "why": why}
+        write(self.folder / "history.json", [*self.history(), entry])
+
+    def history(self) -> list[Mapping[str, Any]]:
+        """Every change of the serving version."""
+        path = self.folder / "history.json"
+        found: list[Mapping[str, Any]] = msgspec.json.decode(path.read_bytes()) if path.is_file() else []
+        return found
+
+    def before(self) -> int | None:
+        """The version that served before the present one; None: none did."""
+        now = self.serving()
+        return next((entry["version"] for entry in reversed(self.history()) if entry["version"] != now), None)
+
+    def _config(self) -> str:
+        path = self.folder / CONFIG
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+    def _write_config(self, text: str) -> None:
+        path = self.folder / CONFIG
+        if not text:
+            path.unlink(missing_ok=True)
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)

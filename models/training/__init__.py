@@ -1,0 +1,1 @@
+"""How models are made and judged. Only `nets`, `fitting`, `exporting` and `sharing` need torch; judging does not."""

@@ -1,0 +1,125 @@
+"""The two nets that are compared: a recurrent one that lets old values fade, and a causal attention net.
+
+Both take the tensors of `models/sepsis.py` and give one log-odds an hour, from that hour and earlier ones only. Means
+and spreads of the signals are part of the net, so that its inputs are in clinical units. As in GRU-D (Che et al., Sci
+Rep 2018;8:6085) a value that was carried forward fades towards the mean, the faster the more the training found; its
+fading of the hidden state is left out, since it would take a loop of Python over hours. Attention knows the order by a
+penalty on distance (ALiBi; Press et al., ICLR 2022), not by places, which would tell the hour of the stay.
+
+`without` names what a variant does not see: clock (hours since admission), counts (what was measured when). It still
+sees how many hours the window has, as any net that reads hour by hour; the card says so.
+"""
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from wardstream.models.sepsis import ABOUT, CLOCK, LOOK_BACK, SIGNALS
+
+Kind = Literal["recurrent", "attention"]
+
+
+class Shape(NamedTuple):
+    """What a net is built as. Deterministic given the seed of torch."""
+
+    kind: Kind
+    width: int = 64
+    layers: int = 1
+    without: tuple[str, ...] = ()
+
+
+class Reading(nn.Module):  # type: ignore[misc]
+    """From the tensors to one vector an hour: standardised and faded values, what was measured, ages, who."""
+
+    def __init__(self, shape: Shape, mean: Iterable[float], spread: Iterable[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(list(mean), dtype=torch.float32))
+        self.register_buffer("spread", torch.tensor(list(spread), dtype=torch.float32))
+        counts = torch.full((len(SIGNALS),), 0.0 if "counts" in shape.without else 1.0)
+        about = torch.ones(len(ABOUT))
+        about[CLOCK] = 0.0 if "clock" in shape.without else 1.0
+        self.register_buffer("counts", counts)
+        self.register_buffer("about_kept", about)
+        self.register_buffer("about_scale", torch.tensor([1 / 100, 1.0, 1.0, 1.0, 1 / 100]))
+        self.fade = nn.Parameter(torch.full((len(SIGNALS),), 0.1))
+        self.into = nn.Linear(4 * len(SIGNALS) + len(ABOUT) + 1, shape.width)
+
+    def forward(self, values: Tensor, measured: Tensor, since: Tensor, about: Tensor) -> Tensor:
+        known = (since < LOOK_BACK).to(values.dtype)
+        standard = ((values - self.mean) / self.spread).clamp(-5.0, 5.0) * known
+        faded = standard * torch.exp(-torch.relu(self.fade * self.counts) * since)
+        age = torch.log1p(since) * self.counts / 4.0
+        scaled = about * self.about_kept * self.about_scale
+        clock = torch.log1p(about[..., CLOCK:]) * self.about_kept[CLOCK:] / 4.0
+        return torch.relu(self.into(torch.cat([standard, faded, measured * self.counts, age, scaled, clock], dim=-1)))
+
+
+class Recurrent(nn.Module):  # type: ignore[misc]
+    """A gated recurrent unit over the hours."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.unit = nn.GRU(shape.width, shape.width, num_layers=shape.layers, batch_first=True)
+
+    def forward(self, hours: Tensor) -> Tensor:
+        return self.unit(hours)[0]
+
+
+class Block(nn.Module):  # type: ignore[misc]
+    """Attention to this and earlier hours, then a small net an hour."""
+
+    def __init__(self, width: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.before, self.after = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.ask, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.net = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        place = torch.arange(LOOK_BACK)
+        back = (place[:, None] - place[None, :]).to(torch.float32)
+        slopes = torch.tensor([2.0 ** -(1 + 2 * head) for head in range(heads)])
+        penalty = -slopes[:, None, None] * back
+        # Not −inf: the earliest hour sees only itself, and an exponent of −inf less −inf would be no number.
+        self.register_buffer("penalty", torch.where(back < 0, torch.tensor(-1e9), penalty))
+
+    def forward(self, hours: Tensor) -> Tensor:
+        asked = self.ask(self.before(hours)).unflatten(-1, (3, self.heads, -1))
+        query, key, value = (asked[:, :, i].transpose(1, 2) for i in range(3))
+        likeness = query @ key.transpose(-1, -2) * float(query.shape[-1]) ** -0.5 + self.penalty
+        seen = torch.softmax(likeness, dim=-1) @ value
+        hours = hours + self.out(seen.transpose(1, 2).flatten(2))
+        return hours + self.net(self.after(hours))
+
+
+class Net(nn.Module):  # type: ignore[misc]
+    """A net of either kind. `logit` and `rebuilt` share all but their last layer."""
+
+    def __init__(self, shape: Shape, mean: Iterable[float], spread: Iterable[float]) -> None:
+        super().__init__()
+        self.reading = Reading(shape, mean, spread)
+        if shape.kind == "recurrent":
+            self.body: nn.Module = Recurrent(shape)
+        else:
+            self.body = nn.Sequential(*(Block(shape.width) for _ in range(shape.layers)))
+        self.last = nn.LayerNorm(shape.width)
+        self.logit = nn.Linear(shape.width, 1)
+        self.rebuild = nn.Linear(shape.width, len(SIGNALS))
+        nn.init.constant_(self.logit.bias, -4.0)  # about the share of positive hours
+
+    def hours(self, values: Tensor, measured: Tensor, since: Tensor, about: Tensor, kept: Tensor | None) -> Tensor:
+        """One vector an hour; `kept` (B, 1, width) are the places that are not dropped, scaled; None: all."""
+        read = self.reading(values, measured, since, about)
+        body = self.body(read if kept is None else read * kept)
+        body = self.last(body)
+        return body if kept is None else body * kept
+
+    def forward(
+        self, values: Tensor, measured: Tensor, since: Tensor, about: Tensor, kept: Tensor | None = None
+    ) -> Tensor:
+        """Log-odds, (B, 48)."""
+        return self.logit(self.hours(values, measured, since, about, kept))[..., 0]
+
+    def rebuilt(self, values: Tensor, measured: Tensor, since: Tensor, about: Tensor) -> Tensor:
+        """Standardised values of all signals in each hour, (B, 48, 34), for learning without labels."""
+        return self.rebuild(self.hours(values, measured, since, about, None))

@@ -1,0 +1,63 @@
+"""Plots of a model's folder, from its record: reliability, ROC, precision and recall, confusion matrix, learning."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from wardstream.models.training.record import Record
+
+
+def draw(record: Record, folder: Path) -> list[Path]:
+    """Write reliability.png, roc.png, pr.png, confusion.png and curves.png; returns them."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    def figure(name: str, paint: Any) -> Path:
+        made, axes = pyplot.subplots(figsize=(4, 4), layout="constrained")
+        paint(axes)
+        path = folder / f"{name}.png"
+        made.savefig(path, dpi=100, metadata={"Software": None})
+        pyplot.close(made)
+        return path
+
+    chosen, points = record.compared[record.chosen], record.curves["points"]
+    return [
+        figure("reliability", lambda axes: _reliability(axes, chosen["reliability"])),
+        figure("roc", lambda axes: _lines(axes, points, "false_positive_rate", "recall", "false alarms", "found")),
+        figure("pr", lambda axes: _lines(axes, points, "recall", "precision", "recall", "precision")),
+        figure("confusion", lambda axes: _confusion(axes, chosen["confusion"])),
+        figure("curves", lambda axes: _learning(axes, record.curves["learning"])),
+    ]
+
+
+def _reliability(axes: Any, bins: list[Mapping[str, float]]) -> None:
+    top = max([b["said"] for b in bins] + [b["happened"] for b in bins] + [1e-3]) * 1.1
+    axes.plot([0, top], [0, top], color="grey", linewidth=1)
+    axes.plot([b["said"] for b in bins], [b["happened"] for b in bins], marker="o")
+    axes.set(xlabel="said", ylabel="happened", xlim=(0, top), ylim=(0, top), title="reliability")
+
+
+def _lines(axes: Any, points: Mapping[str, Mapping[str, list[float]]], x: str, y: str, below: str, beside: str) -> None:
+    for name, curve in points.items():
+        axes.plot(curve[x], curve[y], label=name, linewidth=1)
+    axes.set(xlabel=below, ylabel=beside, xlim=(0, 1), ylim=(0, 1))
+    axes.legend(fontsize=6)
+
+
+def _confusion(axes: Any, cells: Mapping[str, int]) -> None:
+    rows = (("true_positive", "false_negative"), ("false_positive", "true_negative"))
+    for i, row in enumerate(rows):
+        for j, name in enumerate(row):
+            axes.text(j, i, f"{cells[name]:,}\n{name.replace('_', ' ')}", ha="center", va="center", fontsize=8)
+    axes.set(xlim=(-0.5, 1.5), ylim=(1.5, -0.5), xticks=(0, 1), yticks=(0, 1), title="hours at the alert threshold")
+    axes.set_xticklabels(["alert", "none"])
+    axes.set_yticklabels(["sepsis", "none"])
+
+
+def _learning(axes: Any, curves: Mapping[str, list[Mapping[str, float]]]) -> None:
+    for name, curve in curves.items():
+        axes.plot([one["epoch"] for one in curve], [one["score"] for one in curve], label=name, linewidth=1)
+    axes.set(xlabel="epoch", ylabel="validation score", title="learning")
+    axes.legend(fontsize=5)
