@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from wardstream.infra.commands import dead, kafka, lanes, topics
+from wardstream.infra.commands import dead, kafka, lanes, topics, triton
 from wardstream.infra.commands.demo import demo
 from wardstream.infra.commands.metrics import metrics
 from wardstream.infra.commands.worker import worker
@@ -28,6 +28,7 @@ class _Commands(TyperGroup):
 
 main = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 main.add_typer(kafka.commands, name="kafka")
+main.add_typer(triton.commands, name="triton")
 main.add_typer(topics.commands, name="topics")
 main.add_typer(lanes.commands, name="lanes")
 main.add_typer(dead.commands, name="dead")

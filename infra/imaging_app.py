@@ -20,38 +20,41 @@ MODEL_DEADLINE_S: Final = 5.0  # of a batch of films: nobody's vitals wait for i
 class ServedModel:
     """The chest model on a Triton server; without one every film is `model_unavailable`."""
 
-    def __init__(self, client: TritonClient | None) -> None:
-        self._client = client
+    def __init__(self, url: str | None) -> None:
+        self._url = url
+        self._client: TritonClient | None = None
 
     async def __call__(self, films: Tensor) -> Answered:
-        if self._client is None:
+        if self._url is None:
             raise Unusable("model_unavailable")
+        if self._client is None:  # its channel belongs to the event loop that runs the lanes
+            self._client = TritonClient(self._url, deadline_s=MODEL_DEADLINE_S)
         try:
             answer = await self._client.infer(chest_xray.NAME, {"image": films})
         except Unavailable as error:
             raise Unusable("model_unavailable") from error
         return Answered(answer.version, answer.outputs)
 
+    async def close(self) -> None:
+        """End the connection."""
+        if self._client is not None:
+            await self._client.close()
+
 
 class ImagingTools:
-    """Makes the tools inside the worker's event loop, and closes what they hold."""
+    """Makes the tools, which connect when they are first used, and closes what they hold."""
 
     def __init__(self, settings: Settings) -> None:
-        self._client = (
-            None if settings.triton_url is None else TritonClient(settings.triton_url, deadline_s=MODEL_DEADLINE_S)
-        )
+        self._model = ServedModel(settings.triton_url)
         self._readers = Readers()
         self._store = ImageStore(allowed(settings))
-        self.tools = Tools(
-            images=self._store, read=self._readers, model=ServedModel(self._client), rules=rules(settings)
-        )
+        self.tools = Tools(images=self._store, read=self._readers, model=self._model, rules=rules(settings))
 
     async def close(self) -> None:
         """End connections and processes."""
         await self._store.close()
         await self._readers.close()
-        if self._client is not None:
-            await self._client.close()
+        await self._model.close()
 
 
 def rules(settings: Settings) -> Rules:

@@ -101,13 +101,11 @@ class ImageStore:
 
     async def keep(self, uri: str, name: str, png: bytes) -> str | None:
         """Store a saliency picture; returns its URI, None where it can be kept nowhere."""
-        folders, path = (
-            self._saliency,
-            None if self._allowed.saliency is None else self._allowed.saliency.absolute() / "x",
-        )
-        if path is None and uri.startswith("file:"):
+        if self._allowed.saliency is not None:
+            folders, path = self._saliency, self._allowed.saliency.absolute() / name
+        elif uri.startswith("file:"):
             folders, path = self._folders, path_of(uri)
-        if path is None:
+        else:
             return None
         try:
             written = await self._in_time(

@@ -22,10 +22,13 @@ import pydantic_settings
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from wardstream import models
 from wardstream.infra.failure import Failure
 
 PREFIX = "WARDSTREAM_"
 DEAD_LETTER_KEY_BYTES = 32  # AES-256
+# Where the package's own models are: beside the sources in a checkout, whose installed files are links to them.
+_REPOSITORY = Path(models.__file__).resolve().parent / "repository"
 SHARED_DATA = f"{PREFIX}SHARED_DATA"  # where the tests find recorded patients
 
 
@@ -56,6 +59,15 @@ class Settings(BaseSettings):
         Names the consumer group, the transactions and the changelog.
     clock : {"live", "feed"}
         Who writes `ticks.v1`: a worker from the wall clock, or the feed (replay, simulator).
+    triton_url : str or None
+        `host:port` of a Triton server's gRPC (a Triton of your own must run with `--model-control-mode=explicit` for
+        models to be deployed). None: no model is asked, and what a model would say is `degraded`; `demo` then brings
+        a server of its own.
+    triton_deadline_ms : int
+        For one batch, all in all; later it is `degraded`.
+    models : Path
+        Folder of the models that are served (Triton's model repository); the one that comes with the package by
+        default.
     never_carried : frozenset of str
         Parts of NEWS2 that none of the feeds carries, as a JSON list (`["consciousness"]`): their absence alone does
         not keep an alert open. They are still named as missing.
@@ -93,6 +105,9 @@ class Settings(BaseSettings):
     replication: int = Field(default=3, ge=1, le=9)
     app_id: str = Field(default="wardstream", pattern=r"^[A-Za-z0-9._-]{1,64}$")
     clock: Literal["live", "feed"] = "live"
+    triton_url: str | None = None
+    triton_deadline_ms: int = Field(default=250, ge=10, le=10_000)
+    models: Path = _REPOSITORY
     never_carried: frozenset[str] = frozenset()
     imaging_folders: tuple[Path, ...] = ()
     imaging_hosts: frozenset[str] = frozenset()
@@ -105,10 +120,17 @@ class Settings(BaseSettings):
     imaging_saliency_folder: Path | None = None
     imaging_ages: tuple[int, int] = (1, 5)
 
-    @field_validator("home")
+    @field_validator("home", "models")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+    def _absolute(cls, folder: Path) -> Path:
+        return folder.expanduser().absolute()
+
+    @field_validator("triton_url")
+    @classmethod
+    def _triton_url(cls, url: str | None) -> str | None:
+        if url is not None and not _is_address(url):
+            raise ValueError("must be host:port, of gRPC, without a scheme")
+        return url
 
     @field_validator("broker_url")
     @classmethod
@@ -293,13 +315,18 @@ def _addresses(url: str) -> list[str]:
     addresses = []
     for part in url.split(","):
         address = part.strip().removeprefix("kafka://")
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 65536 or set(address) & set("/@? "):
+        if not _is_address(address):
             raise ValueError("must be kafka://host:port[,host:port…]")
         addresses.append(address)
     if not url.strip().startswith("kafka://"):
         raise ValueError("must start with kafka://")
     return addresses
+
+
+def _is_address(text: str) -> bool:
+    """Whether this is host:port."""
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isdecimal() and 0 < int(port) < 65536 and not set(text) & set("/@? ")
 
 
 def _is_loopback(address: str) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
@@ -93,8 +93,10 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
     return lane_app(settings, lane_settings, {topic: make(rules) for topic, make in HANDLERS.items()})
 
 
-def build_imaging_app(settings: Settings, lanes: int, tools: imaging.Tools) -> WorkerApp:
-    """The composition root of a worker of the imaging group; what `tools` hold is closed by whoever made it."""
+def build_imaging_app(
+    settings: Settings, lanes: int, tools: imaging.Tools, close: Callable[[], Awaitable[None]]
+) -> WorkerApp:
+    """The composition root of a worker of the imaging group; `close` ends what the tools hold. Connects to nothing."""
     lane_settings = LaneSettings(
         **_common(settings, f"{settings.app_id}{IMAGING_SUFFIX}", IMAGING, lanes),
         clock_topic=None,
@@ -102,7 +104,17 @@ def build_imaging_app(settings: Settings, lanes: int, tools: imaging.Tools) -> W
         release_limit=IMAGING_AT_ONCE,
         handler_deadline_s=IMAGING_DEADLINE_S,
     )
-    return lane_app(settings, lane_settings, {topic: make(tools) for topic, make in IMAGING.items()})
+    app = lane_app(settings, lane_settings, {topic: make(tools) for topic, make in IMAGING.items()})
+
+    async def closing() -> None:
+        try:
+            while not app.should_stop:
+                await app.sleep(WATCHDOG_BEAT_S)
+        finally:
+            await close()
+
+    app.task(closing)
+    return app
 
 
 def _common(settings: Settings, app_id: str, topics: Collection[str], lanes: int) -> dict[str, Any]:
