@@ -65,9 +65,9 @@ def rules(settings: Settings) -> Rules:
 def allowed(settings: Settings) -> Allowed:
     """What a URI may reach."""
     key, secret = settings.imaging_s3_access_key, settings.imaging_s3_secret()
-    options = {"region": settings.imaging_s3_region}
+    options = {}
     if key is not None and secret is not None:
-        options |= {"access_key_id": key, "secret_access_key": secret}
+        options = {"region": settings.imaging_s3_region, "access_key_id": key, "secret_access_key": secret}
     return Allowed(
         folders=settings.imaging_folders,
         hosts=settings.imaging_hosts,

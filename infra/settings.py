@@ -143,6 +143,8 @@ class Settings(BaseSettings):
     def _together(self) -> Self:
         _one_of(self.sasl_password, self.sasl_password_file, "SASL_PASSWORD")
         _one_of(self.imaging_s3_secret_key, self.imaging_s3_secret_key_file, "IMAGING_S3_SECRET_KEY")
+        if bool(self.imaging_s3_access_key) != bool(self.imaging_s3_secret_key or self.imaging_s3_secret_key_file):
+            raise ValueError(f"{PREFIX}IMAGING_S3_ACCESS_KEY and _SECRET_KEY belong together: set both or neither")
         if not 0 <= self.imaging_ages[0] <= self.imaging_ages[1] <= 130:
             raise ValueError(f"{PREFIX}IMAGING_AGES must be [youngest, oldest], in years")
         endpoint = self.imaging_s3_endpoint

@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 Shadow = Literal["none", "left", "right"]
 PADDING = 8  # columns without detector
@@ -49,7 +49,7 @@ def film(name: str, taken_at: datetime, age_years: int, shadow: Shadow = "none",
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.file_meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
-    dataset.file_meta.MediaStorageSOPInstanceUID = uid(f"{name}/instance")
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID(uid(f"{name}/instance"))
     grey = draw(shadow)
     stored = np.rint((1 - grey) * 3000 + 500).astype(np.uint16)
     stored[:, :PADDING] = 4095

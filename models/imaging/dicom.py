@@ -5,7 +5,8 @@ interpretation and presentation LUT shape. Limits are checked on the header befo
 stream may still be larger than its header says, so this runs in a process with a limit on memory and time.
 
 Compressed pixels: RLE by pydicom; JPEG (baseline, extended, lossless), JPEG-LS and JPEG 2000 by GDCM and Pillow. The
-plugin for JPEG of pylibjpeg is not used since its licence is the GPL.
+plugin for JPEG of pylibjpeg is not used since its licence is the GPL; without it JPEG Extended of 12 bits and HTJ2K
+(which archives rarely hold) cannot be read.
 """
 
 import re
@@ -18,7 +19,9 @@ from typing import Any, Final
 import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import JPEGExtended12Bit
 
 from wardstream.models.imaging.film import About, Film, Unusable
 from wardstream.models.imaging.grey import Numbers, film, spread, window
@@ -142,6 +145,9 @@ def _frames(dataset: Dataset) -> int:
         raise Unusable("unreadable")
     if rows * columns * samples > MAX_PIXELS or max(rows, columns) > MAX_SIDE or frames > MAX_FRAMES:
         raise Unusable("too_large")
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if syntax == JPEGExtended12Bit and int(dataset.get("BitsStored") or 8) > 8:  # only the plugin left out can
+        raise Unusable("compression")
     return frames
 
 

@@ -51,9 +51,9 @@ class RasterFile:
             raise Unusable("too_large")
         try:
             if self._image.mode in _DEEP:  # 16 bits of grey, which Pillow would cut off at 255
-                grey = np.asarray(self._image, np.float32) / 65_535
+                grey = np.asarray(self._image, np.float32) / np.float32(65_535)
             else:
-                grey = np.asarray(self._image.convert("L"), np.float32) / 255
+                grey = np.asarray(self._image.convert("L"), np.float32) / np.float32(255)
         except MemoryError as error:
             raise Unusable("too_large") from error
         except Exception as error:

@@ -1,5 +1,6 @@
 """From a file's bytes to its films, or to the reason why there are none."""
 
+import warnings
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -36,9 +37,11 @@ def read(raw: bytes, stated: About, rules: Rules) -> Reading:
     """Judge what is stated, then decode: pixels of a film that is not suitable are never touched. Raises nothing."""
     about = About()
     try:
-        image = open_image(raw)
-        about = image.about
-        refuse((stated, about), rules)
-        return Reading(about=about, films=tuple(image.films()))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom's quote values
+            image = open_image(raw)
+            about = image.about
+            refuse((stated, about), rules)
+            return Reading(about=about, films=tuple(image.films()))
     except Unusable as unusable:
         return Reading(about=about, refused=unusable.code)
