@@ -54,8 +54,8 @@ def card(record: Mapping[str, Any]) -> str:
     lines += [
         "",
         f"Made {record['made_at']} in {record['cpu_s'] / 60:.0f} minutes of processor time. torch and ONNX Runtime "
-        f"differ by {record['parity']:.1e} at the most. Data `{record['data_hash'][:12]}`, code `{record['code_hash'][:12]}`, "
-        f"model.onnx `{record['model_hash'][:12]}`.",
+        f"differ by {record['parity']:.1e} at the most. Data `{record['data_hash'][:12]}`, code "
+        f"`{record['code_hash'][:12]}`, model.onnx `{record['model_hash'][:12]}`.",
         "",
     ]
     return "\n".join(lines)

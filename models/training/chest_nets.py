@@ -34,7 +34,7 @@ def _block(before: int, after: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class ChestNet(nn.Module):
+class ChestNet(nn.Module):  # type: ignore[misc]  # torch is not there where types are checked
     """[n,1,28,28] of 0–1 → the activation, [n,7,7]; its mean is the logit."""
 
     def __init__(self) -> None:
@@ -49,13 +49,13 @@ class ChestNet(nn.Module):
     def features(self, films: Tensor) -> Tensor:
         mean = films.mean(dim=(2, 3), keepdim=True)
         deviation = ((films - mean) ** 2).mean(dim=(2, 3), keepdim=True).sqrt()
-        return self.body((films - mean) / (deviation + 1e-3))  # type: ignore[no-any-return]
+        return self.body((films - mean) / (deviation + 1e-3))
 
     def forward(self, films: Tensor) -> Tensor:
-        return self.head(self.drop(self.features(films))).squeeze(1)  # type: ignore[no-any-return]
+        return self.head(self.drop(self.features(films))).squeeze(1)
 
 
-class Served(nn.Module):
+class Served(nn.Module):  # type: ignore[misc]
     """The net as it is served: with its calibration inside, so that the two cannot be of different versions."""
 
     def __init__(self, net: ChestNet, slope: float, intercept: float) -> None:

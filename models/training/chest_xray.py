@@ -221,14 +221,9 @@ def _part(parts: Path, arm: str, number: int, films: Films, fold: npt.NDArray[np
         name: logits(net, torch.from_numpy(pixels[:, None])) for name, pixels in chest_films.shifts(outside.pixels, 1)
     }
     part = path.with_suffix(".part.npz")
-    np.savez(
-        part,
-        mark=mark,
-        line=np.array([slope, intercept]),
-        share=np.array((inside.label == 1).mean()),
-        curve=np.array(curve),
-        **{f"said/{name}": values for name, values in answers.items()},
-    )
+    kept_now: dict[str, Any] = {f"said/{name}": values for name, values in answers.items()}
+    kept_now |= {"mark": mark, "line": [slope, intercept], "share": (inside.label == 1).mean(), "curve": curve}
+    np.savez(part, **kept_now)
     part.replace(path)
 
 

@@ -175,24 +175,6 @@ BAD: list[tuple[str, dict[str, object], str, tuple[str, ...]]] = [
         "inconsistent",
         ("quality", "probability", "calibrated_probability"),
     ),
-    ("findings.v1", {"caveat": ABSENT}, "missing_field", ("caveat",)),
-    ("findings.v1", {"probability": ABSENT}, "missing_field", ("probability",)),
-    ("findings.v1", {"version": ABSENT}, "missing_field", ("version",)),
-    ("findings.v1", {"quality": "degraded"}, "missing_field", ("reason",)),
-    ("findings.v1", {"calibrated_probability": 1.2}, "out_of_bounds", ("calibrated_probability",)),
-    ("findings.v1", {"age_years": 131}, "out_of_bounds", ("age_years",)),
-    (
-        "findings.v1",
-        {"region": {"left": 0.5, "top": 0.1, "right": 0.5, "bottom": 0.2}},
-        "inconsistent",
-        ("region",),
-    ),
-    (
-        "findings.v1",
-        {"quality": "abstained", "reason": "blank"},
-        "inconsistent",
-        ("quality", "probability", "calibrated_probability", "region"),
-    ),
     ("predictions.v1", {"input_from": "2026-03-14T08:31:00Z"}, "inconsistent", ("input_from", "input_until")),
     ("alerts.v1", {"evidence": {}}, "missing_field", ("evidence.caused_by",)),
     (
@@ -247,17 +229,6 @@ GOOD: list[tuple[str, dict[str, object]]] = [
     ("outcomes.v1", {"occurred": False, "window_from": "2026-03-14T00:00:00Z"}),
     ("acknowledgements.v1", {"action": "snooze", "snooze_until": "2026-03-14T09:00:00Z"}),
     ("predictions.v1", {"quality": "abstained", "probability": None, "calibrated_probability": None}),
-    (
-        "findings.v1",
-        {
-            "quality": "abstained",
-            "reason": "the age is not stated",
-            "probability": None,
-            "calibrated_probability": None,
-            "region": None,
-            "version": None,
-        },
-    ),
 ]
 
 
