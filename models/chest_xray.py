@@ -34,7 +34,7 @@ CELLS: Final = 7
 CAVEAT: Final = (
     "28×28 triage, children of 1–5 years: a hint for the order of reading, no diagnosis. A person must read the film."
 )
-LABEL: Final = "28×28 triage, children of 1–5 years"
+LABEL: Final = "28x28 triage, children of 1-5 years"  # drawn by a font that knows ASCII only
 _TOLERANCE: Final = 1e-3  # a graph in half precision may differ by as much
 
 Grey = np.ndarray[Any, np.dtype[np.uint8]]

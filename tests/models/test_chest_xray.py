@@ -88,3 +88,4 @@ def test_the_saliency_picture_colours_where_the_answer_comes_from(side: int) -> 
     assert strong[0] > strong[2] + 60
     assert (image[round(size * 5 / 7), round(size * 2 / 7)] == 100).all()
     assert image[size:].max() == 255  # the words
+    assert chest_xray.LABEL.isascii()  # the font has no more
