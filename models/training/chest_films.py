@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-# Root mean square difference of grey levels 0–1 of the same film saved again. In PneumoniaMNIST no two films that are not
-# equal are nearer than 0.033, and from there on there is no gap: those may be other films of one child.
+# Root mean square difference of grey levels 0–1 of the same film saved again. In PneumoniaMNIST no two films that are
+# not equal are nearer than 0.033, and from there on there is no gap: those may be other films of one child.
 NEAR: Final = 0.02
 LOCKED_SHARE: Final = 15  # of 100 films, by their hash: for the gate alone
 FOLDS: Final = 5
