@@ -89,6 +89,12 @@ ALERTS = Metric(
     "Transitions in the life of alerts",
     ("condition", "transition"),
 )
+FINDINGS = Metric(
+    "findings_total", "counter", "findings", "Findings published, by how good they are and why", ("quality", "reason")
+)
+IMAGING_RETRIES = Metric(
+    "imaging_retries_total", "counter", "events", "Imaging events judged again after their image or model was missing"
+)
 EVICTIONS = Metric(
     "evictions_total", "counter", "patients", "Patients removed from the state after discharge or long silence"
 )

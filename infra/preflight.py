@@ -71,9 +71,9 @@ async def check_start(settings: Settings, lanes: LaneSettings) -> None:
     """
     async with asyncio.timeout(_DEADLINE_S), admin(lanes.client) as client:
         counts = {topic["topic"]: len(topic["partitions"]) for topic in await client.describe_topics()}
-        check_lanes(settings.app_id, lanes, counts)
+        check_lanes(lanes.app_id, lanes, counts)
     if lanes.changelog not in counts:
-        wish = changelog_wish(settings.app_id, lanes.lanes, settings.replication)
+        wish = changelog_wish(lanes.app_id, lanes.lanes, settings.replication)
         await create_topics(lanes.client, [wish])  # nothing happens if another worker is faster
     await _check_clock(settings, lanes)
 

@@ -71,6 +71,17 @@ class Settings(BaseSettings):
     never_carried : frozenset of str
         Parts of NEWS2 that none of the feeds carries, as a JSON list (`["consciousness"]`): their absence alone does
         not keep an alert open. They are still named as missing.
+    imaging_folders : tuple of Path
+        Below which image files may be read, as a JSON list; none by default.
+    imaging_hosts : frozenset of str
+        `host` or `host:port` of https stores that may be asked, as a JSON list.
+    imaging_s3_endpoint, imaging_s3_buckets, imaging_s3_region, imaging_s3_access_key, imaging_s3_secret_key(_file)
+        The one S3-compatible store, and which of its buckets may be read.
+    imaging_saliency_folder : Path or None
+        Where saliency pictures go; None: beside the image, where that is a file.
+    imaging_ages : tuple of int
+        Completed years of age, youngest and oldest, for which the chest model may be used. It was made for 1 to 5;
+        every finding says so where a site has widened that.
     """
 
     model_config = SettingsConfigDict(
@@ -98,6 +109,16 @@ class Settings(BaseSettings):
     triton_deadline_ms: int = Field(default=250, ge=10, le=10_000)
     models: Path = _REPOSITORY
     never_carried: frozenset[str] = frozenset()
+    imaging_folders: tuple[Path, ...] = ()
+    imaging_hosts: frozenset[str] = frozenset()
+    imaging_s3_endpoint: str | None = None
+    imaging_s3_buckets: frozenset[str] = frozenset()
+    imaging_s3_region: str = "us-east-1"
+    imaging_s3_access_key: str | None = None
+    imaging_s3_secret_key: SecretStr | None = None
+    imaging_s3_secret_key_file: Path | None = None
+    imaging_saliency_folder: Path | None = None
+    imaging_ages: tuple[int, int] = (1, 5)
 
     @field_validator("home", "models")
     @classmethod
@@ -121,6 +142,16 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _together(self) -> Self:
         _one_of(self.sasl_password, self.sasl_password_file, "SASL_PASSWORD")
+        _one_of(self.imaging_s3_secret_key, self.imaging_s3_secret_key_file, "IMAGING_S3_SECRET_KEY")
+        if bool(self.imaging_s3_access_key) != bool(self.imaging_s3_secret_key or self.imaging_s3_secret_key_file):
+            raise ValueError(f"{PREFIX}IMAGING_S3_ACCESS_KEY and _SECRET_KEY belong together: set both or neither")
+        if not 0 <= self.imaging_ages[0] <= self.imaging_ages[1] <= 130:
+            raise ValueError(f"{PREFIX}IMAGING_AGES must be [youngest, oldest], in years")
+        endpoint = self.imaging_s3_endpoint
+        if endpoint is not None and not endpoint.startswith("https://"):
+            host = endpoint.removeprefix("http://").rstrip("/")
+            if not (endpoint.startswith("http://") and _is_loopback(host if ":" in host else f"{host}:80")):
+                raise ValueError(f"{PREFIX}IMAGING_S3_ENDPOINT must be https://…; http is for loopback only")
         _one_of(self.dead_letter_key, self.dead_letter_key_file, "DEAD_LETTER_KEY")
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
             raise ValueError(f"{PREFIX}SSL_CERTFILE and {PREFIX}SSL_KEYFILE belong together: set both or neither")
@@ -189,6 +220,16 @@ class Settings(BaseSettings):
         if len(key) != DEAD_LETTER_KEY_BYTES:
             raise SettingsError(f"{PREFIX}DEAD_LETTER_KEY must be {DEAD_LETTER_KEY_BYTES} bytes in base64")
         return key
+
+    def imaging_s3_secret(self) -> str | None:
+        """The secret key of the S3-compatible store.
+
+        Raises
+        ------
+        SettingsError
+            Its file cannot be read.
+        """
+        return _secret(self.imaging_s3_secret_key, self.imaging_s3_secret_key_file, "IMAGING_S3_SECRET_KEY")
 
     def _on_loopback(self) -> bool:
         return self.broker_url is not None and all(_is_loopback(a) for a in _addresses(self.broker_url))

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import lru_cache, partial
+from typing import Any
 from uuid import UUID
 
 import faust
 from aiokafka.errors import KafkaError
 
-from wardstream.agents import admissions, labs, outcomes, ticks, vitals
+from wardstream.agents import admissions, imaging, labs, outcomes, ticks, vitals
 from wardstream.agents.scoring import Rules
 from wardstream.agents.streams.batch import Handler, lane_agent
 from wardstream.agents.streams.dead_letters import DeadLetters
@@ -25,6 +26,7 @@ from wardstream.agents.streams.transport import LaneConsumer, lane_transport
 from wardstream.agents.streams.watchdog import Standing, Watchdog
 from wardstream.infra.preflight import changelog_name, check_start, dead_letter_key, refuse_two_agents
 from wardstream.infra.settings import PREFIX, Settings, SettingsError, kafka_client_options, load_settings
+from wardstream.models.imaging.state import ImagingCodec
 from wardstream.models.patient import PatientCodec
 from wardstream.schemas.decode import decoder, encode
 from wardstream.schemas.partition import partition_of
@@ -40,7 +42,16 @@ HANDLERS: dict[str, Callable[[Rules], Handler]] = {
     "outcomes.v1": outcomes.handler,
     "ticks.v1": ticks.handler,
 }
+# The group of films, which are slow: an app of its own, with its own consumer group, state and transactions, so that
+# vitals never wait. `ticks.v1` is no clock here (nothing waits for it): it says when to try again.
+IMAGING: dict[str, Callable[[imaging.Tools], Handler]] = {
+    "imaging.v1": imaging.handler,
+    "ticks.v1": imaging.tick_handler,
+}
 CLOCK_TOPIC = "ticks.v1"
+IMAGING_SUFFIX = "-imaging"  # of the app's id: names the group, the transactions and the changelog
+IMAGING_AT_ONCE = 4  # records of a batch
+IMAGING_DEADLINE_S = 40.0  # above that of an event's own; with the time of a commit still below the watchdog's
 SESSION_TIMEOUT_S = 10.0
 WATCHDOG_BEAT_S = 1.0
 TOPIC_IDS_S = 15.0  # how often a topic that was made anew is looked for
@@ -76,9 +87,56 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
         rules = rules or Rules(settings.never_carried)
     except ValueError as error:
         raise SettingsError(f"{PREFIX}NEVER_CARRIED: {error}") from None
-    client = kafka_client_options(settings)
+    lane_settings = LaneSettings(
+        **_common(settings, settings.app_id, HANDLERS, lanes), clock_topic=CLOCK_TOPIC, codec=PatientCodec()
+    )
+    return lane_app(settings, lane_settings, {topic: make(rules) for topic, make in HANDLERS.items()})
+
+
+def build_imaging_app(
+    settings: Settings, lanes: int, tools: imaging.Tools, close: Callable[[], Awaitable[None]]
+) -> WorkerApp:
+    """The composition root of a worker of the imaging group; `close` ends what the tools hold. Connects to nothing."""
+    lane_settings = LaneSettings(
+        **_common(settings, f"{settings.app_id}{IMAGING_SUFFIX}", IMAGING, lanes),
+        clock_topic=None,
+        codec=ImagingCodec(),
+        release_limit=IMAGING_AT_ONCE,
+        handler_deadline_s=IMAGING_DEADLINE_S,
+    )
+    app = lane_app(settings, lane_settings, {topic: make(tools) for topic, make in IMAGING.items()})
+
+    async def closing() -> None:
+        try:
+            while not app.should_stop:
+                await app.sleep(WATCHDOG_BEAT_S)
+        finally:
+            await close()
+
+    app.task(closing)
+    return app
+
+
+def _common(settings: Settings, app_id: str, topics: Collection[str], lanes: int) -> dict[str, Any]:
+    """What the lanes of every group are given."""
+    return {
+        "app_id": app_id,
+        "client": kafka_client_options(settings),
+        "topics": tuple(topics),
+        "changelog": changelog_name(app_id, lanes),
+        "decoders": {topic: decoder(topic) for topic in topics},
+        "encode": encode,
+        "dead_letters": DeadLetters(dead_letter_key(settings)),
+        "lanes": lanes,
+        "lane_of": lru_cache(maxsize=200_000)(partial(partition_of, partitions=lanes)),
+        "now": time.time if settings.clock == "live" else None,
+    }
+
+
+def lane_app(settings: Settings, lane_settings: LaneSettings, handlers: Mapping[str, Handler]) -> WorkerApp:
+    """One group's app: these handlers on these lanes. Connects to nothing."""
     app = WorkerApp(
-        settings.app_id,
+        lane_settings.app_id,
         broker=settings.broker_url,
         store="memory://",
         topic_allow_declare=False,  # Faust creates no topic: `wardstream topics create` does
@@ -93,23 +151,10 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
         consumer_max_fetch_size=2 << 20,
     )
     app.wardstream = settings
-    app.lane_settings = LaneSettings(
-        app_id=settings.app_id,
-        client=client,
-        topics=tuple(HANDLERS),
-        clock_topic=CLOCK_TOPIC,
-        changelog=changelog_name(settings.app_id, lanes),
-        decoders={topic: decoder(topic) for topic in HANDLERS},
-        encode=encode,
-        codec=PatientCodec(),
-        dead_letters=DeadLetters(dead_letter_key(settings)),
-        lanes=lanes,
-        lane_of=lru_cache(maxsize=200_000)(partial(partition_of, partitions=lanes)),
-        now=time.time if settings.clock == "live" else None,
-    )
+    app.lane_settings = lane_settings
     app.transport = app.producer_transport = lane_transport(app, app.lane_settings)
-    for topic, make in HANDLERS.items():
-        lane_agent(app, topic, make(rules), lanes)
+    for topic, handler in handlers.items():
+        lane_agent(app, topic, handler, lane_settings.lanes, lane_settings.handler_deadline_s)
     _add_services(app)
     return app
 

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from wardstream.schemas.bad_event import BadEvent
+from wardstream.schemas.bounds import within
 from wardstream.schemas.envelope import Event, Label, Phrase
 from wardstream.schemas.topic import Topic
 
@@ -29,6 +30,10 @@ class Imaging(Event, frozen=True, kw_only=True, omit_defaults=True):
     body_part: Annotated[Label | None, Meta(description="DICOM body part examined; null: not stated.")] = None
     view: Annotated[Label | None, Meta(description="View position (PA, AP, LL); null: not stated.")] = None
     procedure: Annotated[Phrase | None, Meta(description="Procedure in words or code; null: not stated.")] = None
+    age_years: Annotated[
+        Annotated[float, within("age_years")] | None,
+        Meta(description="Age at acquisition, for films that do not say it (PNG, JPEG); null: not stated here."),
+    ] = None
     instances: Annotated[
         Annotated[int, Meta(ge=0, le=1_000_000)] | None, Meta(description="Number of instances; null: not known.")
     ] = None

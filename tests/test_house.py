@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from wardstream.agents.metrics import METRICS
-from wardstream.infra.worker import HANDLERS
+from wardstream.infra.worker import HANDLERS, IMAGING
 from wardstream.schemas.topics import TOPICS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,7 +49,7 @@ def test_every_package_is_installed() -> None:
     assert all((folder / "py.typed").exists() for folder in folders)
 
 
-@pytest.mark.parametrize("topic", HANDLERS)
+@pytest.mark.parametrize("topic", sorted(HANDLERS | IMAGING))
 def test_an_event_is_where_one_looks_for_it(topic: str) -> None:
     """vitals.v1 → schemas/vitals.py, agents/vitals.py, its test and its example, and one line in the worker's table."""
     stem = topic.removesuffix(".v1")

@@ -18,7 +18,7 @@ from tests.workers import Workers, create_topics, worker_environment
 from wardstream.infra.cli import main
 from wardstream.infra.kafka.broker import Cluster
 from wardstream.infra.settings import PREFIX, Settings
-from wardstream.infra.worker import HANDLERS
+from wardstream.infra.worker import HANDLERS, IMAGING
 from wardstream.schemas.topic import DAY_MS
 from wardstream.schemas.topics import TOPICS
 
@@ -42,7 +42,7 @@ def row(name: str) -> str:
     topic = TOPICS[name]
     stem = topic.name.removesuffix(".v1")
     if topic.role == "input":
-        use = f"in: `agents/{stem}.py`" if topic.name in HANDLERS else "in: no agent reads it yet"
+        use = f"in: `agents/{stem}.py`" if topic.name in HANDLERS | IMAGING else "in: no agent reads it yet"
     else:
         use = "out: not written yet" if topic.name in NOT_WRITTEN_YET else "out"
     kept = "for ever" if topic.retention_ms is None else f"{topic.retention_ms // DAY_MS} days"

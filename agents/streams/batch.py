@@ -137,7 +137,7 @@ class BatchSchema(faust.Schema[Any, Any]):
         return message.value
 
 
-def lane_agent(app: faust.App, topic: str, handler: Handler, lanes: int) -> Any:
+def lane_agent(app: faust.App, topic: str, handler: Handler, lanes: int, deadline_s: float = HANDLER_DEADLINE_S) -> Any:
     """Make a handler the Faust agent of a lane topic.
 
     `concurrency` is the number of lanes: each awaits its own batch, and no two actors ever share a lane.
@@ -147,7 +147,7 @@ def lane_agent(app: faust.App, topic: str, handler: Handler, lanes: int) -> Any:
     async def agent(stream: Any) -> None:
         async for batch in stream.noack():
             with batch:
-                async with asyncio.timeout(HANDLER_DEADLINE_S):
+                async with asyncio.timeout(deadline_s):
                     await handler(batch)
 
     # what Faust lists and logs

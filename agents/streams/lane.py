@@ -27,8 +27,9 @@ from aiokafka import TopicPartition
 from wardstream.agents import metrics as m
 from wardstream.agents.metrics import Meters
 from wardstream.agents.streams import clock
-from wardstream.agents.streams.batch import Batch, LaneLost, Received
+from wardstream.agents.streams.batch import HANDLER_DEADLINE_S, Batch, LaneLost, Received
 from wardstream.agents.streams.dead_letters import DeadLetters, RawRecord
+from wardstream.agents.streams.order import RELEASE_LIMIT
 from wardstream.agents.streams.outputs import MAX_ROW_BYTES, Outputs, PartitionOf, Row
 from wardstream.agents.streams.producer import LaneProducer, read_changelog
 from wardstream.agents.streams.state import LANE_ROW, Codec, LaneState, Position, Work
@@ -46,7 +47,9 @@ class LaneSettings:
 
     `topics` are the inputs in the order in which a slice of time is handled; `clock_topic` is one of them.
     `lane_of` gives the right lane of a patient; `partition_of` the partition of a key of an output that is not keyed
-    by patient, None for those that are. `now` is None where a feed brings its own ticks.
+    by patient, None for those that are. `now` is None where a feed brings its own ticks. `release_limit` is the most
+    records of a batch, and `handler_deadline_s` the most time that a handler may take for one: a group that awaits slow
+    things (image stores) takes few records and has long, but less than what the watchdog grants a lane.
     """
 
     app_id: str
@@ -63,6 +66,8 @@ class LaneSettings:
     partition_of: PartitionOf | None = None
     meters: Meters = field(default_factory=Meters)
     now: clock.Now | None = None
+    release_limit: int = RELEASE_LIMIT
+    handler_deadline_s: float = HANDLER_DEADLINE_S
 
 
 _topic_of = attrgetter("topic")

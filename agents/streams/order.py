@@ -59,10 +59,11 @@ class _Inlet(Generic[T]):
 class Order(Generic[T]):
     """Sorts the records of a lane's topics; `topics` in the order in which a slice is handled, the clock's apart."""
 
-    def __init__(self, topics: Collection[str], clock_topic: str | None) -> None:
+    def __init__(self, topics: Collection[str], clock_topic: str | None, release_limit: int | None = None) -> None:
         self._inlets: dict[str, _Inlet[T]] = {topic: _Inlet() for topic in topics if topic != clock_topic}
         self._ticks: _Inlet[T] = _Inlet()
         self._clock_topic = clock_topic
+        self._release_limit = RELEASE_LIMIT if release_limit is None else release_limit
         self._watermark = -_INF  # time of the last confirmed tick
         self._waiting_since: float | None = None
         self.paced_by_ticks = False
@@ -98,7 +99,7 @@ class Order(Generic[T]):
         return (self._ticks if topic == self._clock_topic else self._inlets[topic]).reached
 
     def release(self, behind: Collection[str], ended_ms: int, now: float) -> list[T]:
-        """The records to apply next, in order; at most `RELEASE_LIMIT`.
+        """The records to apply next, in order; at most the release limit.
 
         Parameters
         ----------
@@ -116,14 +117,18 @@ class Order(Generic[T]):
         if self.paced_by_ticks and not any(inlet.full for inlet in self._inlets.values()):
             limit = min(limit, _slice(self._watermark))
         filled = [inlet for inlet in self._inlets.values() if inlet.queue]
-        ready = _first(filled[0], limit) if len(filled) == 1 and not ticks else self._sorted(ticks, limit)
+        ready = (
+            _first(filled[0], limit, self._release_limit)
+            if len(filled) == 1 and not ticks
+            else self._sorted(ticks, limit)
+        )
         self._waiting_since = None if ready or not behind or not len(self) else (self._waiting_since or now)
         return ready
 
     def _confirmed(self, bound: float, ended_ms: int) -> list[T]:
         """The ticks that may go, not later than `bound`."""
         confirmed: list[T] = []
-        for tick in islice(self._ticks.queue, RELEASE_LIMIT):
+        for tick in islice(self._ticks.queue, self._release_limit):
             reached = all(inlet.reached >= tick.time for inlet in self._inlets.values())
             # One that was confirmed stays so: the events it lets pass must not pass it.
             if tick.time > self._watermark and (tick.time > bound or not (reached or tick.read_ms < ended_ms)):
@@ -137,7 +142,7 @@ class Order(Generic[T]):
         taken: list[tuple[float, int, T]] = []
         for rank, records in enumerate([ticks, *(inlet.queue for inlet in self._inlets.values())]):
             key = end = -_INF  # its slice and that slice's end: a record is never before an earlier one of its topic
-            for record in islice(records, RELEASE_LIMIT):
+            for record in islice(records, self._release_limit):
                 if record.time >= end:
                     key = _slice(record.time)
                     end = (key + 1) * SLICE_S
@@ -145,7 +150,7 @@ class Order(Generic[T]):
                         break
                 taken.append((key, rank, record))
         taken.sort(key=_SLICE_AND_RANK)
-        del taken[RELEASE_LIMIT:]
+        del taken[self._release_limit :]
         inlets = [self._ticks, *self._inlets.values()]
         for _, rank, _ in taken:
             inlets[rank].queue.popleft()
@@ -164,10 +169,10 @@ class Order(Generic[T]):
         return limit, bound
 
 
-def _first(inlet: _Inlet[T], limit: float) -> list[T]:
+def _first(inlet: _Inlet[T], limit: float, most: int) -> list[T]:
     """Take the events of slices earlier than `limit`, where they are all there is: they are in order."""
     end = limit * SLICE_S
-    ready = list(takewhile(lambda record: record.time < end, islice(inlet.queue, RELEASE_LIMIT)))
+    ready = list(takewhile(lambda record: record.time < end, islice(inlet.queue, most)))
     for _ in ready:
         inlet.queue.popleft()
     return ready

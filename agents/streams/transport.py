@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.5
 HELD_POLL_S = 0.05  # while something waits for another topic
 CALL_DEADLINE_S = 20.0  # one request to the consumer's thread
-DISPATCH_DEADLINE_S = 15.0  # an agent's own deadline is shorter
+DISPATCH_GRACE_S = 5.0  # beyond the agent's own deadline
 RETRY_S = 0.2
 RELEASED_S = 0.05  # how often a lane looks whether it is ours
 CHANGELOG_LOOKS = 4
@@ -56,7 +56,8 @@ class _Drain:
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
-        self.order: Order[Received[Any]] = Order(lane.settings.topics, lane.settings.clock_topic)
+        settings = lane.settings
+        self.order: Order[Received[Any]] = Order(settings.topics, settings.clock_topic, settings.release_limit)
         self.tps: dict[str, TP] = {}
         self.generation = -1
         self.fenced: tuple[int, float] | None = None  # generation, when
@@ -250,10 +251,9 @@ class LaneConsumer(driver.Consumer):
         if self._moved(drain):
             raise LaneLost("rebalance")
         batch.handled = handled = asyncio.get_running_loop().create_future()
-        deadline = time.monotonic() + DISPATCH_DEADLINE_S
-        await asyncio.wait_for(
-            self.callback(LaneMessage(drain.tps[topic], batch, drain.generation)), DISPATCH_DEADLINE_S
-        )
+        most_s = self.settings.handler_deadline_s + DISPATCH_GRACE_S
+        deadline = time.monotonic() + most_s
+        await asyncio.wait_for(self.callback(LaneMessage(drain.tps[topic], batch, drain.generation)), most_s)
         while not handled.done():
             await asyncio.wait({handled}, timeout=0.1)
             if not handled.done():

@@ -6,13 +6,15 @@ import asyncio
 import gc
 import logging
 import time
+from enum import StrEnum
+from typing import Annotated
 
 import faust
 import typer
 
 from wardstream.infra.kafka.topics import lane_count
-from wardstream.infra.settings import kafka_client_options, load_settings
-from wardstream.infra.worker import build_app
+from wardstream.infra.settings import Settings, kafka_client_options, load_settings
+from wardstream.infra.worker import WorkerApp, build_app, build_imaging_app
 
 # A batch of thousands of events is no garbage: at Python's own 700 objects each batch is gone over several times.
 COLLECTED_AFTER = (50_000, 20, 50)
@@ -37,7 +39,17 @@ class _Repeats(logging.Filter):
         return True
 
 
+class Group(StrEnum):
+    """Which inputs a worker handles. One command for both: an operator starts, watches and stops them alike."""
+
+    BEDSIDE = "bedside"
+    IMAGING = "imaging"
+
+
 def worker(
+    group: Annotated[
+        Group, typer.Option(help="bedside: vitals, labs, movements, alerts; imaging: films, which may take seconds")
+    ] = Group.BEDSIDE,
     log_level: str = typer.Option("info", help="error, warning, info or debug (Faust's and aiokafka's too)"),
 ) -> None:
     """Run a worker. Start the same command on more machines to share the lanes among them."""
@@ -46,7 +58,7 @@ def worker(
         raise typer.BadParameter("error, warning, info or debug", param_hint="--log-level")
     settings = load_settings()
     lanes = asyncio.run(lane_count(kafka_client_options(settings)))
-    app = build_app(settings, lanes)
+    app = _app(group, settings, lanes)
     asyncio.run(app.check())  # here too, so that a refusal is one line and no stack trace
     gc.set_threshold(*COLLECTED_AFTER)
     runner = faust.Worker(app, loglevel=level, redirect_stdouts=False)
@@ -58,3 +70,12 @@ def worker(
             if name.startswith(_CHATTY):
                 logging.getLogger(name).addFilter(_Repeats())
     runner.execute_from_commandline()
+
+
+def _app(group: Group, settings: Settings, lanes: int) -> WorkerApp:
+    if group is Group.BEDSIDE:
+        return build_app(settings, lanes)
+    from wardstream.infra.imaging_app import ImagingTools  # its libraries are an extra: the other group needs none
+
+    made = ImagingTools(settings)
+    return build_imaging_app(settings, lanes, made.tools, made.close)

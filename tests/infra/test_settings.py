@@ -168,3 +168,25 @@ def test_a_list_that_is_no_json_is_told_by_its_variable(monkeypatch: pytest.Monk
     monkeypatch.setenv("WARDSTREAM_NEVER_CARRIED", "consciousness")
     with pytest.raises(SettingsError, match="WARDSTREAM_NEVER_CARRIED is not valid JSON"):
         load_settings()
+
+
+def test_imaging(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().imaging_ages == (1, 5)
+    monkeypatch.setenv("WARDSTREAM_IMAGING_AGES", "[0, 17]")
+    monkeypatch.setenv("WARDSTREAM_IMAGING_FOLDERS", '["/srv/images"]')
+    assert load_settings().imaging_ages == (0, 17)
+    for name, value in (
+        ("AGES", "[5, 1]"),
+        ("AGES", "[1, 200]"),
+        ("S3_ENDPOINT", "http://images.example"),
+        ("S3_ENDPOINT", "ftp://localhost"),
+        ("S3_ACCESS_KEY", "key"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setenv(f"WARDSTREAM_IMAGING_{name}", value)
+            with pytest.raises(SettingsError, match=f"IMAGING_{name}"):
+                load_settings()
+    monkeypatch.setenv("WARDSTREAM_IMAGING_S3_ENDPOINT", "http://127.0.0.1:9000")
+    monkeypatch.setenv("WARDSTREAM_IMAGING_S3_ACCESS_KEY", "key")
+    monkeypatch.setenv("WARDSTREAM_IMAGING_S3_SECRET_KEY", "secret")
+    assert load_settings().imaging_s3_secret() == "secret"

@@ -10,7 +10,6 @@ import pytest
 
 from tests.agents.streams.fakes import Tally, add, batch_of, beat
 from wardstream.agents import metrics as m
-from wardstream.agents.streams import batch as batch_module
 from wardstream.agents.streams.batch import Batch, LaneLost, lane_agent
 
 LANES = 3
@@ -65,13 +64,12 @@ async def test_without_a_lane_an_error_is_the_tests_own(app: faust.App) -> None:
         await add(batch)
 
 
-async def test_a_handler_that_takes_too_long_has_failed(app: faust.App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_module, "HANDLER_DEADLINE_S", 0.05)
+async def test_a_handler_that_takes_too_long_has_failed(app: faust.App) -> None:
 
     async def sleepy(batch: Batch[Any, Tally]) -> None:
         await asyncio.sleep(10)
 
-    agent, batch = lane_agent(app, "vitals", sleepy, LANES), batch_of(beat())
+    agent, batch = lane_agent(app, "vitals", sleepy, LANES, 0.05), batch_of(beat())
     handled = awaited(batch)
     async with agent.test_context() as tested:
         await tested.put(batch)

@@ -260,3 +260,15 @@ def test_bad_records_that_come_first_have_no_time_and_go_first() -> None:
         ("vitals", 1),
         (TICKS, 1),
     ]
+
+
+def test_a_group_may_take_fewer_records_at_once() -> None:
+    order: Order[Item] = Order(ALL, TICKS, release_limit=3)
+    order.add("vitals", [Item("vitals", offset, 0.0) for offset in range(8)])
+    sizes = []
+    while ready := order.release((), 0, 0.0):
+        sizes.append([item.offset for item in ready])
+    assert sizes == [[0, 1, 2], [3, 4, 5], [6, 7]]
+    order.add("labs", [Item("labs", offset, 0.0) for offset in range(4)])
+    order.add("vitals", [Item("vitals", 8, 0.0)])
+    assert [item.topic for item in order.release((), 0, 0.0)] == ["labs"] * 3

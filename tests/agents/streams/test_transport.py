@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -134,7 +135,8 @@ async def test_a_batch_that_a_rebalance_drops_is_handled_again(rig: Rig, fake: F
 async def test_a_batch_that_nobody_handles_has_a_deadline(
     rig: Rig, fake: FakeKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport_module, "DISPATCH_DEADLINE_S", 0.2)
+    monkeypatch.setattr(transport_module, "DISPATCH_GRACE_S", 0.1)
+    monkeypatch.setattr(rig.consumer, "settings", replace(rig.settings, handler_deadline_s=0.1))
     lost = [True]
     rig.deliver = lambda message: not (lost and lost.pop())
     fake.publish("vitals", beat(n=1))
