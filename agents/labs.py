@@ -20,8 +20,10 @@ A result that comes after a newer one of its analyte goes into bins and history 
 from __future__ import annotations
 
 from wardstream.agents import metrics as m
+from wardstream.agents.predicting import Asked, ask, predict
 from wardstream.agents.scoring import PatientBatch, Rules, take_in
 from wardstream.agents.streams.batch import Handler
+from wardstream.models import sepsis
 from wardstream.models.bins import MeasurementSet, Value
 from wardstream.models.labs.analytes import BY_LOINC
 from wardstream.models.labs.units import convert
@@ -35,6 +37,7 @@ def handler(rules: Rules) -> Handler:
 
     async def on_labs(batch: PatientBatch) -> None:
         """Take a result in: bins, history, flags, scores."""
+        asked: list[Asked] = []
         for received in batch:
             event: Lab = received.event
             use, values = usable(event)
@@ -49,6 +52,11 @@ def handler(rules: Rules) -> Handler:
                 event.supersedes is not None and (event.loinc in BY_LOINC or event.patient_id in batch.state)
             ):
                 take_in(batch, received, measurements(event, values), rules)
+                if rules.sepsis is not None and any(code in sepsis.SIGNALS for code in values):
+                    patient = batch.state[event.patient_id]
+                    at = max(patient.heard, event.received_at.timestamp())
+                    asked.append(ask(batch, event.patient_id, patient, received, at))
+        await predict(batch, asked, rules)
 
     return on_labs
 

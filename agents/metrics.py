@@ -95,6 +95,13 @@ FINDINGS = Metric(
 IMAGING_RETRIES = Metric(
     "imaging_retries_total", "counter", "events", "Imaging events judged again after their image or model was missing"
 )
+PREDICTIONS = Metric(
+    "predictions_total",
+    "counter",
+    "predictions",
+    "Predictions published, by how far to trust them",
+    ("model", "quality"),
+)
 EVICTIONS = Metric(
     "evictions_total", "counter", "patients", "Patients removed from the state after discharge or long silence"
 )

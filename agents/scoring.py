@@ -25,10 +25,12 @@ from wardstream.models.scores.kdigo import Result as Creatinine
 from wardstream.models.scores.sofa import LABS as SOFA_LABS
 from wardstream.models.scores.sofa import NAME as SOFA
 from wardstream.models.scores.sofa import READS as SOFA_READS
+from wardstream.models.serving import Served
 from wardstream.models.signals import BY_CODE
-from wardstream.schemas.alerts import Alert, Evidence
+from wardstream.schemas.alerts import Alert, Answer, Evidence
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.output_id import output_id
+from wardstream.schemas.predictions import Prediction
 from wardstream.schemas.scores import Reading, Result, Score, Scores
 
 SOURCE = "wardstream"
@@ -41,9 +43,14 @@ PatientBatch = Batch[Any, Patient]
 
 @dataclass(frozen=True)
 class Rules:
-    """What a site declares. `never_carried` are parts of NEWS2 that none of its feeds carries."""
+    """What a site declares, and what handlers ask.
+
+    `never_carried` are parts of NEWS2 that none of its feeds carries. `sepsis` is the served model; None: there is
+    none, and nothing is predicted.
+    """
 
     never_carried: frozenset[str] = frozenset()
+    sepsis: Served | None = None
 
     def __post_init__(self) -> None:
         unknown = self.never_carried.difference(Observations.__struct_fields__)
@@ -135,13 +142,13 @@ def rescore(
     scores = rule_scores(seen) + _organs(batch, key, patient, seen, at, codes)
     for score in scores:
         batch.outputs.counts[m.SCORES, _COMPLETE[score.complete][score.name]] += 1
-    envelope = _envelope(key, patient, event, at)
+    about = envelope(key, patient, event, at)
     published = Scores(
         event_id=output_id(event.event_id, f"scores/{key}"),
         caused_by=event.event_id,
         scores=scores,
         results=results,
-        **envelope,
+        **about,
     )
     batch.emit("scores.v1", key, published, cause)
 
@@ -151,7 +158,7 @@ def rescore(
 
     again = None if revised is None else recount
     changes = judge(key, patient, scores[0], current, at, event.event_id, rules.never_carried, again)
-    _publish(batch, key, patient, cause, at, changes, scores[0])
+    publish_alerts(batch, key, patient, cause, at, changes, scores[0])
 
 
 def _organs(
@@ -176,24 +183,39 @@ def _organs(
 def expire(batch: PatientBatch, key: str, patient: Patient, cause: Received[Any], why: str) -> None:
     """End every open alert of a patient of whom nothing more is expected."""
     at = max(patient.heard, patient.scored, cause.event.received_at.timestamp())
-    _publish(batch, key, patient, cause, at, close(patient, why), None)
+    publish_alerts(batch, key, patient, cause, at, close(patient, why))
 
 
-def _publish(
+def publish_alerts(
     batch: PatientBatch,
     key: str,
     patient: Patient,
     cause: Received[Any],
     at: float,
     changes: Sequence[Change],
-    score: Score | None,
+    score: Score | None = None,
+    prediction: Prediction | None = None,
 ) -> None:
+    """Write the transitions of a patient's alerts, with what they were decided from."""
+    answer = None
+    if prediction is not None:
+        probability = prediction.calibrated_probability
+        assert probability is not None, "an abstention decides nothing"
+        answer = Answer(
+            event_id=prediction.event_id,
+            model=prediction.model,
+            version=prediction.version,
+            calibrated_probability=probability,
+            horizon_h=prediction.horizon_h,
+            contributions=prediction.contributions,
+        )
     for change in changes:
         alert, decided = change.alert, change.condition == "news2" and change.transition != "expired"
         signals = patient.current(at) if change.condition == "news2" else patient.signals
         evidence = Evidence(
             caused_by=cause.event.event_id,
             score=score if decided else None,
+            prediction=answer,
             values={
                 BY_CODE[code].field: Reading(value=latest.value, observed_at=datetime.fromtimestamp(latest.at, UTC))
                 for code, latest in signals.items()
@@ -210,13 +232,14 @@ def _publish(
             evidence=evidence,
             unit=patient.stay.unit,
             bed=patient.stay.bed,
-            **_envelope(key, patient, cause.event, at),
+            **envelope(key, patient, cause.event, at),
         )
         batch.count(m.ALERTS, (change.condition, change.transition))
         batch.emit("alerts.v1", str(alert.alert_id), transition, cause)
 
 
-def _envelope(key: str, patient: Patient, event: Any, at: float) -> dict[str, Any]:
+def envelope(key: str, patient: Patient, event: Any, at: float) -> dict[str, Any]:
+    """What every output about a patient carries, as of a time (s since 1970)."""
     about = event if isinstance(event, Event) else None  # a tick is about no patient
     now = datetime.fromtimestamp(at, UTC)  # never later than received_at, or consumers would refuse it as of the future
     return {

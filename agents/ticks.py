@@ -1,8 +1,12 @@
-"""ticks.v1: time passes → signals lapse, scores become partial, data goes stale, patients long gone are forgotten."""
+"""ticks.v1: time passes → signals lapse, scores become partial, data goes stale, patients long gone are forgotten.
+
+At the end of each hour of a stay the deep models are asked.
+"""
 
 from __future__ import annotations
 
 from wardstream.agents import metrics as m
+from wardstream.agents.predicting import Asked, ask, predict
 from wardstream.agents.scoring import PatientBatch, Rules, expire, rescore
 from wardstream.agents.streams.batch import Handler
 from wardstream.schemas.ticks import Tick
@@ -13,6 +17,7 @@ def handler(rules: Rules) -> Handler:
 
     async def on_ticks(batch: PatientBatch) -> None:
         """Wake the patients whose time has come."""
+        asked: list[Asked] = []
         for received in batch:
             event: Tick = received.event
             now = event.observed_at.timestamp()
@@ -23,7 +28,14 @@ def handler(rules: Rules) -> Handler:
                         expire(batch, key, patient, received, "nothing has been heard of the patient")
                         batch.state.forget(key)
                         batch.count(m.EVICTIONS)
-                    else:
+                        continue
+                    if patient.lapses_at() <= now:
                         rescore(batch, key, patient, received, rules)
+                    ended = patient.hour_ended(now)
+                    if ended > patient.predicted:
+                        patient.predicted = ended
+                        if rules.sepsis is not None:
+                            asked.append(ask(batch, key, patient, received, ended))
+        await predict(batch, asked, rules)
 
     return on_ticks

@@ -9,6 +9,8 @@ unless all that is missing are parts which the feed is declared never to carry.
 Condition `stale`: raised, low, when a NEWS2 signal that has been measured is overdue in a patient who is there, or of
 whom nobody says where they are; resolved when none is. An alert on `news2` stays as it is meanwhile.
 
+Condition `sepsis`: the model's calibrated probability, see `judge_sepsis`.
+
 A `news2` alert is retracted, not resolved, when NEWS2 turns out not to apply, or when, after a correction, a recount
 shows that it would not have come so far; what the corrected values still call for is then raised anew. Both expire,
 for nothing got better, when the patient leaves, dies or is forgotten. One alert at a time for one condition of one
@@ -23,12 +25,15 @@ from wardstream.models.latest import Signals
 from wardstream.models.patient import OpenAlert, Patient
 from wardstream.models.signals import BEDSIDE, BY_CODE, NEWS2_GROUPS
 from wardstream.schemas.alerts import Priority, Transition
+from wardstream.schemas.envelope import Event
 from wardstream.schemas.output_id import output_id
 from wardstream.schemas.scores import Score
+from wardstream.schemas.ticks import Tick
 
 RAISE_MEDIUM = 5
 RAISE_HIGH = 7
 RESOLVE_AT = 3
+SEPSIS_RESOLVE_SHARE = 0.5  # of the threshold: this project's choice, so that one on the threshold is one alert
 
 _RANK = {None: -1, "low": 0, "medium": 1, "high": 2}
 
@@ -74,6 +79,25 @@ def judge(
         *_judge_news2(key, patient, news2, at, caused_by, never_carried, recount),
         *_judge_stale(key, patient, current, at, caused_by),
     ]
+
+
+def judge_sepsis(
+    key: str, patient: Patient, probability: float, threshold: float, at: float, cause: Event | Tick
+) -> list[Change]:
+    """Transitions that follow from a calibrated probability of sepsis; the patient's open alerts change accordingly.
+
+    Raised, medium, from the threshold on; ended below half of it. It is retracted, not resolved, when what brought it
+    below is a correction. An answer that is degraded changes nothing: do not ask for one.
+    """
+    alert = patient.alerts.get("sepsis")
+    said = f"probability of sepsis within 6 h: {probability:.0%} (alert from {threshold:.0%})"
+    if alert is None:
+        raised = probability >= threshold and not patient.gone
+        return [_raise(key, patient, "sepsis", "medium", at, cause.event_id, said)] if raised else []
+    if probability >= threshold * SEPSIS_RESOLVE_SHARE:
+        return []
+    corrects = isinstance(cause, Event) and cause.supersedes is not None
+    return [_end(patient, "sepsis", "retracted" if corrects else "resolved", said)]
 
 
 def close(patient: Patient, why: str) -> list[Change]:

@@ -27,6 +27,7 @@ KEPT_IN_SILENCE_S = 30 * DAY  # patients whose discharge never came
 KEPT_UNADMITTED_S = 2 * DAY  # in silence too: of whom nobody says that they came, nobody will say that they left
 KEPT_AWAITED = 32
 KEPT_DEATHS = 8
+HOUR_GRACE_S = 1.0  # after the end of an hour: what was measured at its very end belongs to it
 RECOUNTED_S = (KEPT_HOURS - 12) * HOUR  # the bins of that time hold all that was current then, rounds included
 
 Outcome = Literal["new", "late", "revised", "unknown_original", "already_revised"]
@@ -71,12 +72,14 @@ class Patient(msgspec.Struct, omit_defaults=True):
     """What a lane knows of one patient. Times in seconds since 1970.
 
     `heard` is the newest time at which anything of the patient was observed or received. `scored` is the time of the
-    newest scores: what lapses after it wakes the patient. `awaited` are events that were revised before they came, and
+    newest scores: what lapses after it wakes the patient. `predicted` is the end of the last hour of the stay that was
+    predicted from. `awaited` are events that were revised before they came, and
     since when.
     """
 
     heard: float = 0.0
     scored: float = 0.0
+    predicted: float = 0.0
     signals: Signals = {}
     stay: Stay = msgspec.field(default_factory=Stay)
     facility: str | None = None
@@ -155,6 +158,26 @@ class Patient(msgspec.Struct, omit_defaults=True):
         """Whether the patient has left or died: nothing is awaited from the bedside."""
         return self.stay.phase == "left" or self.died_at is not None
 
+    def hour_ended(self, now: float) -> float:
+        """The end of the newest hour of the stay that is over (s since 1970); 0 before the first, and out of a stay."""
+        admitted = self.stay.admitted_at
+        if admitted is None or self.stay.phase != "present" or self.gone:
+            return 0.0
+        hours = (now - HOUR_GRACE_S - admitted) // HOUR
+        return admitted + hours * HOUR if hours > 0 else 0.0
+
+    def lapses_at(self) -> float:
+        """When a signal that scores use lapses next or is overdue, in seconds since 1970."""
+        lapses, scored = float("inf"), self.scored
+        for code, latest in self.signals.items():
+            if code in SCORED:
+                until = latest.at + WINDOWS_S[latest.device][code]  # `until`
+                if until <= scored and code in BEDSIDE:
+                    until = latest.overdue(code)
+                if scored < until < lapses:
+                    lapses = until
+        return lapses
+
     def forget_at(self) -> float:
         """When the state may leave memory, in seconds since 1970."""
         left = self.stay.left_at if self.stay.phase == "left" else self.died_at
@@ -180,16 +203,13 @@ class PatientCodec:
         return self._encode(entity)
 
     def due(self, entity: Patient) -> float:
-        """When a signal that scores use lapses next or is overdue, or the patient may be forgotten."""
+        """When a signal lapses next or is overdue, an hour of the stay ends, or the patient may be forgotten."""
         due = entity.forget_at()
         if entity.gone:
             return due
-        scored = entity.scored
-        for code, latest in entity.signals.items():
-            if code in SCORED:
-                until = latest.at + WINDOWS_S[latest.device][code]  # `until`
-                if until <= scored and code in BEDSIDE:
-                    until = latest.overdue(code)
-                if scored < until < due:
-                    due = until
+        due = min(due, entity.lapses_at())
+        admitted = entity.stay.admitted_at
+        if admitted is not None and entity.stay.phase == "present":
+            hours = max(0.0, (entity.predicted - admitted) // HOUR)
+            due = min(due, admitted + (hours + 1) * HOUR + HOUR_GRACE_S)
         return due

@@ -112,6 +112,15 @@ class Prepared(NamedTuple):
     input_until: float
 
 
+SAID: Final[Mapping[Why, str]] = {
+    "no_admission": "the time of admission is not known",
+    "before_admission": "the patient has not been admitted yet",
+    "child": "made for adults",
+    "too_little_known": f"fewer than {KNOWN_AT_LEAST} of five vital signs in the last {KNOWN_WITHIN} h",
+}
+"""Reasons in words."""
+
+
 class Abstained(NamedTuple):
     """Why no answer is given."""
 

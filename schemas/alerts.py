@@ -6,11 +6,25 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from wardstream.schemas.envelope import Event, Label, Moment, Phrase
+from wardstream.schemas.predictions import Contribution, Probability
 from wardstream.schemas.scores import Name, Reading, Score
 from wardstream.schemas.topic import YEAR_MS, Topic
 
 Transition = Literal["raised", "worsened", "acknowledged", "snoozed", "escalated", "resolved", "retracted", "expired"]
 Priority = Literal["high", "medium", "low"]
+
+
+class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A prediction that an alert was decided from; the whole of it is on predictions.v1."""
+
+    event_id: Annotated[UUID, Meta(description="event_id of the prediction.")]
+    model: Annotated[Name, Meta(description="Which model.")]
+    version: Annotated[Label, Meta(description="Its version.")]
+    calibrated_probability: Annotated[Probability, Meta(description="What it said.")]
+    horizon_h: Annotated[float, Meta(gt=0, le=8760, description="For the hours after the alert's observed_at.")]
+    contributions: Annotated[
+        Annotated[tuple[Contribution, ...], Meta(max_length=64)], Meta(description="The largest first.")
+    ] = ()
 
 
 class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -21,6 +35,7 @@ class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     values: Annotated[
         Annotated[dict[Name, Reading], Meta(max_length=128)], Meta(description="The signals then, by name.")
     ] = {}
+    prediction: Annotated[Answer | None, Meta(description="The prediction that decided; null: none did.")] = None
 
 
 class Alert(Event, frozen=True, kw_only=True, omit_defaults=True):

@@ -17,9 +17,11 @@ from wardstream.agents.streams.state import LaneState, Work
 from wardstream.infra.worker import HANDLERS
 from wardstream.models.bins import Bins, MeasurementSet
 from wardstream.models.patient import Patient, PatientCodec
+from wardstream.models.serving import Served
 from wardstream.schemas.alerts import Alert
 from wardstream.schemas.decode import decoder, encode
 from wardstream.schemas.envelope import Event
+from wardstream.schemas.predictions import Prediction
 from wardstream.schemas.scores import Score, Scores
 from wardstream.schemas.ticks import Tick
 
@@ -29,6 +31,7 @@ class Said:
     """What a batch has written and counted."""
 
     scores: list[Scores] = field(default_factory=list)
+    predictions: list[Prediction] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
     counts: Counter[tuple[str, tuple[str, ...]]] = field(default_factory=Counter)
     changelog: dict[bytes, bytes | None] = field(default_factory=dict)
@@ -43,6 +46,7 @@ class Said:
 
     def __iadd__(self, other: Said) -> Said:
         self.scores += other.scores
+        self.predictions += other.predictions
         self.alerts += other.alerts
         self.counts.update(other.counts)
         self.changelog |= other.changelog
@@ -57,8 +61,8 @@ class Bedside:
     rows : the compacted changelog.
     """
 
-    def __init__(self, never_carried: frozenset[str] = frozenset()) -> None:
-        rules, app = Rules(never_carried), faust.App("test", store="memory://")
+    def __init__(self, never_carried: frozenset[str] = frozenset(), sepsis: Served | None = None) -> None:
+        rules, app = Rules(never_carried, sepsis), faust.App("test", store="memory://")
         self._agents = {topic: lane_agent(app, topic, make(rules), 1) for topic, make in HANDLERS.items()}
         app.finalize()
         app.flow_control.resume()
@@ -144,5 +148,6 @@ def _read(outputs: Outputs, changelog: dict[bytes, bytes | None]) -> Said:
             message: Any = decoder(topic)(row.value)
             assert row.key == str(message.alert_id if topic == "alerts.v1" else message.patient_id).encode()
             assert row.timestamp_ms is not None
-            (said.alerts if topic == "alerts.v1" else said.scores).append(message)
+            kept = {"scores.v1": said.scores, "predictions.v1": said.predictions, "alerts.v1": said.alerts}
+            kept[topic].append(message)  # type: ignore[attr-defined]
     return said

@@ -1,0 +1,101 @@
+"""predictions.v1: what the deep model `sepsis` is asked about the patients of a batch, all of them at once.
+
+A patient is asked about at the end of each hour of the stay and on each new result. The inputs are taken from the
+state at that very moment; the model server is asked once, when the batch has been gone through. It answers within the
+client's deadline or the prediction is `degraded`: made from NEWS2 by a curve fitted beside the model. Who knows too
+little abstains, and says why. So nothing here waits longer than the deadline, and nothing is left out in silence.
+
+An hour's prediction is as of the end of that hour: its tick comes up to a minute later, so that what was measured at
+the very end has come too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from wardstream.agents import metrics as m
+from wardstream.agents.scoring import PatientBatch, Rules, bins_of, envelope, publish_alerts
+from wardstream.agents.streams.batch import Received
+from wardstream.models import sepsis
+from wardstream.models.alerts import judge_sepsis
+from wardstream.models.patient import Patient
+from wardstream.models.scores import news2
+from wardstream.models.sepsis import Abstained, Prepared, Who
+from wardstream.models.serving import Answered, Served
+from wardstream.models.signals import FIELDS, HOUR
+from wardstream.models.triton import Reason, Unavailable
+from wardstream.schemas.output_id import output_id
+from wardstream.schemas.predictions import Prediction
+
+
+class Asked(NamedTuple):
+    """One prediction to be made: of whom, why, as of when (s since 1970), from what; and NEWS2 then, as known."""
+
+    key: str
+    cause: Received[Any]
+    at: float
+    prepared: Prepared | Abstained
+    news2: float | None
+
+
+def ask(batch: PatientBatch, key: str, patient: Patient, cause: Received[Any], at: float) -> Asked:
+    """Take the inputs of a prediction as of a time from the state as it is now."""
+    stay, bins = patient.stay, bins_of(batch, key)
+    sets = bins.sets(since=at - (sepsis.LOOK_BACK + 1) * HOUR)
+    prepared = sepsis.prepare(sets, Who(stay.admitted_at, stay.age_years, stay.sex), at)
+    score = news2(patient.observations(patient.current(at)))
+    return Asked(key, cause, at, prepared, score.value if score.parts else None)
+
+
+async def predict(batch: PatientBatch, asked: Sequence[Asked], rules: Rules) -> None:
+    """Ask the model about all of them, publish what it says, and raise or end alerts."""
+    served = rules.sepsis
+    if served is None or not asked:
+        return
+    rows = [one.prepared for one in asked if isinstance(one.prepared, Prepared)]
+    silent: Reason | None = None
+    answered: Iterator[Answered] = iter(())
+    if rows:
+        try:
+            answered = iter(await served.ask(rows))
+        except Unavailable as unavailable:
+            silent = unavailable.reason
+    for one in asked:
+        if isinstance(one.prepared, Abstained):
+            answer = Answered("abstained", sepsis.SAID[one.prepared.why])
+        else:
+            answer = next(answered) if silent is None else served.fall_back(one.news2, silent)
+        _tell(batch, one, answer, served)
+
+
+def _tell(batch: PatientBatch, one: Asked, answer: Answered, served: Served) -> None:
+    """Publish a prediction, and what it means for the patient's alert."""
+    patient, event = batch.state[one.key], one.cause.event
+    prepared = one.prepared if isinstance(one.prepared, Prepared) else None
+    until = None if prepared is None else prepared.input_until
+    prediction = Prediction(
+        event_id=output_id(event.event_id, f"predictions/{sepsis.NAME}/{one.key}"),
+        caused_by=event.event_id,
+        model=sepsis.NAME,
+        version=answer.version or served.newest,
+        target=sepsis.TARGET,
+        horizon_h=sepsis.HORIZON_H,
+        quality=answer.quality,
+        reason=answer.reason,
+        probability=answer.probability,
+        calibrated_probability=answer.calibrated,
+        input_from=None if prepared is None else datetime.fromtimestamp(prepared.input_from, UTC),
+        input_until=None if until is None else datetime.fromtimestamp(until, UTC),
+        staleness_s=None if until is None else max(0.0, one.at - until),
+        missing=() if prepared is None else tuple(FIELDS[code] for code in prepared.missing),
+        **envelope(one.key, patient, event, one.at),
+    )
+    batch.emit("predictions.v1", one.key, prediction, one.cause)
+    batch.count(m.PREDICTIONS, (sepsis.NAME, answer.quality))
+    if answer.quality == "ok" and answer.version is not None and answer.calibrated is not None:
+        threshold = served.threshold(answer.version)
+        if threshold is not None:
+            changes = judge_sepsis(one.key, patient, answer.calibrated, threshold, one.at, event)
+            publish_alerts(batch, one.key, patient, one.cause, one.at, changes, prediction=prediction)

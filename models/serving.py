@@ -1,0 +1,119 @@
+"""A deep model as the stream asks it: rows in, calibrated answers out, and what is said when the server is silent.
+
+The files beside each served version (`<model>/<version>/`) say how to read its answers: `calibration.json` makes a
+probability of its log-odds, `fallback.json` one of NEWS2's points, for the time in which the server does not answer.
+Both are read once a version. The version is the one that the server names in its answer, so an answer is never read
+with the calibration of another version, whatever is deployed meanwhile.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+
+from wardstream.models.sepsis import INPUTS, NAME, Calibration, Inputs, Prepared, load_calibration, sigmoid
+from wardstream.models.triton import Answer, Reason
+from wardstream.schemas.predictions import Quality
+
+ROWS = 64  # of one request: as many as the server computes at once
+_SAID: Mapping[Reason, str] = {
+    "deadline": "the model server did not answer in time",
+    "unavailable": "the model server is not reachable",
+    "circuit_open": "the model server has not answered lately",
+    "overloaded": "the model server is overloaded",
+    "rejected": "the model server refused the request",
+}
+
+
+class Answered(NamedTuple):
+    """What is known of a probability; `version` None: no model answered."""
+
+    quality: Quality
+    reason: str | None
+    version: str | None = None
+    probability: float | None = None
+    calibrated: float | None = None
+
+
+class Infers(Protocol):
+    """What of `triton.TritonClient` is needed here."""
+
+    async def infer(self, model: str, inputs: Mapping[str, Any]) -> Answer: ...
+
+
+class Served:
+    """Asks `sepsis`.
+
+    Parameters
+    ----------
+    client : Infers
+        The model server's client.
+    folder : Path
+        The model's folder in the repository.
+    """
+
+    def __init__(self, client: Infers, folder: Path) -> None:
+        self._client = client
+        self._folder = folder
+        self._calibrations: dict[tuple[str, str], Calibration | None] = {}
+
+    async def ask(self, rows: Sequence[Prepared]) -> list[Answered]:
+        """One answer a row, in their order.
+
+        Raises
+        ------
+        Unavailable
+            The server did not answer for all of them in time.
+        """
+        parts = [rows[first : first + ROWS] for first in range(0, len(rows), ROWS)]
+        answers = await asyncio.gather(*(self._client.infer(NAME, _stacked(part).feed()) for part in parts))
+        return [
+            self._read(answer.version, float(logits[row.place]))
+            for part, answer in zip(parts, answers, strict=True)
+            for row, logits in zip(part, answer.outputs["logit"], strict=True)
+        ]
+
+    async def logits(self, rows: Sequence[Prepared]) -> list[float]:
+        """Log-odds of rows that belong together, asked at once. Raises as `ask` does."""
+        answer = await self._client.infer(NAME, _stacked(rows).feed())
+        return [float(one[row.place]) for row, one in zip(rows, answer.outputs["logit"], strict=True)]
+
+    def _read(self, version: str, logit: float) -> Answered:
+        probability, calibration = float(sigmoid(logit)), self._calibration(version, "calibration")
+        if calibration is None:
+            return Answered("degraded", f"nothing says how version {version} is calibrated", version, probability)
+        return Answered("ok", None, version, probability, float(calibration.apply(logit)))
+
+    def fall_back(self, news2: float | None, reason: Reason) -> Answered:
+        """What NEWS2 (points; a lower bound) says in place of the model."""
+        calibration = None if news2 is None else self._calibration(self.newest, "fallback")
+        if news2 is None or calibration is None:
+            return Answered("abstained", _SAID[reason])
+        probability = float(calibration.apply(news2))
+        return Answered("degraded", f"{_SAID[reason]}: from NEWS2 alone", None, probability, probability)
+
+    def threshold(self, version: str, name: str = "alert") -> float | None:
+        """The calibrated probability from which a version's answer is an alert; None: it has none."""
+        calibration = self._calibration(version, "calibration")
+        return None if calibration is None else calibration.thresholds.get(name)
+
+    @property
+    def newest(self) -> str:
+        """The newest version in the repository; "0" where there is none."""
+        return str(max((int(path.name) for path in self._folder.glob("[0-9]*") if path.name.isdigit()), default=0))
+
+    def _calibration(self, version: str, file: str) -> Calibration | None:
+        place = (version, file)
+        if place not in self._calibrations:
+            try:
+                self._calibrations[place] = load_calibration(self._folder / version / f"{file}.json")
+            except (OSError, msgspec.MsgspecError):
+                self._calibrations[place] = None
+        return self._calibrations[place]
+
+
+def _stacked(rows: Sequence[Prepared]) -> Inputs:
+    return Inputs(*(np.concatenate([getattr(row.inputs, name) for row in rows]) for name in INPUTS))

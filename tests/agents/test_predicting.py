@@ -1,0 +1,179 @@
+"""predictions.v1: when the deep model is asked, about whom, and what is published when it does not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from tests.agents.bedside import Bedside
+from tests.events import WELL, admission, at, event_id, lab, tick, vitals
+from wardstream.models.sepsis import Calibration, Inputs, Prepared, Who, prepare
+from wardstream.models.serving import ROWS, Served
+from wardstream.models.triton import Answer, Reason, Unavailable
+
+THRESHOLD = 0.6
+
+
+class Server:
+    """Answers with the last heart rate less 100, over 10, at every place; or not at all."""
+
+    def __init__(self) -> None:
+        self.version = "3"
+        self.silent: Reason | None = None
+        self.asked: list[Inputs] = []
+
+    async def infer(self, model: str, inputs: Mapping[str, Any]) -> Answer:
+        assert model == "sepsis"
+        if self.silent is not None:
+            raise Unavailable(self.silent)
+        self.asked.append(Inputs(**inputs))
+        return Answer(self.version, {"logit": (inputs["values"][:, :, 0] - 100) / 10}, 0.001)
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def bedside(server: Server, tmp_path: Path) -> Bedside:
+    folder = tmp_path / "3"
+    folder.mkdir()
+    calibration = Calibration(method="platt", slope=1.0, intercept=0.0, thresholds={"alert": THRESHOLD})
+    (folder / "calibration.json").write_bytes(msgspec.json.encode(calibration))
+    fallback = Calibration(method="platt", slope=0.5, intercept=-4.0)
+    (folder / "fallback.json").write_bytes(msgspec.json.encode(fallback))
+    return Bedside(sepsis=Served(server, tmp_path))
+
+
+def admitted(name: str = "a", minutes: float = 0, **fields: Any) -> Any:
+    return admission(name, minutes, "admit", **{"age_years": 60.0, "sex": "female"} | fields)
+
+
+def well(name: str, minutes: float, **fields: Any) -> Any:
+    return vitals(name, minutes, **WELL | fields)
+
+
+def ticks(first: int, last: int) -> list[Any]:
+    return [tick(minute) for minute in range(first, last + 1)]
+
+
+async def test_at_the_end_of_each_hour_of_the_stay(bedside: Bedside) -> None:
+    said = await bedside.give(admitted(), well("v", 10), *ticks(11, 60))
+    assert said.predictions == [], "an hour's tick may come before what was measured at its end"
+    said = await bedside.give(*ticks(61, 130))
+    assert [(one.observed_at, one.caused_by) for one in said.predictions] == [
+        (at(60), event_id("tick 61")),
+        (at(120), event_id("tick 121")),
+    ]
+    first = said.predictions[0]
+    assert (first.model, first.version, first.target, first.horizon_h) == ("sepsis", "3", "sepsis_onset", 6.0)
+    assert (first.quality, first.reason) == ("ok", None)
+    assert first.probability == pytest.approx(1 / (1 + np.exp(2.8)))
+    assert first.calibrated_probability == pytest.approx(first.probability)
+    assert (first.input_from, first.input_until, first.staleness_s) == (at(10), at(10), 3000.0)
+    assert "creatinine_mg_per_dl" in first.missing or any("creat" in name for name in first.missing)
+    assert not {"heart_rate_bpm", "systolic_mmhg"} & set(first.missing)
+
+
+async def test_the_inputs_are_those_of_training(bedside: Bedside, server: Server) -> None:
+    await bedside.give(admitted(), well("v", 10), well("w", 70, heart_rate_bpm=88.0), well("x", 110), *ticks(111, 121))
+    stay = bedside.patient().stay
+    expected = prepare(bedside.sets(), Who(stay.admitted_at, 60.0, "female"), at(120).timestamp())
+    assert isinstance(expected, Prepared)
+    for given, wanted in zip(server.asked[-1], expected.inputs, strict=True):  # the hour before was asked with it
+        np.testing.assert_array_equal(given[1:], wanted)
+
+
+async def test_all_patients_of_a_batch_at_once(bedside: Bedside, server: Server) -> None:
+    keys = [f"P{number}" for number in range(ROWS + 10)]
+    for key in keys:
+        await bedside.give(
+            admitted(f"a {key}", patient_id=key), well(f"v {key}", 5, patient_id=key, heart_rate_bpm=60.0 + len(key))
+        )
+    said = await bedside.give(tick(61))
+    assert [len(inputs.values) for inputs in server.asked] == [ROWS, 10]
+    assert {one.patient_id for one in said.predictions} == set(keys)
+    for one in said.predictions:
+        assert one.probability == pytest.approx(1 / (1 + np.exp((100 - 60 - len(one.patient_id)) / 10)))
+
+
+async def test_on_each_new_result(bedside: Bedside) -> None:
+    said = await bedside.give(admitted(), well("v", 10), lab("wbc", 30, value=14.0))
+    assert [(one.observed_at, one.caused_by) for one in said.predictions] == [(at(30), event_id("wbc"))]
+    said = await bedside.give(lab("unknown", 31, loinc="99999-9", unit="mg/dL", value=1.0))
+    assert said.predictions == []
+
+
+async def test_abstains_with_a_reason(bedside: Bedside, server: Server) -> None:
+    said = await bedside.give(admitted(), vitals("v", 10, heart_rate_bpm=80.0), tick(61))
+    (one,) = said.predictions
+    assert (one.quality, one.probability, one.calibrated_probability) == ("abstained", None, None)
+    assert one.reason == "fewer than 3 of five vital signs in the last 12 h"
+    child = {"patient_id": "P2"}
+    said = await bedside.give(admitted("b", age_years=9.0, **child), well("w", 62, **child), tick(122))
+    assert [one.reason for one in said.predictions if one.patient_id == "P2"] == ["made for adults"]
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("reason", ["deadline", "unavailable", "circuit_open", "overloaded", "rejected"])
+async def test_degraded_while_the_server_is_silent(bedside: Bedside, server: Server, reason: Reason) -> None:
+    server.silent = reason
+    said = await bedside.give(admitted(), well("v", 10, heart_rate_bpm=120.0), tick(61))
+    (one,) = said.predictions
+    assert one.quality == "degraded"
+    assert one.reason is not None
+    assert one.reason.endswith("from NEWS2 alone")
+    assert one.probability == one.calibrated_probability == pytest.approx(1 / (1 + np.exp(4.0 - 0.5 * 2)))
+    assert len(said.scores) == 1, "rule scores go on"
+    server.silent = None
+    assert (await bedside.give(tick(121))).predictions[0].quality == "ok"
+
+
+async def test_an_unknown_version_is_not_read_with_anothers_calibration(bedside: Bedside, server: Server) -> None:
+    server.version = "4"
+    (one,) = (await bedside.give(admitted(), well("v", 10), tick(61))).predictions
+    assert (one.version, one.quality, one.calibrated_probability) == ("4", "degraded", None)
+
+
+async def test_an_alert_rises_and_ends(bedside: Bedside, server: Server) -> None:
+    ill = {"heart_rate_bpm": 106.0}
+    said = await bedside.give(admitted(unit="A"), well("v", 10, **ill), tick(61))
+    (alert,) = [alert for alert in said.alerts if alert.condition == "sepsis"]
+    (prediction,) = said.predictions
+    assert (alert.transition, alert.priority, alert.unit) == ("raised", "medium", "A")
+    assert alert.reason == "probability of sepsis within 6 h: 65% (alert from 60%)"
+    assert alert.evidence.prediction is not None
+    assert alert.evidence.prediction.event_id == prediction.event_id
+    assert alert.evidence.prediction.calibrated_probability == prediction.calibrated_probability
+    server.silent = "deadline"
+    said = await bedside.give(well("w", 70), tick(121))
+    assert [one for one in said.transitions() if one[0] == "sepsis"] == [], "nothing is known: it stays"
+    server.silent = None
+    said = await bedside.give(well("x", 130, heart_rate_bpm=98.0), tick(181))
+    assert ("sepsis", "resolved") not in said.transitions(), "half of the threshold ends it, not the threshold"
+    said = await bedside.give(well("y", 190), tick(241))
+    assert ("sepsis", "resolved") in said.transitions()
+
+
+async def test_nobody_is_asked_about_who_has_left_or_never_came(bedside: Bedside, server: Server) -> None:
+    await bedside.give(well("v", 10), *ticks(60, 70))
+    said = await bedside.give(admitted("b", 80, patient_id="P2"), well("w", 81, patient_id="P2"))
+    said += await bedside.give(admission("c", 100, "discharge", patient_id="P2"), *ticks(140, 210))
+    assert said.predictions == []
+    assert server.asked == []
+
+
+async def test_a_restart_asks_for_no_hour_twice_and_a_late_admission_for_no_hour_gone_by(bedside: Bedside) -> None:
+    await bedside.give(admitted(), well("v", 10), tick(61))
+    bedside.restart()
+    assert (await bedside.give(tick(62))).predictions == []
+    said = await bedside.give(
+        admitted("late", -300, received=63, patient_id="P2"), well("w", 63, patient_id="P2"), tick(64)
+    )
+    assert [one.observed_at for one in said.predictions] == [at(60)]
