@@ -27,7 +27,9 @@ from wardstream.models.serving import Answered, Served
 from wardstream.models.signals import FIELDS, HOUR
 from wardstream.models.triton import Reason, Unavailable
 from wardstream.schemas.output_id import output_id
-from wardstream.schemas.predictions import Prediction
+from wardstream.schemas.predictions import Contribution, Prediction
+
+EXPLAINED = 16  # patients of a batch; each takes some fifteen rows
 
 
 class Asked(NamedTuple):
@@ -54,6 +56,14 @@ async def predict(batch: PatientBatch, asked: Sequence[Asked], rules: Rules) -> 
     served = rules.sepsis
     if served is None or not asked:
         return
+    answers = await _answers(asked, served)
+    reasons = await _explained(asked, answers, served)
+    for index, (one, answer) in enumerate(zip(asked, answers, strict=True)):
+        _tell(batch, one, answer, served, reasons.get(index, ()))
+
+
+async def _answers(asked: Sequence[Asked], served: Served) -> list[Answered]:
+    """What is said to each: the model's answer, NEWS2's in its place, or why there is none."""
     rows = [one.prepared for one in asked if isinstance(one.prepared, Prepared)]
     silent: Reason | None = None
     answered: Iterator[Answered] = iter(())
@@ -62,15 +72,33 @@ async def predict(batch: PatientBatch, asked: Sequence[Asked], rules: Rules) -> 
             answered = iter(await served.ask(rows))
         except Unavailable as unavailable:
             silent = unavailable.reason
-    for one in asked:
-        if isinstance(one.prepared, Abstained):
-            answer = Answered("abstained", sepsis.SAID[one.prepared.why])
-        else:
-            answer = next(answered) if silent is None else served.fall_back(one.news2, silent)
-        _tell(batch, one, answer, served)
+    return [
+        Answered("abstained", sepsis.SAID[one.prepared.why])
+        if isinstance(one.prepared, Abstained)
+        else next(answered)
+        if silent is None
+        else served.fall_back(one.news2, silent)
+        for one in asked
+    ]
 
 
-def _tell(batch: PatientBatch, one: Asked, answer: Answered, served: Served) -> None:
+async def _explained(
+    asked: Sequence[Asked], answers: Sequence[Answered], served: Served
+) -> dict[int, tuple[Contribution, ...]]:
+    """Why, for the first `EXPLAINED` answers that are alerts; without an explanation an answer is still one."""
+    matter: dict[int, tuple[Prepared, Answered]] = {}
+    for index, (one, answer) in enumerate(zip(asked, answers, strict=True)):
+        if isinstance(one.prepared, Prepared) and served.is_alert(answer) and len(matter) < EXPLAINED:
+            matter[index] = one.prepared, answer
+    if not matter:
+        return {}
+    try:
+        return dict(zip(matter, await served.explain(list(matter.values())), strict=True))
+    except Unavailable:
+        return {}
+
+
+def _tell(batch: PatientBatch, one: Asked, answer: Answered, served: Served, reasons: tuple[Contribution, ...]) -> None:
     """Publish a prediction, and what it means for the patient's alert."""
     patient, event = batch.state[one.key], one.cause.event
     prepared = one.prepared if isinstance(one.prepared, Prepared) else None
@@ -86,6 +114,7 @@ def _tell(batch: PatientBatch, one: Asked, answer: Answered, served: Served) -> 
         reason=answer.reason,
         probability=answer.probability,
         calibrated_probability=answer.calibrated,
+        contributions=reasons,
         input_from=None if prepared is None else datetime.fromtimestamp(prepared.input_from, UTC),
         input_until=None if until is None else datetime.fromtimestamp(until, UTC),
         staleness_s=None if until is None else max(0.0, one.at - until),

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 import numpy as np
 
+from wardstream.models.explaining import contributions, groups_of, without
 from wardstream.models.sepsis import INPUTS, NAME, Calibration, Inputs, Prepared, load_calibration, sigmoid
 from wardstream.models.triton import Answer, Reason
-from wardstream.schemas.predictions import Quality
+from wardstream.schemas.predictions import Contribution, Quality
 
 ROWS = 64  # of one request: as many as the server computes at once
 _SAID: Mapping[Reason, str] = {
@@ -36,6 +37,7 @@ class Answered(NamedTuple):
     version: str | None = None
     probability: float | None = None
     calibrated: float | None = None
+    logit: float = 0.0
 
 
 class Infers(Protocol):
@@ -68,24 +70,36 @@ class Served:
         Unavailable
             The server did not answer for all of them in time.
         """
+        return [self._read(*said) for said in await self._logits(rows)]
+
+    async def explain(self, rows: Sequence[tuple[Prepared, Answered]]) -> list[tuple[Contribution, ...]]:
+        """What each group of inputs added to answers of this client's, all asked at once; nothing where another
+        version answers by now. Raises as `ask` does."""
+        groups = [(index, group) for index, (prepared, _) in enumerate(rows) for group in groups_of(prepared)]
+        said = await self._logits([without(rows[index][0], group) for index, group in groups])
+        others: list[dict[str, float]] = [{} for _ in rows]
+        for (index, group), (version, logit) in zip(groups, said, strict=True):
+            if version == rows[index][1].version:
+                others[index][group] = logit
+        return [
+            contributions(prepared, answer.logit, known) for (prepared, answer), known in zip(rows, others, strict=True)
+        ]
+
+    async def _logits(self, rows: Sequence[Prepared]) -> list[tuple[str, float]]:
+        """Version and log-odds for each row."""
         parts = [rows[first : first + ROWS] for first in range(0, len(rows), ROWS)]
         answers = await asyncio.gather(*(self._client.infer(NAME, _stacked(part).feed()) for part in parts))
         return [
-            self._read(answer.version, float(logits[row.place]))
+            (answer.version, float(logits[row.place]))
             for part, answer in zip(parts, answers, strict=True)
             for row, logits in zip(part, answer.outputs["logit"], strict=True)
         ]
-
-    async def logits(self, rows: Sequence[Prepared]) -> list[float]:
-        """Log-odds of rows that belong together, asked at once. Raises as `ask` does."""
-        answer = await self._client.infer(NAME, _stacked(rows).feed())
-        return [float(one[row.place]) for row, one in zip(rows, answer.outputs["logit"], strict=True)]
 
     def _read(self, version: str, logit: float) -> Answered:
         probability, calibration = float(sigmoid(logit)), self._calibration(version, "calibration")
         if calibration is None:
             return Answered("degraded", f"nothing says how version {version} is calibrated", version, probability)
-        return Answered("ok", None, version, probability, float(calibration.apply(logit)))
+        return Answered("ok", None, version, probability, float(calibration.apply(logit)), logit)
 
     def fall_back(self, news2: float | None, reason: Reason) -> Answered:
         """What NEWS2 (points; a lower bound) says in place of the model."""
@@ -99,6 +113,13 @@ class Served:
         """The calibrated probability from which a version's answer is an alert; None: it has none."""
         calibration = self._calibration(version, "calibration")
         return None if calibration is None else calibration.thresholds.get(name)
+
+    def is_alert(self, answer: Answered) -> bool:
+        """Whether an answer is the model's own, and an alert."""
+        if answer.quality != "ok" or answer.version is None or answer.calibrated is None:
+            return False
+        threshold = self.threshold(answer.version)
+        return threshold is not None and answer.calibrated >= threshold
 
     @property
     def newest(self) -> str:

@@ -20,6 +20,7 @@ class Contribution(Struct, frozen=True, kw_only=True, omit_defaults=True):
     feature: Annotated[Name, Meta(description="The input.")]
     value: Annotated[float | None, Meta(description="Its value, in the unit its name ends with; null: missing.")] = None
     contribution: Annotated[float, Meta(description="Added to the logit: above 0 raises the probability.")]
+    text: Annotated[Phrase | None, Meta(description="What was known of it, in words; null: its value says it.")] = None
     age_s: Annotated[
         Annotated[float, Meta(ge=0)] | None, Meta(description="Its age at observed_at, seconds; null: has none.")
     ] = None

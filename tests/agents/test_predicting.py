@@ -177,3 +177,34 @@ async def test_a_restart_asks_for_no_hour_twice_and_a_late_admission_for_no_hour
         admitted("late", -300, received=63, patient_id="P2"), well("w", 63, patient_id="P2"), tick(64)
     )
     assert [one.observed_at for one in said.predictions] == [at(60)]
+
+
+async def test_an_alert_says_what_it_was_made_of(bedside: Bedside, server: Server) -> None:
+    said = await bedside.give(
+        admitted(), well("v", 10, heart_rate_bpm=80.0), well("w", 130, heart_rate_bpm=110.0), tick(181)
+    )
+    (prediction,) = said.predictions
+    largest = prediction.contributions[0]
+    assert (largest.feature, largest.text) == ("heart_rate", "heart rate 110 /min (this hour)")
+    assert largest.contribution == pytest.approx((110 - 0) / 10), "as if it had never been measured: 0 instead of 110"
+    assert [one.contribution for one in prediction.contributions[1:]] == [0.0] * 4
+    assert len(server.asked) == 2, "one call for the answer, one for all groups"
+    (alert,) = [alert for alert in said.alerts if alert.condition == "sepsis"]
+    assert alert.evidence.prediction is not None
+    assert alert.evidence.prediction.contributions == prediction.contributions
+
+
+async def test_an_alert_goes_out_though_the_server_falls_silent_before_its_explanation(
+    bedside: Bedside, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    infer = server.infer
+
+    async def once(model: str, inputs: Mapping[str, Any]) -> Answer:
+        if server.asked:
+            raise Unavailable("deadline")
+        return await infer(model, inputs)
+
+    monkeypatch.setattr(server, "infer", once)
+    said = await bedside.give(admitted(), well("v", 10, heart_rate_bpm=110.0), tick(61))
+    assert ("sepsis", "raised") in said.transitions()
+    assert said.predictions[0].contributions == ()
