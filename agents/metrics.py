@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:  # it brings gRPC, which who only reads metrics does not need
+    from wardstream.models.triton import Outcome
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -94,6 +97,20 @@ FINDINGS = Metric(
 )
 IMAGING_RETRIES = Metric(
     "imaging_retries_total", "counter", "events", "Imaging events judged again after their image or model was missing"
+)
+MODEL_SECONDS = Metric(
+    "model_seconds", "histogram", "s", "One request to the model server, waiting and tries included", ("model",)
+)
+MODEL_ROWS = Metric("model_rows", "histogram", "rows", "Rows of one request to the model server", ("model",))
+MODEL_FAILURES = Metric(
+    "model_failures_total", "counter", "requests", "Requests that the model server did not answer", ("model", "reason")
+)
+PREDICTED = Metric(
+    "predicted_probability_total",
+    "counter",
+    "predictions",
+    "Predictions by their calibrated probability: up to 0.1, 0.2, …, 1.0",
+    ("model", "up_to"),
 )
 PREDICTIONS = Metric(
     "predictions_total",
@@ -182,3 +199,12 @@ def series_name(metric: Metric, labels: Labels) -> str:
         return metric.name
     pairs = ",".join(f'{name}="{value}"' for name, value in zip(metric.labels, labels, strict=True))
     return f"{metric.name}{{{pairs}}}"
+
+
+def measure_model(meters: Meters, outcome: Outcome) -> None:
+    """Count what became of a request to the model server."""
+    if outcome.reason is not None:
+        meters.count(MODEL_FAILURES, (outcome.model, outcome.reason))
+        return
+    meters.observe(MODEL_SECONDS, outcome.took_s, (outcome.model,))
+    meters.observe(MODEL_ROWS, outcome.rows, (outcome.model,))

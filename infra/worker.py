@@ -16,6 +16,7 @@ import faust
 from aiokafka.errors import KafkaError
 
 from wardstream.agents import admissions, imaging, labs, outcomes, ticks, vitals
+from wardstream.agents.metrics import Meters, measure_model
 from wardstream.agents.scoring import Rules
 from wardstream.agents.streams.batch import Handler, lane_agent
 from wardstream.agents.streams.dead_letters import DeadLetters
@@ -26,8 +27,11 @@ from wardstream.agents.streams.transport import LaneConsumer, lane_transport
 from wardstream.agents.streams.watchdog import Standing, Watchdog
 from wardstream.infra.preflight import changelog_name, check_start, dead_letter_key, refuse_two_agents
 from wardstream.infra.settings import PREFIX, Settings, SettingsError, kafka_client_options, load_settings
+from wardstream.models import sepsis
 from wardstream.models.imaging.state import ImagingCodec
 from wardstream.models.patient import PatientCodec
+from wardstream.models.serving import Served
+from wardstream.models.triton import TritonClient
 from wardstream.schemas.decode import decoder, encode
 from wardstream.schemas.partition import partition_of
 
@@ -83,14 +87,28 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
     ----------
     lanes : the partition count of the input topics (`topics.lane_count` asks the cluster for it).
     """
+    meters = Meters()
+    client = None
+    if settings.triton_url is not None and rules is None:
+        client = TritonClient(
+            settings.triton_url,
+            deadline_s=settings.triton_deadline_ms / 1000,
+            on_outcome=partial(measure_model, meters),
+        )
     try:
-        rules = rules or Rules(settings.never_carried)
+        rules = rules or Rules(settings.never_carried, client and Served(client, settings.models / sepsis.NAME))
     except ValueError as error:
         raise SettingsError(f"{PREFIX}NEVER_CARRIED: {error}") from None
     lane_settings = LaneSettings(
-        **_common(settings, settings.app_id, HANDLERS, lanes), clock_topic=CLOCK_TOPIC, codec=PatientCodec()
+        **_common(settings, settings.app_id, HANDLERS, lanes),
+        clock_topic=CLOCK_TOPIC,
+        codec=PatientCodec(),
+        meters=meters,
     )
-    return lane_app(settings, lane_settings, {topic: make(rules) for topic, make in HANDLERS.items()})
+    app = lane_app(settings, lane_settings, {topic: make(rules) for topic, make in HANDLERS.items()})
+    if client is not None:
+        _close_at_the_end(app, client.close)
+    return app
 
 
 def build_imaging_app(
@@ -105,7 +123,11 @@ def build_imaging_app(
         handler_deadline_s=IMAGING_DEADLINE_S,
     )
     app = lane_app(settings, lane_settings, {topic: make(tools) for topic, make in IMAGING.items()})
+    _close_at_the_end(app, close)
+    return app
 
+
+def _close_at_the_end(app: WorkerApp, close: Callable[[], Awaitable[None]]) -> None:
     async def closing() -> None:
         try:
             while not app.should_stop:
@@ -114,7 +136,6 @@ def build_imaging_app(
             await close()
 
     app.task(closing)
-    return app
 
 
 def _common(settings: Settings, app_id: str, topics: Collection[str], lanes: int) -> dict[str, Any]:
