@@ -12,7 +12,7 @@ from wardstream.agents.streams.batch import Batch, Received
 from wardstream.models.alerts import Change, close, judge
 from wardstream.models.bins import Bins, MeasurementSet
 from wardstream.models.patient import Patient
-from wardstream.models.scores import ALL, Observations, news2, rule_scores
+from wardstream.models.scores import Observations, news2, rule_scores
 from wardstream.models.signals import BY_CODE
 from wardstream.schemas.alerts import Alert, Evidence, Reading
 from wardstream.schemas.envelope import Event
@@ -20,7 +20,6 @@ from wardstream.schemas.output_id import output_id
 from wardstream.schemas.scores import Score, Scores
 
 SOURCE = "wardstream"
-_COMPLETE = [{name: (name, complete) for name, _ in ALL} for complete in ("no", "yes")]  # labels of `SCORES`
 PatientBatch = Batch[Any, Patient]
 
 
@@ -86,7 +85,7 @@ def rescore(
     current = patient.current(at)
     scores = rule_scores(patient.observations(current))
     for score in scores:
-        batch.outputs.counts[m.SCORES, _COMPLETE[score.complete][score.name]] += 1
+        batch.count(m.SCORES, (score.name, "yes" if score.complete else "no"))
     envelope = _envelope(key, patient, event, at)
     published = Scores(
         event_id=output_id(event.event_id, f"scores/{key}"), caused_by=event.event_id, scores=scores, **envelope
