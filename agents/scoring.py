@@ -18,7 +18,7 @@ from wardstream.models.bins import Bins, MeasurementSet
 from wardstream.models.labs.flags import news_of
 from wardstream.models.labs.history import LabBins, Past, changes
 from wardstream.models.patient import Outcome, Patient
-from wardstream.models.scores import ALL, Kidneys, Observations, kdigo, news2, rule_scores, sofa
+from wardstream.models.scores import Kidneys, Observations, kdigo, news2, rule_scores, sofa
 from wardstream.models.scores.kdigo import NAME as KDIGO
 from wardstream.models.scores.kdigo import Collection as Urine
 from wardstream.models.scores.kdigo import Result as Creatinine
@@ -34,8 +34,6 @@ from wardstream.schemas.predictions import Prediction
 from wardstream.schemas.scores import Reading, Result, Score, Scores
 
 SOURCE = "wardstream"
-_NAMES = (*(name for name, _ in ALL), SOFA, KDIGO)
-_COMPLETE = [{name: (name, complete) for name in _NAMES} for complete in ("no", "yes")]  # labels of `SCORES`
 _ORGANS = frozenset((*SOFA_LABS, "urine"))
 _KIDNEYS = frozenset(("creat", "urine", "kg"))  # what KDIGO's stage reads
 PatientBatch = Batch[Any, Patient]
@@ -141,7 +139,7 @@ def rescore(
     seen = patient.observations(current)
     scores = rule_scores(seen) + _organs(batch, key, patient, seen, at, codes)
     for score in scores:
-        batch.outputs.counts[m.SCORES, _COMPLETE[score.complete][score.name]] += 1
+        batch.count(m.SCORES, (score.name, "yes" if score.complete else "no"))
     about = envelope(key, patient, event, at)
     published = Scores(
         event_id=output_id(event.event_id, f"scores/{key}"),

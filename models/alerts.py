@@ -157,7 +157,7 @@ def _news2_reason(score: Score) -> str:
 
 def _judge_stale(key: str, patient: Patient, current: Signals, at: float, caused_by: UUID) -> list[Change]:
     signals, alert = patient.signals, patient.alerts.get("stale")
-    if alert is None and BEDSIDE.isdisjoint(signals.keys() - current.keys()):
+    if alert is None and (len(current) == len(signals) or BEDSIDE.isdisjoint(signals.keys() - current.keys())):
         return []  # by far the most frequent: all is current, so nothing is overdue
     if patient.stay.phase == "preadmitted":  # nobody measures at home
         return [] if alert is None else [_end(patient, "stale", "expired", "the patient is not there")]

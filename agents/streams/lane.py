@@ -3,7 +3,7 @@
 open      fence the former owner, restore the state from the changelog, find where to go on
 apply     run the handlers over a batch; an event whose handler raises is singled out by halving the batch and becomes
           a dead letter, so that nothing reloads a lane for ever
-commit    outputs, changed state, positions and offsets in one Kafka transaction
+commit    outputs, changed state and positions in one Kafka transaction; the group's offsets too, once a second
 
 A handler's failure costs nothing but its `Work`. A failed commit leaves its outcome open: the lane is closed, and what
 the changelog says is what happened.
@@ -37,6 +37,8 @@ from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.envelope import FUTURE_TOLERANCE
 
 log = logging.getLogger(__name__)
+
+TOLD_EVERY_S = 1.0  # the group's offsets are for lag tools only, and cost two of a transaction's five requests
 
 Dispatch = Callable[[str, Batch[Any, Any]], Awaitable[None]]
 
@@ -92,6 +94,8 @@ class Lane:
         self.meters = settings.meters
         self.state: LaneState[Any] = LaneState(settings.codec, {})
         self._producer: LaneProducer | None = None
+        self._untold: set[str] = set()  # inputs whose position the group does not know yet
+        self._tell_at = 0.0
         self.steps = 0  # what has come to an end: shows the watchdog that the lane is alive
 
     @property
@@ -110,6 +114,7 @@ class Lane:
             await producer.close()
             raise
         self._producer = producer
+        self._untold, self._tell_at = set(), 0.0
 
     def _step(self) -> None:
         self.steps += 1
@@ -141,6 +146,8 @@ class Lane:
                 start = end
             self.state.lane.positions[topic] = Position(start, ids[topic])
             starts[topic] = start
+            if position is not None:
+                self._untold.add(topic)
         return starts
 
     def skipped(self, topic: str, records: int) -> None:
@@ -254,6 +261,11 @@ class Lane:
         self.state.lane.last_tick = minutes[-1]
         await self._commit([], Work(self.state), outputs)
 
+    async def tell(self) -> None:
+        """Tell the group where the lane stands, if that is due and nothing else is to be committed."""
+        if self._untold and time.monotonic() >= self._tell_at:
+            await self._commit([], Work(self.state), self._outputs())
+
     async def _commit(self, items: list[Received[Any]], work: Work[Any], outputs: Outputs) -> None:
         if self._producer is None:
             raise LaneLost("closed")
@@ -262,7 +274,10 @@ class Lane:
         offsets: dict[TopicPartition, int] = {}
         last = {item.topic: item.offset for item in items}  # in the order of each topic's offsets: the last one counts
         for topic, offset in last.items():
-            positions[topic].offset = offsets[TopicPartition(topic, self.number)] = offset + 1
+            positions[topic].offset = offset + 1
+        self._untold.update(last)
+        if started >= self._tell_at:
+            offsets = {TopicPartition(topic, self.number): positions[topic].offset for topic in self._untold}
         rows = [Row(key, value) for key, value in self.state.absorb(work)]
         rows.append(Row(LANE_ROW, msgspec.json.encode(self.state.lane)))
         written = {topic: 0 for topic, _ in outputs.rows}
@@ -270,6 +285,8 @@ class Lane:
             written[topic] += len(topic_rows)
         outputs.rows[self.settings.changelog, self.number] = rows
         await self._producer.commit(outputs.rows, offsets, self.settings.app_id)
+        if offsets:
+            self._untold, self._tell_at = set(), started + TOLD_EVERY_S
         self._step()
         self._measure(items, outputs.counts, written, started)
 

@@ -6,7 +6,7 @@ lane moves a poll: all that came since the last one, through the same conductor 
 The loop of a lane (`_drain_lane`):
 
 1. wait until this worker owns the lane's partition of *all* input topics; then open it and seek to its own positions.
-   The group's committed offsets are for lag tools: after a rebalance Faust and the group may seek back to older ones;
+   The group's committed offsets are for lag tools, and up to a second old: Faust and the group may seek back to them;
 2. poll, drop what was already read, decode, sort by time (`order`);
 3. hand each topic's run to its agent and wait for it; commit; poll again. Nothing queues inside the worker, so batches
    grow with the load and latency stays bounded.
@@ -239,6 +239,8 @@ class LaneConsumer(driver.Consumer):
         self.settings.meters.count(m.HOLDS_EXPIRED, by=order.holds_expired - expired)
         if ready:
             await lane.apply(ready, lambda topic, batch: self._dispatch(drain, topic, batch))
+        else:
+            await lane.tell()
         self._gauge()
 
     def _ended_ms(self, poll: Poll) -> int:

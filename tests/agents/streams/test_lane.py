@@ -29,8 +29,9 @@ from tests.agents.streams.fakes import (
     records,
 )
 from wardstream.agents import metrics as m
+from wardstream.agents.streams import lane as lane_module
 from wardstream.agents.streams.batch import Batch, LaneLost, Received
-from wardstream.agents.streams.lane import HandlerFailed, Lane
+from wardstream.agents.streams.lane import TOLD_EVERY_S, HandlerFailed, Lane
 from wardstream.agents.streams.outputs import MAX_ROW_BYTES
 from wardstream.agents.streams.state import LANE_ROW, LaneRow, Work
 
@@ -73,6 +74,33 @@ async def test_one_transaction_holds_outputs_state_positions_and_offsets() -> No
     assert {row.key for row in commit.rows["changelog", 0]} >= {b"p\0p1", b"p\0p2", b"i\0p1\x000", LANE_ROW}
 
 
+async def test_the_group_is_told_once_a_second_and_of_the_last_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(lane_module.time, "monotonic", lambda: now)
+    lane, producer = open_lane()
+    for offset in range(3):
+        await lane.apply(items(lane, *records("vitals", beat(), start=offset)), to_agents)
+        await lane.tell()
+        now += 0.3
+    assert [commit.offsets for commit in producer.commits] == [{TopicPartition("vitals", 0): 1}, {}, {}]
+    assert lane_row(producer.commits[-1]).positions["vitals"].offset == 3
+    now += TOLD_EVERY_S
+    await lane.tell()
+    assert producer.commits[-1].offsets == {TopicPartition("vitals", 0): 3}
+    assert list(producer.commits[-1].rows) == [("changelog", 0)]
+    now += TOLD_EVERY_S
+    await lane.tell()
+    assert len(producer.commits) == 4, "all is told"
+
+
+async def test_a_restored_lane_tells_the_group_where_it_stands() -> None:
+    lane, producer = open_lane()
+    await lane.apply(items(lane, *records("vitals", beat(), start=7)), to_agents)
+    again, after = open_lane(producer.changelog())
+    await again.tell()
+    assert after.commits[0].offsets[TopicPartition("vitals", 0)] == 8
+
+
 async def test_outputs_have_the_publishing_time_of_their_cause() -> None:
     lane, producer = open_lane()
     await lane.apply(items(lane, *(record._replace(timestamp=1234) for record in records("vitals", beat()))), to_agents)
@@ -91,9 +119,8 @@ def test_halving_singles_out_the_events_that_fail(numbers: list[int], patients: 
         assert total(lane, patient) == sum(e.n for e in events if e.n != 13 and e.patient_id == patient)
     assert len(producer.rows("sums")) == len(numbers) - len(bad)  # the failed ones left no output
     assert lane.state.lane.positions["vitals"].offset == len(numbers)
-    assert [commit.offsets[TopicPartition("vitals", 0)] for commit in producer.commits] == sorted(
-        commit.offsets[TopicPartition("vitals", 0)] for commit in producer.commits
-    )
+    offsets = [lane_row(commit).positions["vitals"].offset for commit in producer.commits]
+    assert offsets == sorted(offsets)
     assert lane.meters.total(m.HANDLER_ERRORS) == len(bad)
     assert lane.meters.total(m.EVENTS) == len(numbers) - len(bad)
 
@@ -136,7 +163,7 @@ async def test_duplicates_change_nothing_within_a_batch_after_a_commit_and_after
     assert total(again, "p1") == 3
     assert after.rows("sums") == []
     assert again.meters.total(m.DUPLICATES) == 2
-    assert after.commits[0].offsets == {TopicPartition("labs", 0): 1, TopicPartition("vitals", 0): 6}
+    assert after.commits[0].offsets == {TopicPartition(name, 0): at for name, at in zip(TOPICS, (1, 6, 0), strict=True)}
 
 
 async def test_a_stray_is_forwarded_to_its_lane_and_counted() -> None:

@@ -14,12 +14,14 @@ from collections.abc import Iterable
 from datetime import timedelta
 from functools import lru_cache, partial
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from tests.bench.events import rounds
 from wardstream.schemas.partition import partition_of
 
 PARTITIONS = 4
+STEP_S = 0.002  # between two looks at what is due; waiting on the clock in a loop takes the broker's core from it
+READY_S = 2.0  # librdkafka asks for its producer id each half a second until the broker it knows has answered
 LONG_S = 60.0  # for longer than this events are made as they go, not all before the first
 
 
@@ -29,16 +31,15 @@ def publish(broker: str, rate: float, seconds: float, patients: int, first: int,
     ready: Iterable[tuple[str, bytes]] = made if seconds > LONG_S else list(made)
     producer = Producer({"bootstrap.servers": broker, "linger.ms": 1, "acks": "all", "enable.idempotence": True})
     producer.list_topics("vitals.v1")
+    time.sleep(READY_S)
     start, latest, number = time.time(), 0.0, 0
     for number, (key, raw) in enumerate(ready, start=1):
         due = start + (number - 1) / rate
-        while (wait := due - time.time()) > 0:
-            producer.poll(min(wait, 0.0005) if wait < 0.001 else 0)
-            if wait > 0.001:
-                time.sleep(wait - 0.0005)
+        if due > time.time():  # all that was due is on its way: yield the core to the broker for a step
+            producer.poll(0)
+            time.sleep(max(STEP_S, due - time.time()))
         latest = max(latest, time.time() - due)
         producer.produce("vitals.v1", raw, key, place(key), timestamp=int(due * 1000))
-        producer.poll(0)
     producer.flush(30)
     print(json.dumps({"latest_ms": latest * 1000, "rate": number / (time.time() - start)}))
 
@@ -55,7 +56,7 @@ def observe(broker: str, number: int, seconds: float) -> None:
     )
     tps = [TopicPartition("scores.v1", lane) for lane in range(PARTITIONS)]
     for tp in tps:
-        tp.offset = consumer.get_watermark_offsets(tp)[1]
+        tp.offset = _end(consumer, tp)
     consumer.assign(tps)
     consumer.poll(0.2)
     print("ready", flush=True)
@@ -67,6 +68,15 @@ def observe(broker: str, number: int, seconds: float) -> None:
         found += [now - message.timestamp()[1] for message in messages if message.error() is None]
     consumer.close()
     print(json.dumps(found))
+
+
+def _end(consumer: Consumer, tp: TopicPartition) -> int:
+    for _ in range(20):
+        try:
+            return int(consumer.get_watermark_offsets(tp, timeout=5)[1])
+        except KafkaException:  # a topic just made has no leader yet
+            time.sleep(0.5)
+    raise TimeoutError(f"{tp.topic} has no leader")
 
 
 if __name__ == "__main__":
