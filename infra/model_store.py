@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from wardstream.infra.failure import Failure
-from wardstream.models.training.record import CALIBRATION, CARD, MODEL, RECORD, file_hash, write
+from wardstream.models.training.record import CALIBRATION, CARD, FALLBACK, MODEL, RECORD, file_hash, write
 
 CONFIG: Final = "config.pbtxt"
 _ANY_POLICY: Final = re.compile(r"version_policy\s*:?\s*\{[^{}]*\{[^{}]*\}\s*\}")
@@ -114,7 +114,7 @@ class Store:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         for path in sorted(candidate.iterdir()):
-            if path.name in (MODEL, RECORD, CALIBRATION, CARD) or path.suffix == ".png":
+            if path.name in (MODEL, RECORD, CALIBRATION, FALLBACK, CARD) or path.suffix == ".png":
                 shutil.copy2(path, part / path.name)
         part.rename(self.version(number))
         return number

@@ -31,6 +31,7 @@ class Entry(NamedTuple):
 
 MODELS: Final[dict[str, Entry]] = {
     "sepsis": Entry("wardstream.infra.stays:read", "wardstream.models.training.sepsis:RECIPE"),
+    "chest_xray": Entry("wardstream.infra.films:read", "wardstream.models.training.chest_xray:RECIPE"),
 }
 
 Reader = Callable[[Sequence[Path], Path, Report, int | None], tuple[Any, Any]]

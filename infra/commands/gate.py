@@ -50,7 +50,7 @@ def gate(
         }
         typer.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
     else:
-        against = "NEWS2, since nothing serves yet" if version is None else f"version {version}"
+        against = f"{recipe.baseline}, since nothing serves yet" if version is None else f"version {version}"
         typer.echo(f"look {look.number} at the locked patients, against {against}: {verdict.outcome}")
         for reason in verdict.reasons:
             typer.echo(f"- {reason}")

@@ -43,6 +43,11 @@ class Films(NamedTuple):
     ids: list[str]
     left_out: dict[str, int]
 
+    @property
+    def data_hash(self) -> str:
+        """Of the films and their labels."""
+        return hashlib.sha256("".join(sorted(map("{}{}".format, self.ids, self.label))).encode()).hexdigest()
+
     def only(self, rows: npt.NDArray[np.int64]) -> "Films":
         """Some of them."""
         return Films(self.pixels[rows], self.label[rows], [self.ids[row] for row in rows], self.left_out)

@@ -93,13 +93,14 @@ def judge(
                 if len(in_time)
             },
         },
-        "confusion": _confusion(given.label, alarmed),
+        "confusion": confusion(given.label, alarmed),
         "counts": counts(given),
         "groups": groups(given, stays, places),
     }
 
 
-def _confusion(label: npt.NDArray[np.int8], alarmed: npt.NDArray[np.bool_]) -> dict[str, int]:
+def confusion(label: npt.NDArray[np.int8], alarmed: npt.NDArray[np.bool_]) -> dict[str, int]:
+    """How many rows are alarmed rightly, missed, alarmed wrongly, left alone rightly."""
     positive = label == 1
     return {
         "true_positive": int((positive & alarmed).sum()),
@@ -167,10 +168,10 @@ def paired(
     }
 
 
-def score_curves(given: m.Answers, points: int = 200) -> dict[str, list[float]]:
+def score_curves(label: npt.NDArray[np.int8], score: Doubles, points: int = 200) -> dict[str, list[float]]:
     """Points of the ROC and of the precision-recall curve, for plots."""
-    order = np.argsort(-given.filled, kind="stable")
-    hits = np.cumsum(given.label[order] == 1)
+    order = np.argsort(-score, kind="stable")
+    hits = np.cumsum(label[order] == 1)
     shown = np.arange(1, len(order) + 1)
     at = np.unique(np.linspace(0, len(order) - 1, points).astype(int))
     total = max(1, int(hits[-1])) if len(hits) else 1

@@ -15,8 +15,10 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from wardstream.models.sepsis import ABOUT, CLOCK, LOOK_BACK, SIGNALS
+from wardstream.models.training.boosting import TRENDS
 
 Kind = Literal["recurrent", "attention"]
 
@@ -31,7 +33,11 @@ class Shape(NamedTuple):
 
 
 class Reading(nn.Module):  # type: ignore[misc]
-    """From the tensors to one vector an hour: standardised and faded values, what was measured, ages, who."""
+    """From the tensors to one vector an hour: standardised and faded values, what was measured, ages, who.
+
+    And what boosting is told besides (`boosting.table`): how often each signal has been measured in the window, and of
+    the vital signs the lowest, highest and mean of the last 6 and 24 hours and the change over 6.
+    """
 
     def __init__(self, shape: Shape, mean: Iterable[float], spread: Iterable[float]) -> None:
         super().__init__()
@@ -44,7 +50,7 @@ class Reading(nn.Module):  # type: ignore[misc]
         self.register_buffer("about_kept", about)
         self.register_buffer("about_scale", torch.tensor([1 / 100, 1.0, 1.0, 1.0, 1 / 100]))
         self.fade = nn.Parameter(torch.full((len(SIGNALS),), 0.1))
-        self.into = nn.Linear(4 * len(SIGNALS) + len(ABOUT) + 1, shape.width)
+        self.into = nn.Linear(5 * len(SIGNALS) + 7 * TRENDS + len(ABOUT) + 1, shape.width)
 
     def forward(self, values: Tensor, measured: Tensor, since: Tensor, about: Tensor) -> Tensor:
         known = (since < LOOK_BACK).to(values.dtype)
@@ -53,7 +59,20 @@ class Reading(nn.Module):  # type: ignore[misc]
         age = torch.log1p(since) * self.counts / 4.0
         scaled = about * self.about_kept * self.about_scale
         clock = torch.log1p(about[..., CLOCK:]) * self.about_kept[CLOCK:] / 4.0
-        return torch.relu(self.into(torch.cat([standard, faded, measured * self.counts, age, scaled, clock], dim=-1)))
+        often = torch.log1p(torch.cumsum(measured, dim=1)) * self.counts / 4.0
+        parts = [standard, faded, measured * self.counts, age, often, _trends(standard[..., :TRENDS]), scaled, clock]
+        return torch.relu(self.into(torch.cat(parts, dim=-1)))
+
+
+def _trends(vital: Tensor) -> Tensor:
+    """(B, 48, signals) → (B, 48, 7 × signals): see `Reading`. Before the window its first hour stands for the past."""
+    hours = vital.transpose(1, 2)
+    found = [hours - functional.pad(hours, (6, 0), mode="replicate")[..., :LOOK_BACK]]
+    for span in (6, 24):
+        past = functional.pad(hours, (span - 1, 0), mode="replicate")
+        found += [-functional.max_pool1d(-past, span, 1), functional.max_pool1d(past, span, 1)]
+        found.append(functional.avg_pool1d(past, span, 1))
+    return torch.cat(found, dim=1).transpose(1, 2)
 
 
 class Recurrent(nn.Module):  # type: ignore[misc]

@@ -4,11 +4,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wardstream.models.training.record import Record
 
 
-def draw(record: Record, folder: Path) -> list[Path]:
-    """Write reliability.png, roc.png, pr.png, confusion.png and curves.png; returns them."""
+def draw(
+    folder: Path, chosen: Mapping[str, Any], curves: Mapping[str, Any], words: tuple[str, str, str]
+) -> list[Path]:
+    """Write reliability.png, roc.png, pr.png, confusion.png and curves.png; returns them.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to.
+    chosen, curves : mapping
+        Of a record: `compared` of what was chosen, and `curves`.
+    words : tuple of str
+        What the confusion matrix counts, what is looked for, and what is said when it is found.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -22,13 +33,13 @@ def draw(record: Record, folder: Path) -> list[Path]:
         pyplot.close(made)
         return path
 
-    chosen, points = record.compared[record.chosen], record.curves["points"]
+    points = curves["points"]
     return [
         figure("reliability", lambda axes: _reliability(axes, chosen["reliability"])),
         figure("roc", lambda axes: _lines(axes, points, "false_positive_rate", "recall", "false alarms", "found")),
         figure("pr", lambda axes: _lines(axes, points, "recall", "precision", "recall", "precision")),
-        figure("confusion", lambda axes: _confusion(axes, chosen["confusion"])),
-        figure("curves", lambda axes: _learning(axes, record.curves["learning"])),
+        figure("confusion", lambda axes: _confusion(axes, chosen["confusion"], *words)),
+        figure("curves", lambda axes: _learning(axes, curves["learning"])),
     ]
 
 
@@ -46,14 +57,14 @@ def _lines(axes: Any, points: Mapping[str, Mapping[str, list[float]]], x: str, y
     axes.legend(fontsize=6)
 
 
-def _confusion(axes: Any, cells: Mapping[str, int]) -> None:
+def _confusion(axes: Any, cells: Mapping[str, int], title: str, sought: str, said: str) -> None:
     rows = (("true_positive", "false_negative"), ("false_positive", "true_negative"))
     for i, row in enumerate(rows):
         for j, name in enumerate(row):
             axes.text(j, i, f"{cells[name]:,}\n{name.replace('_', ' ')}", ha="center", va="center", fontsize=8)
-    axes.set(xlim=(-0.5, 1.5), ylim=(1.5, -0.5), xticks=(0, 1), yticks=(0, 1), title="hours at the alert threshold")
-    axes.set_xticklabels(["alert", "none"])
-    axes.set_yticklabels(["sepsis", "none"])
+    axes.set(xlim=(-0.5, 1.5), ylim=(1.5, -0.5), xticks=(0, 1), yticks=(0, 1), title=title)
+    axes.set_xticklabels([said, "none"])
+    axes.set_yticklabels([sought, "none"])
 
 
 def _learning(axes: Any, curves: Mapping[str, list[Mapping[str, float]]]) -> None:

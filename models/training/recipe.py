@@ -4,7 +4,8 @@ The commands know models by the table in `infra/recipes.py` only. A recipe's mod
 `train`: `evaluate` and `gate` run where there is none, on ONNX Runtime.
 
 A folder of a candidate, and of a deployed version, holds: model.onnx (weights inside), record.json (`record.Record`),
-calibration.json, card.md, plots; a candidate also config.pbtxt, for a repository that has none for the model yet.
+calibration.json, card.md, plots; where a rule score stands in for a silent server, fallback.json (its calibration); a
+candidate also config.pbtxt, for a repository that has none for the model yet.
 `evaluate` and `gate` need the first three.
 """
 
@@ -79,9 +80,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recipe(Protocol[D]):
-    """One model's way from data to a judged candidate. `D` is what its reader makes of the data."""
+    """One model's way from data to a judged candidate. `D` is what its reader makes of the data.
+
+    `baseline` says what a candidate is held against where no version serves yet.
+    """
 
     name: str
+    baseline: str
 
     def train(self, data: D, folder: Path, settings: Settings, report: Report) -> Path:
         """Train, and return the candidate's folder below `folder`. What an earlier run has finished is not repeated.
@@ -104,6 +109,18 @@ class Recipe(Protocol[D]):
     def locked(self, data: D) -> list[str]:
         """Ids of the locked test patients among the data, sorted."""
         ...
+
+
+ERROR = 0.05
+
+
+def level(look: int) -> float:
+    """The level of a gate's intervals at a look at the locked patients, counted from 1.
+
+    They wear out: look n is held to the level 0.05 / (n (n + 1)), so that all looks together stay below 0.05 however
+    many there are.
+    """
+    return 1 - ERROR / (look * (look + 1))
 
 
 class TooLittle(ValueError):

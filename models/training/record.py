@@ -15,6 +15,7 @@ RECORD: Final = "record.json"
 CARD: Final = "card.md"
 MODEL: Final = "model.onnx"
 CALIBRATION: Final = "calibration.json"
+FALLBACK: Final = "fallback.json"
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -73,6 +73,7 @@ class SepsisRecipe:
     """See the head of this module."""
 
     name = features.NAME
+    baseline = "NEWS2"
 
     def split(self, stays: Stays) -> Split:
         """Locked and open patients."""
@@ -225,6 +226,7 @@ def finish(bench: Any, data: Recorded, settings: Settings, report: Report) -> Pa
     parity = export(net, folder / record.MODEL, judging.sample(data.stays.take(places[:20]), 32))
     calibration = _calibration(data.stays, bench.split.folds[0], logit, answered)
     record.write(folder / record.CALIBRATION, calibration)
+    record.write(folder / record.FALLBACK, _fallback(data.stays, bench.split.folds[0], report))
     batch = judging.sample(data.stays.take(places[:20]), 64)
     made = record.Record(
         model=features.NAME,
@@ -246,7 +248,7 @@ def finish(bench: Any, data: Recorded, settings: Settings, report: Report) -> Pa
         chosen=chosen,
         curves={
             "learning": bench.curves(done),
-            "points": {name: judging.score_curves(one) for name, (one, _) in given.items() if "-" not in name},
+            "points": {name: judging.score_curves(one.label, one.filled) for name, (one, _) in given.items() if "-" not in name},
         },
         locked=splits.fingerprint(data.stays.ids[bench.split.locked].tolist()),
         parity=parity,
@@ -255,7 +257,7 @@ def finish(bench: Any, data: Recorded, settings: Settings, report: Report) -> Pa
     )
     record.write(folder / record.RECORD, made)
     made = record.load(folder)  # as it will be read
-    draw(made, folder)
+    draw(folder, made.compared[chosen], made.curves, ("hours at the alert threshold", "sepsis", "alert"))
     (folder / "config.pbtxt").write_text(CONFIG, encoding="utf-8")
     (folder / record.CARD).write_text(card.card(made), encoding="utf-8")
     return folder
@@ -291,6 +293,16 @@ def _calibration(
     thresholds = {"alert": m.threshold_at(given, m.BURDEN), "utility": m.best_threshold(given)}
     known = {name: value for name, value in thresholds.items() if np.isfinite(value)}
     return msgspec.structs.replace(fitted, thresholds=known)
+
+
+def _fallback(stays: Stays, places: npt.NDArray[np.intp], report: Report) -> features.Calibration:
+    """Partial NEWS2 as a probability, on the same patients: what is said while the model server is silent."""
+    from wardstream.models.training.boosting import partial_news2
+
+    hours = judging.ask(stays, places, partial_news2, report, "NEWS2")
+    label = np.concatenate([stays.labels(int(i)) for i in places])
+    use = hours.answered & (label >= 0)
+    return calibrating.fit(label[use], hours.logit[use])
 
 
 def _loaded(folder: Path) -> tuple[record.Record, features.Calibration]:

@@ -6,8 +6,7 @@
 4. Calibrated: slope in `SLOPES`, expected calibration error at most `ECE_AT_MOST`.
 5. Parity with torch within 1e-4, and a batch of 64 within `LATENCY_S` on one thread.
 
-The locked patients wear out: look n is held to the level 0.05 / (n (n + 1)), so that all looks together stay below
-0.05 however many there are.
+All intervals are of the level that the look is held to (`recipe.level`).
 """
 
 from typing import Any, Final
@@ -15,7 +14,7 @@ from typing import Any, Final
 from wardstream.models.sepsis import VERSION
 from wardstream.models.training import judging
 from wardstream.models.training import measures as m
-from wardstream.models.training.recipe import Verdict
+from wardstream.models.training.recipe import Verdict, level
 from wardstream.models.training.record import plain
 
 FEWEST_ONSETS: Final = 40
@@ -23,15 +22,9 @@ SLOPES: Final = (0.7, 1.4)
 ECE_AT_MOST: Final = 0.01
 PARITY: Final = 1e-4
 LATENCY_S: Final = 0.1
-ERROR: Final = 0.05
 
 Given = tuple[m.Answers, float]
 """Answers of the locked patients, and the threshold for utility that the version brings."""
-
-
-def level(look: int) -> float:
-    """The level of the intervals at a look, counted from 1."""
-    return 1 - ERROR / (look * (look + 1))
 
 
 def decide(

@@ -48,6 +48,7 @@ def test_versions_serve_and_are_taken_back(tmp_path: Path) -> None:
     assert sorted(path.name for path in store.version(1).iterdir()) == [
         "calibration.json",
         "card.md",
+        "fallback.json",
         "model.onnx",
         "record.json",
     ]

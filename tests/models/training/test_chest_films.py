@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from wardstream.infra.feeds.films import draw
 from wardstream.models.training import chest_films, chest_measures
 from wardstream.models.training.chest_films import Films
+from wardstream.models.training.chest_gate import decide
+from wardstream.models.training.measures import auroc
 
 
 def drawn(count: int, seed: int = 0) -> np.ndarray:  # type: ignore[type-arg]
@@ -80,24 +83,48 @@ def test_shifts() -> None:
 
 def test_measures_by_hand() -> None:
     label, score = np.array([0, 0, 1, 1], np.int8), np.array([0.1, 0.4, 0.4, 0.9])
-    assert chest_measures.auroc(label, score) == pytest.approx(3.5 / 4)
     assert chest_measures.balanced_accuracy(0.4)(label, score) == pytest.approx(0.75)
-    assert chest_measures.brier(label, score) == pytest.approx((0.01 + 0.16 + 0.36 + 0.01) / 4)
-    found = chest_measures.with_interval(chest_measures.auroc, np.tile(label, 50), np.tile(score, 50), 1)
+    found = chest_measures.with_interval(auroc, np.tile(label, 50), np.tile(score, 50), 1)
     assert found["interval"][0] < found["value"] < found["interval"][1]
-    same = chest_measures.difference(chest_measures.auroc, np.tile(label, 9), np.tile(score, 9), np.tile(score, 9), 1)
+    same = chest_measures.difference(auroc, np.tile(label, 9), np.tile(score, 9), np.tile(score, 9), 1)
     assert same == {"value": 0, "interval": [0, 0]}
 
 
-def test_platt_finds_the_line_back() -> None:
-    rng = np.random.default_rng(1)
-    logit = rng.normal(0, 2, 40_000)
-    label = (rng.random(40_000) < chest_measures.sigmoid(0.5 * logit - 1)).astype(np.int8)
-    assert chest_measures.platt(label, logit) == pytest.approx((0.5, -1.0), abs=0.05)
-    probability = chest_measures.sigmoid(0.5 * logit - 1)
-    assert chest_measures.ece(label, probability) < 0.02
-    with pytest.raises(ValueError, match="both labels"):
-        chest_measures.platt(np.ones(3, np.int8), np.zeros(3))
+LABEL = np.tile(np.array([0, 1], np.int8), 200)
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome", "said"),
+    [
+        ({}, "accepted", "better"),
+        ({"label": LABEL[:150]}, "not_enough_data", "locked films"),
+        ({"serving": "own"}, "rejected", "not shown to be better"),
+        ({"said": "flat"}, "rejected", "calibration slope"),
+        ({"shift": 0.3}, "rejected", "costs"),
+        ({"parity": 1e-3}, "rejected", "differs from torch"),
+        ({"latency_s": 0.2}, "rejected", "takes"),
+    ],
+)
+def test_the_gate(change: dict[str, Any], outcome: str, said: str) -> None:
+    rng = np.random.default_rng(3)
+    probability = rng.beta(0.5, 0.5, 4_000)
+    label = (rng.random(4_000) < probability).astype(np.int8)
+    if "label" in change:
+        probability, label = probability[:150], change["label"]
+    own = 0.5 + (probability - 0.5) / 4 if change.get("said") == "flat" else probability
+    shifted = np.where(rng.random(len(own)) < change.get("shift", 0.0), 1 - own, own)
+    serving = own if change.get("serving") == "own" else rng.random(len(own))
+    verdict = decide(
+        label,
+        {"none": own, "noise": shifted},
+        0.5,
+        (serving, 0.5),
+        1,
+        change.get("parity", 1e-6),
+        change.get("latency_s", 0.01),
+    )
+    assert verdict.outcome == outcome
+    assert said in " ".join(verdict.reasons)
 
 
 def test_the_films_that_come_with_the_project() -> None:

@@ -12,6 +12,7 @@ from wardstream.infra.feeds.films import draw
 from wardstream.models import chest_xray as contract
 from wardstream.models.training import chest_films, chest_xray
 from wardstream.models.training.chest_films import Films
+from wardstream.models.training.chest_xray import RECIPE
 from wardstream.models.training.recipe import Settings, TooLittle
 
 torch = pytest.importorskip("torch", reason="training needs the extra `train`")
@@ -32,29 +33,41 @@ def quiet(*_: object) -> None:
 
 
 def test_train_and_evaluate(tmp_path: Path) -> None:
-    films, settings = drawn(), Settings(epochs=2, only=("plain", "augmented"))
-    candidate = chest_xray.train(films, tmp_path, settings, quiet)
+    films, settings = drawn(), Settings(epochs=2, only=("logistic", "plain", "augmented"))
+    candidate = RECIPE.train(films, tmp_path, settings, quiet)
     record = json.loads((candidate / "record.json").read_text())
     assert record["parity"] < 1e-4
-    assert set(record["compared"]) == {"plain", "augmented"}
+    assert set(record["compared"]) == {"logistic", "plain", "augmented"}
+    assert record["chosen"] != "logistic", "only nets are served"
     assert record["compared"]["plain"]["shifts"]["none"]["auroc"]["value"] > 0.8  # the shadow is plain to see
     assert "28×28 triage" in (candidate / "card.md").read_text(encoding="utf-8")
+    assert {path.name for path in candidate.glob("*.png")} >= {"reliability.png", "roc.png", "confusion.png"}
     session = ort.InferenceSession(candidate / "model.onnx", providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     asked = films.pixels[:3, None]
     outputs = dict(zip(names, session.run(None, {"image": asked}), strict=True))
     assert len(contract.answers(outputs, 3)) == 3  # the contract's own check: the map adds up to the answer
-    found = chest_xray.evaluate(candidate, films, quiet)
+    found = RECIPE.evaluate(candidate, films, quiet)
     assert len(found.rows) == len(films.ids)
     assert found.metrics["shifts"]["none"]["auroc"]["value"] > 0.8
     unlabelled = films._replace(label=np.full(len(films.ids), -1, np.int8))
-    assert "shifts" not in chest_xray.evaluate(candidate, unlabelled, quiet).metrics
-    parts = {path: path.stat().st_mtime_ns for path in (tmp_path / "parts").iterdir()}
-    again = chest_xray.train(films, tmp_path, settings, quiet)  # goes on where it was
-    assert parts == {path: path.stat().st_mtime_ns for path in (tmp_path / "parts").iterdir()}
+    assert "shifts" not in RECIPE.evaluate(candidate, unlabelled, quiet).metrics
+    parts = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("fold-*.npz")}
+    again = RECIPE.train(films, tmp_path, settings, quiet)  # goes on where it was
+    assert parts == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("fold-*.npz")}
     assert json.loads((again / "record.json").read_text())["compared"] == record["compared"]
+    verdict = RECIPE.gate(candidate, None, films, 1, quiet)
+    assert verdict.outcome == "not_enough_data"
+    others = films.only(np.arange(10, len(films.ids)))
+    assert "not those of the training" in RECIPE.gate(candidate, None, others, 1, quiet).reasons[0]
 
 
 def test_too_little() -> None:
     with pytest.raises(TooLittle):
         chest_xray.open_films(drawn(20))
+
+
+def test_learners_that_are_not_there() -> None:
+    for only, said in ((("deep",), "no learner deep"), (("logistic",), "a net is needed")):
+        with pytest.raises(ValueError, match=said):
+            RECIPE.train(drawn(), Path(), Settings(only=only), quiet)

@@ -17,7 +17,8 @@ from wardstream.models.training import sepsis_gate
 from wardstream.models.training.boosting import partial_news2, table
 from wardstream.models.training.calibrating import fit
 from wardstream.models.training.sepsis import RECIPE
-from wardstream.models.training.sepsis_gate import decide, level
+from wardstream.models.training.recipe import ERROR, level
+from wardstream.models.training.sepsis_gate import decide
 from wardstream.models.training.serving import session
 from wardstream.models.training.splits import fingerprint
 from wardstream.models.training.stays import Stays
@@ -213,7 +214,7 @@ def test_the_gate_blocks_on_too_few_patients() -> None:
 
 def test_all_looks_together_stay_below_the_error() -> None:
     assert level(1) == pytest.approx(0.975)
-    assert sum(1 - level(n) for n in range(1, 10_000)) < sepsis_gate.ERROR
+    assert sum(1 - level(n) for n in range(1, 10_000)) < ERROR
 
 
 def test_the_recipe_judges_the_locked_patients_only(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_a_run_leaves_a_candidate_that_reproduces(tmp_path: Path, monkeypatch: p
     data, settings = recorded(60), Settings(only=("news2", "recurrent", "recurrent-pretrained", "finish"))
     first = RECIPE.train(data, tmp_path / "a", settings, quiet)
     names = {path.name for path in first.iterdir()}
-    assert names >= {"model.onnx", "record.json", "calibration.json", "card.md", "config.pbtxt"}
+    assert names >= {"model.onnx", "record.json", "calibration.json", "fallback.json", "card.md", "config.pbtxt"}
     assert names >= {"reliability.png", "roc.png", "pr.png", "confusion.png", "curves.png"}
     made = record.load(first)
     assert set(made.compared) == {"news2", "recurrent", "recurrent-pretrained"}

@@ -40,6 +40,7 @@ def write_candidate(folder: Path, locked: str = "", **weights: float) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     write_model(folder / record.MODEL, **weights)
     record.write(folder / record.CALIBRATION, Calibration(method="platt", thresholds={"alert": 0.5, "utility": 0.1}))
+    record.write(folder / record.FALLBACK, Calibration(method="platt", slope=0.3, intercept=-4.0))
     made = record.Record(
         model="sepsis",
         made_at="2026-01-01T00:00:00+00:00",
