@@ -25,7 +25,7 @@ from wardstream.models.patient import Patient
 from wardstream.models.scores import news2
 from wardstream.models.sepsis import Abstained, Prepared, Who
 from wardstream.models.serving import Answered, Served
-from wardstream.models.signals import FIELDS, HOUR
+from wardstream.models.signals import FIELDS
 from wardstream.models.triton import Reason, Unavailable
 from wardstream.schemas.output_id import output_id
 from wardstream.schemas.predictions import Contribution, Prediction
@@ -46,8 +46,7 @@ class Asked(NamedTuple):
 def ask(batch: PatientBatch, key: str, patient: Patient, cause: Received[Any], at: float) -> Asked:
     """Take the inputs of a prediction as of a time from the state as it is now."""
     stay, bins = patient.stay, bins_of(batch, key)
-    sets = bins.sets(since=at - (sepsis.LOOK_BACK + 1) * HOUR)
-    prepared = sepsis.prepare(sets, Who(stay.admitted_at, stay.age_years, stay.sex), at)
+    prepared = sepsis.prepare(bins, Who(stay.admitted_at, stay.age_years, stay.sex), at)
     score = news2(patient.observations(patient.current(at)))
     return Asked(key, cause, at, prepared, score.value if score.parts else None)
 

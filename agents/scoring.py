@@ -19,11 +19,9 @@ from wardstream.models.labs.flags import news_of
 from wardstream.models.labs.history import LabBins, Past, changes
 from wardstream.models.patient import Outcome, Patient
 from wardstream.models.scores import Kidneys, Observations, kdigo, news2, rule_scores, sofa
-from wardstream.models.scores.kdigo import NAME as KDIGO
 from wardstream.models.scores.kdigo import Collection as Urine
 from wardstream.models.scores.kdigo import Result as Creatinine
 from wardstream.models.scores.sofa import LABS as SOFA_LABS
-from wardstream.models.scores.sofa import NAME as SOFA
 from wardstream.models.scores.sofa import READS as SOFA_READS
 from wardstream.models.serving import Served
 from wardstream.models.signals import BY_CODE

@@ -103,12 +103,16 @@ class Bins:
         """The hours that have a row, the newest first."""
         return sorted({int(name.partition(".")[0]) for name in self._rows.names()}, reverse=True)
 
+    def rows(self, hour: int) -> tuple[bytes, ...]:
+        """One hour as it is kept; equal rows hold equal sets. See `sets_in`."""
+        parts: list[bytes] = []
+        while (row := self._rows.get(f"{hour}.{len(parts)}")) is not None:
+            parts.append(row)
+        return tuple(parts)
+
     def hour(self, hour: int) -> Iterator[MeasurementSet]:
         """The sets of one hour, in no particular order."""
-        part = 0
-        while (row := self._rows.get(f"{hour}.{part}")) is not None:
-            yield from map(_decoder.decode, row.splitlines())
-            part += 1
+        return sets_in(self.rows(hour))
 
     def sets(self, since: float = float("-inf"), until: float = float("inf")) -> Iterator[MeasurementSet]:
         """All sets with `since <= at < until`, in no particular order."""
@@ -125,6 +129,11 @@ class Bins:
             if known < first:
                 self._rows.put(name, None)
         return hour >= first
+
+
+def sets_in(rows: Iterable[bytes]) -> Iterator[MeasurementSet]:
+    """The sets that rows hold."""
+    return (_decoder.decode(line) for row in rows for line in row.splitlines())
 
 
 def summarise(sets: Iterable[MeasurementSet]) -> dict[int, dict[str, Summary]]:

@@ -9,13 +9,13 @@ known.
 Zeiler and Fergus, ECCV 2014 (occlusion); Covert et al., JMLR 2021;22:209 (removal-based explanations).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 
 from wardstream.models.labs.analytes import ANALYTES
-from wardstream.models.sepsis import ABOUT, CLOCK, LOOK_BACK, SIGNALS, Floats, Inputs, Prepared
+from wardstream.models.sepsis import SIGNALS, Doubles, Prepared
 from wardstream.models.signals import FIELDS
 from wardstream.schemas.bounds import BOUNDS
 from wardstream.schemas.predictions import Contribution
@@ -50,22 +50,19 @@ _UNITS: Final = {analyte.code: analyte.unit for analyte in ANALYTES} | {
 
 def groups_of(prepared: Prepared) -> list[str]:
     """The groups of which anything is known."""
-    since = prepared.inputs.since[0, prepared.place]
-    known = [name for name, codes in GROUPS.items() if any(since[_PLACE[code]] < LOOK_BACK for code in codes)]
-    about = prepared.inputs.about[0, prepared.place, :CLOCK]
-    return [*known, PERSON] if about.any() else known
+    missing = set(prepared.missing)
+    known = [name for name, codes in GROUPS.items() if not missing.issuperset(codes)]
+    _, age, sex = prepared.who
+    return [*known, PERSON] if age is not None or sex in ("male", "female") else known
 
 
 def without(prepared: Prepared, group: str) -> Prepared:
     """The same inputs, as if a group had never been measured."""
-    values, measured, since, about = (array.copy() for array in prepared.inputs)
     if group == PERSON:
-        about[:, :, : len(ABOUT) - 1] = 0
-    else:
-        places = [_PLACE[code] for code in GROUPS[group]]
-        values[:, :, places] = measured[:, :, places] = 0
-        since[:, :, places] = LOOK_BACK
-    return prepared._replace(inputs=Inputs(values, measured, since, about))
+        return prepared._replace(who=prepared.who._replace(age_years=None, sex=None))
+    medians = prepared.medians.copy()
+    medians[:, [_PLACE[code] for code in GROUPS[group]]] = np.nan
+    return prepared._replace(medians=medians)
 
 
 def contributions(prepared: Prepared, logit: float, others: Mapping[str, float]) -> tuple[Contribution, ...]:
@@ -90,19 +87,22 @@ def contributions(prepared: Prepared, logit: float, others: Mapping[str, float])
 def _words(prepared: Prepared, group: str) -> str:
     """The latest values of a group with their times: "creatinine 2.1 mg/dL (3 h ago), …"."""
     if group == PERSON:
-        age, known, male, female, _ = prepared.inputs.about[0, prepared.place]
-        sex = "male" if male else "female" if female else "sex not known"
-        return f"{age:.0f} years, {sex}" if known else sex
-    values, since = prepared.inputs.values[0, prepared.place], prepared.inputs.since[0, prepared.place]
-    return ", ".join(_reading(code, values, since) for code in _known(GROUPS[group], since))
+        _, age, sex = prepared.who
+        sex = sex if sex in ("male", "female") else "sex not known"
+        return sex if age is None else f"{age:.0f} years, {sex}"
+    known = [latest for code in GROUPS[group] if (latest := _latest(code, prepared.medians)) is not None]
+    return ", ".join(_reading(*latest) for latest in sorted(known, key=lambda latest: latest[2]))
 
 
-def _known(codes: Sequence[str], since: Floats) -> list[str]:
-    return sorted((code for code in codes if since[_PLACE[code]] < LOOK_BACK), key=lambda code: since[_PLACE[code]])
+def _latest(code: str, medians: Doubles) -> tuple[str, float, int] | None:
+    """A signal, its newest value, and how many hours ago that was; None: it was never measured."""
+    column = medians[:, _PLACE[code]]
+    known = np.flatnonzero(~np.isnan(column))
+    return (code, float(column[known[-1]]), len(column) - 1 - int(known[-1])) if len(known) else None
 
 
-def _reading(code: str, values: Floats, since: Floats) -> str:
-    name, value, hours = _name(code), float(values[_PLACE[code]]), int(since[_PLACE[code]])
+def _reading(code: str, value: float, hours: int) -> str:
+    name = _name(code)
     when = "this hour" if hours == 0 else f"{hours} h ago"
     unit = _UNITS.get(code, "")
     return f"{name} {np.format_float_positional(value, precision=3, fractional=False, trim='-')} {unit} ({when})"

@@ -29,6 +29,7 @@ intensive care of 15 years and more, nearly all of them adults, and with nothing
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -36,7 +37,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from wardstream.models.bins import MeasurementSet
+from wardstream.models.bins import Bins, MeasurementSet, sets_in
 from wardstream.models.signals import HOUR
 
 NAME: Final = "sepsis"
@@ -46,6 +47,7 @@ LOOK_BACK: Final = 48
 ADULT_YEARS: Final = 18.0
 KNOWN_AT_LEAST: Final = 3
 KNOWN_WITHIN: Final = 12
+KEPT_SUMMARIES: Final = 100_000  # hours, some 40 MB: the windows of 2,000 patients
 VERSION: Final = "1"
 """Of the inputs. A model trained on another one is not fed by this code."""
 
@@ -91,25 +93,36 @@ class Inputs(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """One window, and what a prediction says about its inputs.
+    """One patient's hours up to the present one, and what a prediction says about them.
 
     Attributes
     ----------
-    inputs : Inputs
-        With B = 1.
-    place : int
-        Where in `logit` the answer stands.
-    missing : tuple of str
-        Codes of the signals without a value in the window.
+    medians : (n, 34)
+        Of the window's n hours, NaN where nothing was measured.
+    first : int
+        The hour of the stay of the first row.
+    who : Who
+        Patient and stay.
     input_from, input_until : float
         When the oldest and the newest measurement in the window were taken, seconds since 1970.
     """
 
-    inputs: Inputs
-    place: int
-    missing: tuple[str, ...]
+    medians: Doubles
+    first: int
+    who: Who
     input_from: float
     input_until: float
+
+    @property
+    def place(self) -> int:
+        """Where in `logit` the answer stands."""
+        return len(self.medians) - 1
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Codes of the signals without a value in the window."""
+        known = ~np.isnan(self.medians).all(axis=0)
+        return tuple(code for code, is_known in zip(SIGNALS, known, strict=True) if not is_known)
 
 
 SAID: Final[Mapping[Why, str]] = {
@@ -208,13 +221,39 @@ def is_child(who: Who) -> bool:
     return who.age_years is not None and who.age_years < ADULT_YEARS
 
 
-def prepare(sets: Iterable[MeasurementSet], who: Who, now: float) -> Prepared | Abstained:
-    """The window as of a time, or why there is none.
+class Hour(NamedTuple):
+    """One hour of a stay: medians (34,), and when the oldest and newest measurement were taken (inf, -inf: none)."""
+
+    medians: Doubles
+    oldest: float
+    newest: float
+
+
+_EMPTY: Final = Hour(np.full(len(SIGNALS), np.nan), math.inf, -math.inf)
+
+
+def summary(sets: Iterable[MeasurementSet], admitted_at: float, hour: int, now: float = math.inf) -> Hour:
+    """One hour of a stay as of a time; sets of other hours, and later ones, are left out here."""
+    found = [one for one in sets if one.at <= now and hour_of(one.at, admitted_at) == hour]
+    times = [one.at for one in found if any(code in _PLACE for code in one.values)]
+    if not times:
+        return _EMPTY
+    return Hour(hourly(found, admitted_at, hour, hour)[0], min(times), max(times))
+
+
+@lru_cache(maxsize=KEPT_SUMMARIES)
+def _past(rows: tuple[bytes, ...], admitted_at: float, hour: int) -> Hour:
+    """An hour that is over: asked for 47 times more, and the same as long as its rows are."""
+    return summary(sets_in(rows), admitted_at, hour) if rows else _EMPTY
+
+
+def prepare(bins: Bins, who: Who, now: float) -> Prepared | Abstained:
+    """The patient's hours as of a time, or why there is no answer.
 
     Parameters
     ----------
-    sets : iterable of MeasurementSet
-        What counts of the patient's history; later sets than `now`, and those out of the window, are left out here.
+    bins : Bins
+        What was measured.
     who : Who
         Patient and stay.
     now : float
@@ -222,28 +261,45 @@ def prepare(sets: Iterable[MeasurementSet], who: Who, now: float) -> Prepared | 
     """
     if who.admitted_at is None:
         return Abstained("no_admission")
-    hour = hour_of(now, who.admitted_at)
-    if not hour:
+    present = hour_of(now, who.admitted_at)
+    if not present:
         return Abstained("before_admission")
     if is_child(who):
         return Abstained("child")
-    first, admitted_at = first_hour(hour), who.admitted_at
-    seen = [one for one in sets if one.at <= now and first <= hour_of(one.at, admitted_at)]
-    rows = windows_from(hourly(seen, admitted_at, first, hour))
-    inputs = tensors(rows, [first], [hour - first + 1], [who])
-    place = hour - first
-    if not enough(inputs.since[0, place]):
+    first, begin, kept = first_hour(present), who.admitted_at, dict[int, tuple[bytes, ...]]()
+
+    def rows(hour: int) -> tuple[bytes, ...]:
+        """Those of the hours of the clock that an hour of the stay touches."""
+        touched = range(int((begin + (hour - 1) * HOUR) // HOUR), int((begin + hour * HOUR) // HOUR) + 1)
+        for one in touched:
+            if one not in kept:
+                kept[one] = bins.rows(one)
+        return tuple(row for one in touched for row in kept[one])
+
+    hours = [_past(rows(hour), begin, hour) for hour in range(first, present)]
+    is_over = now >= begin + present * HOUR
+    last = rows(present)
+    hours.append(_past(last, begin, present) if is_over else summary(sets_in(last), begin, present, now))
+    medians = np.stack([hour.medians for hour in hours])
+    if not enough(_ages(medians)):
         return Abstained("too_little_known")
-    missing = tuple(code for code, age in zip(SIGNALS, inputs.since[0, place], strict=True) if age >= LOOK_BACK)
-    times = [one.at for one in seen if any(code in _PLACE for code in one.values)]
-    return Prepared(inputs, place, missing, min(times), max(times))
+    oldest, newest = min(hour.oldest for hour in hours), max(hour.newest for hour in hours)
+    return Prepared(medians, first, who, oldest, newest)
 
 
-def windows_from(rows: Doubles) -> Doubles:
-    """One window from its used rows: shape (1, 48, 34)."""
-    cut = np.full((1, LOOK_BACK, rows.shape[1]), np.nan)
-    cut[0, : len(rows)] = rows
-    return cut
+def _ages(medians: Doubles) -> Floats:
+    """Hours since each signal was measured, as of the last row; `LOOK_BACK` where it never was."""
+    back = ~np.isnan(medians[::-1])
+    return np.where(back.any(axis=0), back.argmax(axis=0), LOOK_BACK).astype(np.float32)
+
+
+def stacked(rows: Sequence[Prepared]) -> Inputs:
+    """The tensors of some patients, in their order."""
+    windows = np.full((len(rows), LOOK_BACK, len(SIGNALS)), np.nan)
+    for window, row in zip(windows, rows, strict=True):
+        window[: len(row.medians)] = row.medians
+    lengths = [len(row.medians) for row in rows]
+    return tensors(windows, [row.first for row in rows], lengths, [row.who for row in rows])
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):

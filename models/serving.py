@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
-import numpy as np
 
 from wardstream.models.explaining import contributions, groups_of, without
-from wardstream.models.sepsis import INPUTS, NAME, Calibration, Inputs, Prepared, load_calibration, sigmoid
+from wardstream.models.sepsis import NAME, Calibration, Prepared, load_calibration, sigmoid, stacked
 from wardstream.models.triton import Answer, Reason
 from wardstream.schemas.predictions import Contribution, Quality
 
@@ -88,7 +87,7 @@ class Served:
     async def _logits(self, rows: Sequence[Prepared]) -> list[tuple[str, float]]:
         """Version and log-odds for each row."""
         parts = [rows[first : first + ROWS] for first in range(0, len(rows), ROWS)]
-        answers = await asyncio.gather(*(self._client.infer(NAME, _stacked(part).feed()) for part in parts))
+        answers = await asyncio.gather(*(self._client.infer(NAME, stacked(part).feed()) for part in parts))
         return [
             (answer.version, float(logits[row.place]))
             for part, answer in zip(parts, answers, strict=True)
@@ -134,7 +133,3 @@ class Served:
             except (OSError, msgspec.MsgspecError):
                 self._calibrations[place] = None
         return self._calibrations[place]
-
-
-def _stacked(rows: Sequence[Prepared]) -> Inputs:
-    return Inputs(*(np.concatenate([getattr(row.inputs, name) for row in rows]) for name in INPUTS))

@@ -281,9 +281,7 @@ def _threshold(made: dict[str, Any]) -> float:
     return float(made["sizes"]["open_with_pneumonia"] / made["sizes"]["open"])
 
 
-def _part(
-    folder: Path, name: str, number: int, films: Films, fold: npt.NDArray[np.int64], settings: Settings
-) -> None:
+def _part(folder: Path, name: str, number: int, films: Films, fold: npt.NDArray[np.int64], settings: Settings) -> None:
     """Train one learner without one fold, and keep what it says of that fold under each shift."""
     path = folder / name / f"fold-{number}.npz"
     if path.is_file():

@@ -5,10 +5,7 @@ from pathlib import Path
 from typing import Any
 
 
-
-def draw(
-    folder: Path, chosen: Mapping[str, Any], curves: Mapping[str, Any], words: tuple[str, str, str]
-) -> list[Path]:
+def draw(folder: Path, chosen: Mapping[str, Any], curves: Mapping[str, Any], words: tuple[str, str, str]) -> list[Path]:
     """Write reliability.png, roc.png, pr.png, confusion.png and curves.png; returns them.
 
     Parameters

@@ -248,7 +248,9 @@ def finish(bench: Any, data: Recorded, settings: Settings, report: Report) -> Pa
         chosen=chosen,
         curves={
             "learning": bench.curves(done),
-            "points": {name: judging.score_curves(one.label, one.filled) for name, (one, _) in given.items() if "-" not in name},
+            "points": {
+                name: judging.score_curves(one.label, one.filled) for name, (one, _) in given.items() if "-" not in name
+            },
         },
         locked=splits.fingerprint(data.stays.ids[bench.split.locked].tolist()),
         parity=parity,

@@ -12,7 +12,8 @@ import pytest
 
 from tests.agents.bedside import Bedside
 from tests.events import WELL, admission, at, event_id, lab, tick, vitals
-from wardstream.models.sepsis import Calibration, Inputs, Prepared, Who, prepare
+from tests.models.measuring import kept
+from wardstream.models.sepsis import Calibration, Inputs, Prepared, Who, prepare, stacked
 from wardstream.models.serving import ROWS, Served
 from wardstream.models.triton import Answer, Reason, Unavailable
 
@@ -84,9 +85,9 @@ async def test_at_the_end_of_each_hour_of_the_stay(bedside: Bedside) -> None:
 async def test_the_inputs_are_those_of_training(bedside: Bedside, server: Server) -> None:
     await bedside.give(admitted(), well("v", 10), well("w", 70, heart_rate_bpm=88.0), well("x", 110), *ticks(111, 121))
     stay = bedside.patient().stay
-    expected = prepare(bedside.sets(), Who(stay.admitted_at, 60.0, "female"), at(120).timestamp())
+    expected = prepare(kept(bedside.sets()), Who(stay.admitted_at, 60.0, "female"), at(120).timestamp())
     assert isinstance(expected, Prepared)
-    for given, wanted in zip(server.asked[-1], expected.inputs, strict=True):  # the hour before was asked with it
+    for given, wanted in zip(server.asked[-1], stacked([expected]), strict=True):  # the hour before was asked with it
         np.testing.assert_array_equal(given[1:], wanted)
 
 

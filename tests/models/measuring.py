@@ -26,6 +26,14 @@ class Said(NamedTuple):
     supersedes: UUID | None = None
 
 
+def kept(sets: Iterable[MeasurementSet]) -> Bins:
+    """The bins of a patient of whom so much was measured."""
+    bins = Bins(MemoryRows())
+    for one in sets:
+        bins.add(one)
+    return bins
+
+
 class MemoryRows:
     """A patient's rows of their own, in a dictionary."""
 

@@ -7,9 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tests.models.measuring import HOUR, T0, said
+from tests.models.measuring import HOUR, T0, kept, said
 from wardstream.models.explaining import GROUPS, PERSON, SHOWN, contributions, groups_of, without
-from wardstream.models.sepsis import LOOK_BACK, SIGNALS, Prepared, Who, prepare
+from wardstream.models.sepsis import SIGNALS, Prepared, Who, prepare, stacked
 from wardstream.schemas.predictions import Contribution
 
 SETS = [
@@ -21,7 +21,7 @@ SETS = [
 
 @pytest.fixture
 def prepared() -> Prepared:
-    found = prepare(SETS, Who(T0, 71.0, "male"), T0 + 4.5 * HOUR)
+    found = prepare(kept(SETS), Who(T0, 71.0, "male"), T0 + 4.5 * HOUR)
     assert isinstance(found, Prepared)
     return found
 
@@ -37,26 +37,24 @@ def test_only_what_is_known_is_left_out(prepared: Prepared) -> None:
 
 def test_a_group_is_left_out_as_if_it_had_never_been_measured(prepared: Prepared) -> None:
     others = said("lab", 70, creat=2.12, bun=44.0).measured
-    never = prepare([*SETS[:2], others], Who(T0, 71.0, "male"), T0 + 4.5 * HOUR)
+    never = prepare(kept([*SETS[:2], others]), Who(T0, 71.0, "male"), T0 + 4.5 * HOUR)
     assert isinstance(never, Prepared)
-    for found, wanted in zip(without(prepared, "lactate").inputs, never.inputs, strict=True):
+    for found, wanted in zip(stacked([without(prepared, "lactate")]), stacked([never]), strict=True):
         np.testing.assert_array_equal(found, wanted)
 
 
 def test_a_person_is_left_out_as_one_of_whom_nobody_said_who(prepared: Prepared) -> None:
-    unknown = prepare(SETS, Who(T0, None, None), T0 + 4.5 * HOUR)
+    unknown = prepare(kept(SETS), Who(T0, None, None), T0 + 4.5 * HOUR)
     assert isinstance(unknown, Prepared)
-    for found, wanted in zip(without(prepared, PERSON).inputs, unknown.inputs, strict=True):
+    for found, wanted in zip(stacked([without(prepared, PERSON)]), stacked([unknown]), strict=True):
         np.testing.assert_array_equal(found, wanted)
 
 
 def test_leaving_out_changes_nothing_in_place(prepared: Prepared) -> None:
-    before = [array.copy() for array in prepared.inputs]
+    before = prepared.medians.copy()
     for group in groups_of(prepared):
         without(prepared, group)
-    for array, kept in zip(prepared.inputs, before, strict=True):
-        np.testing.assert_array_equal(array, kept)
-    assert prepared.inputs.since.max() == LOOK_BACK
+    np.testing.assert_array_equal(prepared.medians, before)
 
 
 def test_in_words_with_values_and_times(prepared: Prepared) -> None:

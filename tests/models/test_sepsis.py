@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.models.measuring import HOUR, T0, event_id
+from tests.models.measuring import HOUR, T0, event_id, kept
 from wardstream.models.bins import KEPT_HOURS, MeasurementSet
 from wardstream.models.sepsis import (
     CLOCK,
@@ -23,6 +23,7 @@ from wardstream.models.sepsis import (
     load_calibration,
     prepare,
     sigmoid,
+    stacked,
 )
 from wardstream.models.signals import BY_CODE
 
@@ -37,7 +38,7 @@ def at(hours: float, name: object = None, **values: float) -> MeasurementSet:
 
 
 def prepared(sets: list[MeasurementSet], hours: float, who: Who = ADULT) -> Prepared:
-    found = prepare(sets, who, T0 + hours * HOUR)
+    found = prepare(kept(sets), who, T0 + hours * HOUR)
     assert isinstance(found, Prepared)
     return found
 
@@ -69,7 +70,7 @@ def test_an_hour_has_the_median_of_its_values_whatever_their_order() -> None:
 
 def test_values_are_carried_on_with_their_age() -> None:
     made = prepared([at(1, **SIGNS), at(3, hr=90.0), at(4, lactate=2.5)], 5)
-    values, measured, since, about = (one[0] for one in made.inputs)
+    values, measured, since, about = (one[0] for one in stacked([made]))
     assert made.place == 4
     assert values[:5, HR].tolist() == [80, 80, 90, 90, 90]
     assert measured[:5, HR].tolist() == [1, 0, 1, 0, 0]
@@ -89,14 +90,32 @@ def test_values_are_carried_on_with_their_age() -> None:
 def test_the_window_forgets_what_is_older_than_the_look_back() -> None:
     sets = [at(1, lactate=4.0), *(at(hour, **SIGNS) for hour in range(1, 61))]
     inside, outside = prepared(sets, LOOK_BACK), prepared(sets, LOOK_BACK + 1)
-    assert inside.inputs.since[0, inside.place, LACTATE] == LOOK_BACK - 1
+    assert stacked([inside]).since[0, inside.place, LACTATE] == LOOK_BACK - 1
     assert "lactate" not in inside.missing
     assert "lactate" in outside.missing
     assert outside.place == LOOK_BACK - 1
-    assert outside.inputs.about[0, :, CLOCK].tolist() == list(range(2, LOOK_BACK + 2))
-    kept = [one for one in sets if one.at > T0 + (60 - KEPT_HOURS + 1) * HOUR]
-    for whole, part in zip(prepared(sets, 60).inputs, prepared(kept, 60).inputs, strict=True):
+    assert stacked([outside]).about[0, :, CLOCK].tolist() == list(range(2, LOOK_BACK + 2))
+    newer = [one for one in sets if one.at > T0 + (60 - KEPT_HOURS + 1) * HOUR]
+    for whole, part in zip(stacked([prepared(sets, 60)]), stacked([prepared(newer, 60)]), strict=True):
         assert np.array_equal(whole, part), "what the bins keep is enough"
+
+
+def test_an_hour_that_is_corrected_is_made_anew() -> None:
+    bins = kept([at(1, **SIGNS), at(2, "wrong", hr=180.0), at(3, **SIGNS)])
+    before = prepare(bins, ADULT, T0 + 4 * HOUR)
+    assert isinstance(before, Prepared)
+    assert before.medians[1, HR] == 180.0
+    bins.take_out({event_id("wrong")}, near=T0 + 2 * HOUR)
+    bins.add(at(2, "right", hr=81.0))
+    after = prepare(bins, ADULT, T0 + 4 * HOUR)
+    assert isinstance(after, Prepared)
+    assert after.medians[1, HR] == 81.0
+
+
+def test_the_present_hour_holds_what_is_known_so_far() -> None:
+    sets = [at(0.5, **SIGNS), at(1.2, hr=100.0), at(1.8, hr=140.0)]
+    for hours, rate in ((1.3, 100.0), (1.9, 120.0), (2.0, 120.0)):
+        assert prepared(sets, hours).medians[1, HR] == rate
 
 
 @pytest.mark.parametrize(
@@ -113,13 +132,13 @@ def test_the_window_forgets_what_is_older_than_the_look_back() -> None:
     ],
 )
 def test_no_answer_is_given(who: Who, sets: list[MeasurementSet], hours: float, why: str) -> None:
-    assert prepare(sets, who, T0 + hours * HOUR) == Abstained(why)  # type: ignore[arg-type]
+    assert prepare(kept(sets), who, T0 + hours * HOUR) == Abstained(why)  # type: ignore[arg-type]
 
 
 def test_three_vital_signs_of_the_last_twelve_hours_are_enough() -> None:
     signs = {"hr": 80.0, "rr": 16.0, "map": 80.0}
-    assert isinstance(prepare([at(1, **signs)], ADULT, T0 + 12 * HOUR), Prepared)
-    assert isinstance(prepare([at(1, **signs)], Who(T0, None, None), T0 + 12 * HOUR), Prepared), "age unknown"
+    assert isinstance(prepare(kept([at(1, **signs)]), ADULT, T0 + 12 * HOUR), Prepared)
+    assert isinstance(prepare(kept([at(1, **signs)]), Who(T0, None, None), T0 + 12 * HOUR), Prepared), "age unknown"
 
 
 def test_shuffling_what_comes_after_changes_nothing_before() -> None:
@@ -143,7 +162,7 @@ def test_shuffling_what_comes_after_changes_nothing_before() -> None:
             for one, i in zip(after, order, strict=True)
         ]
         now, again = prepared(sets, t), prepared(shuffled, t)
-        assert all(np.array_equal(a, b) for a, b in zip(now.inputs, again.inputs, strict=True))
+        assert all(np.array_equal(a, b) for a, b in zip(stacked([now]), stacked([again]), strict=True))
         assert now[1:] == again[1:]
         first = max(1, t - LOOK_BACK + 1)
         past, other = hourly(sets, T0, first, 70), hourly(shuffled, T0, first, 70)

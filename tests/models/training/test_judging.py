@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.models.measuring import event_id
+from tests.models.measuring import event_id, kept
 from tests.models.training.recorded import recorded, stays
 from tests.models.training.tiny import write_candidate, write_model
 from wardstream.models.bins import MeasurementSet
-from wardstream.models.sepsis import LOOK_BACK, SIGNALS, Inputs, Prepared, Who, hourly, prepare
+from wardstream.models.sepsis import LOOK_BACK, SIGNALS, Inputs, Prepared, Who, hourly, prepare, stacked
 from wardstream.models.training import measures as m
 from wardstream.models.training import sepsis_gate
 from wardstream.models.training.boosting import partial_news2, table
 from wardstream.models.training.calibrating import fit
-from wardstream.models.training.sepsis import RECIPE
 from wardstream.models.training.recipe import ERROR, level
+from wardstream.models.training.sepsis import RECIPE
 from wardstream.models.training.sepsis_gate import decide
 from wardstream.models.training.serving import session
 from wardstream.models.training.splits import fingerprint
@@ -64,10 +64,10 @@ def test_offline_answers_are_what_serving_would_answer(tmp_path: Path) -> None:
             who = Who(0.0, float(found.age[i]), str(found.sex[i]))
             rows = hours.stay == place
             for hour, logit, answered in zip(hours.hour[rows], hours.logit[rows], hours.answered[rows], strict=True):
-                made = prepare(sets_of(found, i), who, hour * HOUR)
+                made = prepare(kept(sets_of(found, i)), who, hour * HOUR)
                 assert isinstance(made, Prepared) == answered
                 if isinstance(made, Prepared):
-                    assert run(made.inputs)[0, made.place] == pytest.approx(logit, abs=1e-5)
+                    assert run(stacked([made]))[0, made.place] == pytest.approx(logit, abs=1e-5)
 
 
 def test_shuffling_rows_after_t_changes_no_prediction_up_to_t(tmp_path: Path) -> None:
