@@ -59,6 +59,7 @@ def card(record: Record) -> str:
         "",
         *_alerts(chosen),
         "",
+        *_explanations(record.explanations),
         f"torch and ONNX Runtime differ by at most {_f(record.parity, 2, 'g')} in log-odds. A batch of 64 takes "
         f"{_f(record.latency_s and record.latency_s * 1000, 1)} ms on ONNX Runtime with two threads.",
         "",
@@ -106,6 +107,19 @@ def _alerts(found: Mapping[str, Any]) -> list[str]:
         f"{_n(counts['known_onsets'])} patients with a known onset were warned of before it; of the hours, sensitivity "
         f"{_f(alerts['sensitivity_rows'], 2)}, PPV {_f(alerts['ppv_rows'], 2)}. Of {_n(counts['hours'])} hours "
         f"{_n(counts['abstained_hours'])} had no answer, for too little was known."
+    ]
+
+
+def _explanations(found: Mapping[str, Any]) -> list[str]:
+    if not found:
+        return []
+    falls = found["log_odds_fall"]
+    return [
+        f"Explanations leave groups of inputs out. Of {_n(found['hours'])} patients' highest hours, they agree with "
+        f"integrated gradients by a rank correlation of {_f(found['rank_correlation'], 2)}; leaving out the three groups "
+        f"named first takes {_f(falls['occlusion'], 2)} from the log-odds, the three of integrated gradients "
+        f"{_f(falls['integrated_gradients'], 2)}, three at random {_f(falls['random'], 2)}.",
+        "",
     ]
 
 

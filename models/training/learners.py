@@ -1,6 +1,6 @@
 """The bench of `sepsis`: every learner fitted fold by fold, each fit kept, so that nothing is done twice.
 
-A fit is named by learner, setting and fold. Its folder holds what it said of its own fold (`said.npz`), the curve of
+A fit is named by data, code, learner, setting and fold. Its folder holds what it said of its own fold (`said.npz`), the curve of
 its learning, and of a net the weights. A fit that was interrupted goes on from its last epoch.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from wardstream.models.training import judging
+from wardstream.models.training import boosting, fitting, judging, nets, windows
 from wardstream.models.training import measures as m
 from wardstream.models.training.boosting import Setting, boost, partial_news2
 from wardstream.models.training.calibrating import fit as fit_calibration
@@ -61,7 +61,7 @@ class Bench:
     ) -> None:
         self.data, self.split, self.settings, self.report, self.team = data, split, settings, report, team
         sizes = f"{len(data.stays)} {len(data.unlabelled)}"
-        about = f"{data.data_hash} {data.code_hash} {sizes} {settings.seed} {settings.epochs}"
+        about = f"{data.data_hash} {data.code_hash} {_code_hash()} {sizes} {settings.seed} {settings.epochs}"
         self.folder = folder / hashlib.sha256(about.encode()).hexdigest()[:12]
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -108,13 +108,12 @@ class Bench:
             np.concatenate(threshold)[rows][labelled],
         )
 
-    def served(self, name: str) -> tuple[Net, Doubles, npt.NDArray[np.bool_]]:
+    def served(self, name: str) -> tuple[Net, Hours]:
         """The net of fold 0, and what it said of the patients that stopped it."""
         trial = self._trial(name, self._best(name))
         net = new_net(trial, self.data.stays, self.split.learn(0), self.settings.seed)
         net.load_state_dict(torch.load(self._at(name, self._best(name), 0) / "weights.pt", weights_only=True))
-        said = self._said(name, self._best(name), 0)
-        return net, said.logit, said.answered
+        return net, self._said(name, self._best(name), 0)
 
     def chosen_settings(self, names: list[str]) -> dict[str, Any]:
         """What the search found, by learner."""
@@ -149,7 +148,8 @@ class Bench:
         return found if found is None else found._replace(without=without)
 
     def _at(self, name: str, i: int, fold: int) -> Path:
-        return self.folder / name / f"setting-{i}" / f"fold-{fold}"
+        setting = hashlib.sha256(repr(self._trial(name, i)).encode()).hexdigest()[:8]
+        return self.folder / name / setting / f"fold-{fold}"
 
     def _said(self, name: str, i: int, fold: int) -> Hours:
         with np.load(self._at(name, i, fold) / "said.npz") as found:
@@ -217,6 +217,14 @@ class Bench:
             torch.save(fitted.net.state_dict(), at / "weights.pt")
             (at / "curve.json").write_bytes(msgspec.json.encode(fitted.curve))
         return runner(fitted.net)
+
+
+def _code_hash() -> str:
+    """Of what fits."""
+    found = hashlib.sha256()
+    for module in (boosting, fitting, nets, windows):
+        found.update(Path(str(module.__file__)).read_bytes())
+    return found.hexdigest()
 
 
 def _kind(name: str) -> str:

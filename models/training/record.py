@@ -43,6 +43,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         By learner and fold: what each epoch reached; and points of ROC and precision-recall curves.
     locked : str
         Hash of the ids of the locked patients.
+    explanations : mapping
+        How occlusion, as it is served, compares with integrated gradients and with chance (`explained`).
     parity, latency_s : float
         Largest difference of torch and ONNX Runtime in log-odds; time of a batch of 64 on ONNX Runtime.
     model_hash : str
@@ -62,6 +64,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     chosen: str
     curves: Mapping[str, Any]
     locked: str
+    explanations: Mapping[str, Any]
     parity: float
     latency_s: float
     model_hash: str

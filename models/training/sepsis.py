@@ -197,6 +197,7 @@ def _quantiles(said: npt.NDArray[np.float64]) -> dict[str, float] | None:
 
 def finish(bench: Any, data: Recorded, settings: Settings, report: Report) -> Path:
     """Compare what has been learnt, choose, export and write the candidate's folder."""
+    from wardstream.models.training.explained import check
     from wardstream.models.training.exporting import export
     from wardstream.models.training.plots import draw
 
@@ -222,9 +223,9 @@ def finish(bench: Any, data: Recorded, settings: Settings, report: Report) -> Pa
     chosen = choose({name: given[name] for name in nets})
     folder: Path = bench.folder / "candidate"
     folder.mkdir(parents=True, exist_ok=True)
-    net, logit, answered = bench.served(chosen)
+    net, said = bench.served(chosen)
     parity = export(net, folder / record.MODEL, judging.sample(data.stays.take(places[:20]), 32))
-    calibration = _calibration(data.stays, bench.split.folds[0], logit, answered)
+    calibration = _calibration(data.stays, bench.split.folds[0], said)
     record.write(folder / record.CALIBRATION, calibration)
     record.write(folder / record.FALLBACK, _fallback(data.stays, bench.split.folds[0], report))
     batch = judging.sample(data.stays.take(places[:20]), 64)
@@ -252,6 +253,7 @@ def finish(bench: Any, data: Recorded, settings: Settings, report: Report) -> Pa
                 name: judging.score_curves(one.label, one.filled) for name, (one, _) in given.items() if "-" not in name
             },
         },
+        explanations=check(net, session(folder / record.MODEL), data.stays, bench.split.folds[0], said, settings.seed),
         locked=splits.fingerprint(data.stays.ids[bench.split.locked].tolist()),
         parity=parity,
         latency_s=latency_s(session(folder / record.MODEL), batch),
@@ -281,17 +283,13 @@ def choose(given: Mapping[str, tuple[m.Answers, Mapping[str, Any]]]) -> str:
 def _calibration(
     stays: Stays,
     places: npt.NDArray[np.intp],
-    logit: npt.NDArray[np.float64],
-    answered: npt.NDArray[np.bool_],
+    said: Hours,
 ) -> features.Calibration:
     """Of the served net, on the patients that stopped it early."""
     label = np.concatenate([stays.labels(int(i)) for i in places])
-    use = answered & (label >= 0)
-    fitted = calibrating.fit(label[use], logit[use])
-    stay = np.concatenate([np.full(len(stays.labels(int(i))), k) for k, i in enumerate(places)])
-    hour = np.concatenate([np.arange(1, len(stays.labels(int(i))) + 1) for i in places])
-    hours = Hours(stay, hour, logit, answered)
-    given = judging.answers(stays, places, hours, fitted.apply(logit))
+    use = said.answered & (label >= 0)
+    fitted = calibrating.fit(label[use], said.logit[use])
+    given = judging.answers(stays, places, said, fitted.apply(said.logit))
     thresholds = {"alert": m.threshold_at(given, m.BURDEN), "utility": m.best_threshold(given)}
     known = {name: value for name, value in thresholds.items() if np.isfinite(value)}
     return msgspec.structs.replace(fitted, thresholds=known)

@@ -55,6 +55,7 @@ def write_candidate(folder: Path, locked: str = "", **weights: float) -> Path:
         chosen="tiny",
         curves={},
         locked=locked,
+        explanations={},
         parity=0.0,
         latency_s=0.001,
         model_hash=record.file_hash(folder / record.MODEL),
