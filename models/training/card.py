@@ -116,8 +116,8 @@ def _explanations(found: Mapping[str, Any]) -> list[str]:
     falls = found["log_odds_fall"]
     return [
         f"Explanations leave groups of inputs out. Of {_n(found['hours'])} patients' highest hours, they agree with "
-        f"integrated gradients by a rank correlation of {_f(found['rank_correlation'], 2)}; leaving out the three groups "
-        f"named first takes {_f(falls['occlusion'], 2)} from the log-odds, the three of integrated gradients "
+        f"integrated gradients by a rank correlation of {_f(found['rank_correlation'], 2)}; leaving out the three "
+        f"groups named first takes {_f(falls['occlusion'], 2)} from the log-odds, the three of integrated gradients "
         f"{_f(falls['integrated_gradients'], 2)}, three at random {_f(falls['random'], 2)}.",
         "",
     ]

@@ -88,9 +88,7 @@ def gradients(net: Any, prepared: Prepared, groups: Sequence[str]) -> npt.NDArra
         answer = net(*at, about)[0, prepared.place]
         for sum_, slope in zip(total, torch.autograd.grad(answer, at), strict=True):
             sum_ += slope / STEPS
-    added = sum(
-        ((end - begin) * slope)[0].sum(dim=0) for begin, end, slope in zip(begins, ends, total, strict=True)
-    )
+    added = sum(((end - begin) * slope)[0].sum(dim=0) for begin, end, slope in zip(begins, ends, total, strict=True))
     by_signal = np.asarray(torch.as_tensor(added).detach().numpy(), np.float64)
     return np.array([by_signal[[_PLACE[code] for code in GROUPS[group]]].sum() for group in groups])
 

@@ -1,7 +1,7 @@
 """The bench of `sepsis`: every learner fitted fold by fold, each fit kept, so that nothing is done twice.
 
-A fit is named by data, code, learner, setting and fold. Its folder holds what it said of its own fold (`said.npz`), the curve of
-its learning, and of a net the weights. A fit that was interrupted goes on from its last epoch.
+A fit is named by data, code, learner, setting and fold. Its folder holds what it said of its own fold (`said.npz`), the
+curve of its learning, and of a net the weights. A fit that was interrupted goes on from its last epoch.
 """
 
 import hashlib

@@ -1,10 +1,11 @@
-"""The deep model on the stream: the real worker, a real Triton, recorded patients; no skew, no gap, whatever happens."""
+"""The deep model on the stream: a real worker, a real Triton, recorded patients; no skew and no gap, come what may."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -71,13 +72,11 @@ class Ward:
     def until(self, seen: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
         """The predictions, as soon as they are as wanted."""
 
-        async def wait() -> list[dict[str, Any]]:
-            async with asyncio.timeout(PATIENCE_S):
-                while not seen(found := await asyncio.to_thread(self.predictions)):
-                    await asyncio.sleep(0.3)
-            return found
-
-        return asyncio.run(wait())
+        deadline = time.monotonic() + PATIENCE_S
+        while not seen(found := self.predictions()):
+            assert time.monotonic() < deadline, f"{len(found)} predictions, and none as wanted"
+            time.sleep(0.3)
+        return found
 
     def settled(self) -> list[dict[str, Any]]:
         """The predictions, when no more come."""
