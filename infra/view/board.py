@@ -17,17 +17,18 @@ from rich.text import Text
 
 from wardstream.infra.view.ward import BedRow, OpenAlert, Seen
 from wardstream.schemas.alerts import Alert, Priority
+from wardstream.schemas.predictions import Prediction
 from wardstream.schemas.scores import Score
 
 WIDE_FROM = 118  # columns from which ages and words fit
 # Columns and their widths; None: what is left.
 NARROW: dict[str, int | None] = {
     **{"bed": 9, "pat.": 5, "NEWS2": 5, "RR": 3, "SpO2": 4, "O2": 3, "BP": 4, "HR": 4, "°C": 5, "C": 2, "age": 3},
-    **{"trend": 6, "alerts": None},
+    **{"sep.": 4, "trend": 6, "alerts": None},
 }
 WIDE: dict[str, int | None] = {
     **{"bed": 10, "pat.": 5, "NEWS2": 11, "RR": 7, "SpO2": 7, "O2": 3, "BP": 11, "HR": 8, "°C": 8, "ACVPU": 5},
-    **{"trend 1 h": 12, "alerts": None},
+    **{"sepsis": 6, "trend 1 h": 12, "alerts": None},
 }
 LOG: dict[str, int | None] = {"time": 5, "bed": 9, "mark": 3, "transition": 9, "condition": 6, "reason": None}
 MARKS: dict[Priority, str] = {"high": "!!!", "medium": "!!", "low": "!"}
@@ -42,8 +43,8 @@ BAND_SHORT = {"high": "high", "medium": "medium", "low-medium": "low-med", "low"
 BAND_LETTER = {"high": "H", "medium": "M", "low-medium": "m", "low": "L"}
 _BARS = "▁▂▃▄▅▆▇█"
 _TREND_TOP = 12.0  # NEWS2 from which on the bar is full
-LEGEND = "≥ at least this: parts are missing   ? too old to count   priority !!! high, !! medium, ! low   Ctrl-C ends"
-SHORT_LEGEND = "≥ at least  ? too old  H high M medium m low-medium L low  !!! !! ! priority"
+LEGEND = "≥ at least this: parts are missing   ? too old to count   ~ by NEWS2   !!! high, !! medium, ! low   Ctrl-C ends"
+SHORT_LEGEND = "≥ at least ? too old ~ by NEWS2  H high M medium m low-med L low  !!! !! ! alert"
 
 
 class Board(NamedTuple):
@@ -120,6 +121,7 @@ def _narrow(beds: list[BedRow]) -> Table:
             _news2(bed.news2, f"{_points(bed.news2)} {_letter(bed.news2)}"),
             *cells,
             _age(newest),
+            _risk(bed.sepsis),
             _trend(bed.trend[-6:]),
             _alerts(bed.alerts, ""),
         )
@@ -142,6 +144,7 @@ def _wide(beds: list[BedRow]) -> Table:
             _aged(s.get("hr")),
             _aged(s.get("temp"), 1),
             _aged(s.get("acvpu")),
+            _risk(bed.sepsis),
             _trend(bed.trend),
             _alerts(bed.alerts, " "),
         )
@@ -205,6 +208,14 @@ def _oxygen(signals: dict[str, Seen]) -> Text:
     else:
         return Text("–", style="dim")
     return Text(text + "?", style="dim") if newest.stale else Text(text)
+
+
+def _risk(prediction: Prediction | None) -> Text:
+    """The calibrated probability of sepsis within its horizon; with a tilde where NEWS2 stands in for the model."""
+    if prediction is None or prediction.calibrated_probability is None:
+        return Text("–", style="dim")
+    text = f"{prediction.calibrated_probability:.0%}"
+    return Text(text) if prediction.quality == "ok" else Text(f"~{text}", style="dim")
 
 
 def _trend(trend: tuple[float | None, ...]) -> Text:

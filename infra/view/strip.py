@@ -1,12 +1,13 @@
-"""The strip above the beds: how the stream itself is doing, in three lines of 80 columns. Pure."""
+"""The strip above the beds: how the stream itself is doing, in lines of 80 columns: three, and one a model. Pure."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
+from wardstream.agents.metrics import MODEL_ROWS, MODEL_SECONDS
 from wardstream.infra.view.board import clock
-from wardstream.infra.view.pipeline import Pipeline
-from wardstream.infra.view.tally import Latency, Tally, quantile
+from wardstream.infra.view.pipeline import Pipeline, Value
+from wardstream.infra.view.tally import Latency, Tally, listed, quantile
 from wardstream.infra.view.ward import Ward
 
 
@@ -29,7 +30,26 @@ def strip(ward: Ward, tally: Tally, pipeline: Pipeline, lanes: int, now: datetim
         f"   publish→score {_pair(tally.to_score)}, →alert {_pair(tally.to_alert)} ms p50/p99",
         f"dead letters {tally.dead.total()}   "
         + ", ".join(f"{why} {count}" for why, count in tally.dead.most_common()),
+        *_models(tally, pipeline, now),
     )
+
+
+def _models(tally: Tally, pipeline: Pipeline, now: datetime) -> list[str]:
+    """One line a model that has answered: its version, how far to trust it, how it is asked."""
+    if not tally.answers:
+        return []
+    asked: dict[tuple[str, str], Value] = {(one.name, one.labels): one for one in pipeline.series(now)}
+    lines = []
+    for model, found in tally.answers.items():
+        label = f'model="{model}"'
+        seconds, rows = (asked.get((metric.name, label)) for metric in (MODEL_SECONDS, MODEL_ROWS))
+        line = f"{model} {tally.versions.get(model, '–')}: {listed(found)}"
+        if seconds is not None and seconds.p50 is not None and seconds.p99 is not None:
+            line += f"   asked in {seconds.p50 * 1000:.0f}/{seconds.p99 * 1000:.0f} ms p50/p99"
+        if rows is not None and rows.p50 is not None:
+            line += f", {rows.p50:.0f} rows at once"
+        lines.append(line)
+    return lines
 
 
 def progress_line(ward: Ward, tally: Tally, elapsed_s: float) -> str:

@@ -14,6 +14,8 @@ from datetime import datetime
 from typing import TypeVar
 
 from wardstream.schemas.alerts import Alert, Transition
+from wardstream.schemas.findings import Finding
+from wardstream.schemas.predictions import Prediction, Quality
 from wardstream.schemas.topics import TOPICS
 
 T = TypeVar("T")
@@ -64,6 +66,8 @@ class Tally:
         self.transitions: Counter[Transition] = Counter()
         self.stale_raised = 0
         self.dead: Counter[str] = Counter()  # by reason
+        self.answers: dict[str, Counter[Quality]] = {}  # by model
+        self.versions: dict[str, str] = {}  # of the model's last answer
         self.snapshots = 0
         self.to_score = Latency()
         self.to_alert = Latency()
@@ -96,6 +100,12 @@ class Tally:
         self.transitions[alert.transition] += 1
         self.stale_raised += alert.condition == "stale" and alert.transition == "raised"
         self.to_alert.add(latency_ms, wall_s)
+
+    def answer(self, event: Prediction | Finding) -> None:
+        """A model's answer came, or was not given."""
+        self.answers.setdefault(event.model, Counter())[event.quality] += 1
+        if event.version is not None and event.quality == "ok":
+            self.versions[event.model] = event.version
 
     def sample(self, wall_s: float) -> None:
         """Remember where we are, for the rate; called a few times a second."""
@@ -134,9 +144,10 @@ class Tally:
             ("events in", f"{self.events:,}", ", ".join(f"{topic} {self.inputs[topic]:,}" for topic in topics)),
             ("ward time", f"{self._minutes():,} min", f"{self.inputs[TICKS]:,} ticks"),
             ("scores", f"{self.scores:,}", "records of scores.v1, each with every rule score"),
-            ("alerts", f"{self.transitions.total():,}", _listed(self.transitions)),
+            ("alerts", f"{self.transitions.total():,}", listed(self.transitions)),
             ("stale alerts", f"{self.stale_raised:,}", "raised because a monitor fell silent or a round was missed"),
-            ("dead letters", f"{self.dead.total():,}", _listed(self.dead)),
+            ("dead letters", f"{self.dead.total():,}", listed(self.dead)),
+            *((f"answers of {model}", f"{found.total():,}", listed(found)) for model, found in self.answers.items()),
             ("metrics", f"{self.snapshots:,}", "snapshots"),
         ]
         for name, latency in (("publish to score", self.to_score), ("publish to alert", self.to_alert)):
@@ -158,7 +169,8 @@ def _keep(moments: deque[tuple[float, T]], moment: tuple[float, T]) -> None:
         moments.popleft()
 
 
-def _listed(counts: Counter[str] | Counter[Transition]) -> str:
+def listed(counts: Counter[str] | Counter[Transition] | Counter[Quality]) -> str:
+    """What was counted, the most frequent first."""
     return ", ".join(f"{name} {count:,}" for name, count in counts.most_common())
 
 

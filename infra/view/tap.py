@@ -22,13 +22,16 @@ from wardstream.infra.view.ward import Ward
 from wardstream.schemas.alerts import Alert
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.decode import decoder_of
+from wardstream.schemas.findings import Finding
 from wardstream.schemas.metrics import Metrics
+from wardstream.schemas.predictions import Prediction
 from wardstream.schemas.scores import Scores
 from wardstream.schemas.ticks import Tick
 from wardstream.schemas.topics import LANE_INPUTS, TOPICS, dead, partitions_of
 
 OUTPUTS = ("scores.v1", "alerts.v1")
-OTHERS = (*LANE_INPUTS, *(dead(name) for name in LANE_INPUTS), "metrics.v1")
+ANSWERS = ("predictions.v1", "findings.v1")
+OTHERS = (*LANE_INPUTS, *(dead(name) for name in LANE_INPUTS), *ANSWERS, "metrics.v1")
 OUTPUTS_WAIT_MS = 25
 OTHERS_WAIT_MS = 200
 DEADLINE_S = 30.0
@@ -146,6 +149,8 @@ class Tap:
                 tally.score(latency_ms, wall_s)
             case Alert():
                 tally.alert(event, latency_ms, wall_s)
+            case Prediction() | Finding():
+                tally.answer(event)
             case Tick():
                 tally.tick(event.observed_at, wall_s)
             case Metrics():

@@ -20,6 +20,7 @@ from wardstream.schemas.admissions import Admission
 from wardstream.schemas.alerts import Alert, Priority
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.metrics import Metrics
+from wardstream.schemas.predictions import Prediction
 from wardstream.schemas.scores import Score, Scores
 from wardstream.schemas.ticks import Tick
 from wardstream.schemas.vitals import Vitals
@@ -60,6 +61,7 @@ class BedRow(msgspec.Struct, frozen=True):
     signals: dict[str, Seen]
     trend: tuple[float | None, ...]
     alerts: tuple[OpenAlert, ...]
+    sepsis: Prediction | None = None
 
 
 class _Reading(NamedTuple):
@@ -81,6 +83,7 @@ class _Bed:
     scored_at: float = float("-inf")
     trend: dict[int, float] = field(default_factory=dict)
     alerts: dict[UUID, Alert] = field(default_factory=dict)
+    sepsis: Prediction | None = None
     place: str = ""
 
 
@@ -112,6 +115,10 @@ class Ward:
                 self._vitals(event)
             case Scores():
                 self._scores(event)
+            case Prediction(model="sepsis"):
+                bed = self._bed(event.patient_id)
+                if bed is not None and (bed.sepsis is None or event.observed_at >= bed.sepsis.observed_at):
+                    bed.sepsis = event
             case Alert():
                 self._alert(event)
         if isinstance(event, Event):
@@ -201,7 +208,7 @@ def _row(patient_id: str, bed: _Bed, now: float) -> BedRow:
         for alert in bed.alerts.values()
     ]
     alerts.sort(key=lambda alert: (-RANK[alert.priority], alert.condition))
-    return BedRow(bed.place, patient_id, bed.news2, signals, _trend(bed.trend, now), tuple(alerts))
+    return BedRow(bed.place, patient_id, bed.news2, signals, _trend(bed.trend, now), tuple(alerts), bed.sepsis)
 
 
 def _trend(known: dict[int, float], now: float) -> tuple[float | None, ...]:
