@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 import signal
 import sys
@@ -19,8 +20,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from rich.console import Console
 
@@ -38,6 +40,7 @@ from wardstream.infra.triton.environment import fetch as fetch_triton
 from wardstream.infra.triton.models import models_in
 from wardstream.infra.triton.server import TritonDown, TritonServer
 from wardstream.infra.view.tap import Tap, now
+from wardstream.models import chest_xray
 
 T = TypeVar("T")
 SPEED = 60  # ward minutes a minute
@@ -57,10 +60,11 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line may choose; `seed` is the simulator's."""
+    """What the command line may choose; `seed` is the simulator's, `films` a folder of chest films."""
 
     patients: int
     seed: int
+    films: Path | None = None
 
 
 class Demo:
@@ -101,12 +105,13 @@ class Demo:
                 tap, lanes = await self._topics(settings, stack)
                 key = self._dead_letter_key(folder)
                 url = await self._triton(folder, stack)
-                stack.push_async_callback(self._end_children, ("worker", "feed"), GRACE_S)
+                stack.push_async_callback(self._end_children, ("worker", "imaging", "feed"), GRACE_S)
                 stack.callback(self._say_ending)
                 mine = {} if key is None else {"DEAD_LETTER_KEY_FILE": str(key)}
                 mine |= {} if url is None else {"TRITON_URL": url}
                 await self._worker(settings, folder, mine, tap, lanes)
-                self._feed(settings, folder)
+                films = self._imaging(settings, folder, mine)
+                self._feed(settings, folder, films)
                 yield tap
 
     async def wait(self, seconds: float) -> None:
@@ -131,7 +136,7 @@ class Demo:
             count = tap.tally.events + tap.tally.scores + tap.tally.transitions.total()
             if count != seen:
                 quiet_since, seen = time.monotonic(), count
-        await self._end_children(("worker",), WORKER_GRACE_S)  # it sends its last snapshot
+        await self._end_children(("worker", "imaging"), WORKER_GRACE_S)  # it sends its last snapshot
         await asyncio.sleep(LOOK_S)
 
     def _say_ending(self) -> None:
@@ -250,9 +255,25 @@ class Demo:
                 if time.monotonic() > deadline:
                     raise ChildEnded(f"the worker has not opened its lanes in time:\n{tail(folder / 'worker.log')}")
 
-    def _feed(self, settings: Settings, folder: Path) -> None:
+    def _imaging(self, settings: Settings, folder: Path, mine: dict[str, str]) -> Path | None:
+        """The group of films, where there is a model for them; returns the folder of the films."""
+        if chest_xray.NAME not in models_in(self.settings.models):
+            return None
+        try:
+            films = self.options.films or draw_films(folder / "films")
+        except ModuleNotFoundError as missing:
+            self.console.print(f"films are off: {missing.name} is not installed (pip install 'wardstream[imaging]')")
+            return None
+        told = {**mine, "CLOCK": "feed", "IMAGING_FOLDERS": json.dumps([str(films.resolve())])}
+        told["IMAGING_SALIENCY_FOLDER"] = str(folder / "saliency")
+        self._spawn("imaging", settings, folder, told, "worker", "--group", "imaging")
+        self.console.print(f"worker of films, log in {shown(folder / 'imaging.log')}", highlight=False)
+        return films
+
+    def _feed(self, settings: Settings, folder: Path, films: Path | None) -> None:
         chosen = {"patients": self.options.patients, "seed": self.options.seed, "speed": SPEED, "bad-share": BAD_SHARE}
         words = [word for name, value in chosen.items() for word in (f"--{name}", str(value))]
+        words += [] if films is None else ["--films", str(films)]
         self._spawn("feed", settings, folder, {}, "simulate", *words)
         what = f"feed: {self.options.patients} simulated patients, {SPEED} times the clock"
         self.console.print(f"{what}, log in {shown(folder / 'feed.log')}", highlight=False)
@@ -292,6 +313,17 @@ class Demo:
         with self.console.status(f"{what} …"):
             yield
         self.console.print(f"{what}: {time.monotonic() - began:.1f} s{where}", highlight=False)
+
+
+def draw_films(folder: Path) -> Path:
+    """Chest films drawn by code (nobody's): of children, every other one with a shadow, and one of a grown-up."""
+    from wardstream.infra.feeds.films import film
+
+    folder.mkdir()
+    for number, age in enumerate((1, 2, 3, 4, 5, 40)):
+        shadow: Literal["none", "left", "right"] = ("none", "left", "right")[number % 3]
+        (folder / f"{number}.dcm").write_bytes(film(f"demo {number}", datetime.now(UTC), age, shadow))
+    return folder
 
 
 def prepare(settings: Settings, console: Console) -> None:

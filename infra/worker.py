@@ -122,7 +122,7 @@ def build_imaging_app(
         release_limit=IMAGING_AT_ONCE,
         handler_deadline_s=IMAGING_DEADLINE_S,
     )
-    app = lane_app(settings, lane_settings, {topic: make(tools) for topic, make in IMAGING.items()})
+    app = lane_app(settings, lane_settings, {topic: make(tools) for topic, make in IMAGING.items()}, "imaging-worker")
     _close_at_the_end(app, close)
     return app
 
@@ -154,8 +154,10 @@ def _common(settings: Settings, app_id: str, topics: Collection[str], lanes: int
     }
 
 
-def lane_app(settings: Settings, lane_settings: LaneSettings, handlers: Mapping[str, Handler]) -> WorkerApp:
-    """One group's app: these handlers on these lanes. Connects to nothing."""
+def lane_app(
+    settings: Settings, lane_settings: LaneSettings, handlers: Mapping[str, Handler], role: str = "worker"
+) -> WorkerApp:
+    """One group's app: these handlers on these lanes; `role` names it in its metrics. Connects to nothing."""
     app = WorkerApp(
         lane_settings.app_id,
         broker=settings.broker_url,
@@ -176,11 +178,11 @@ def lane_app(settings: Settings, lane_settings: LaneSettings, handlers: Mapping[
     app.transport = app.producer_transport = lane_transport(app, app.lane_settings)
     for topic, handler in handlers.items():
         lane_agent(app, topic, handler, lane_settings.lanes, lane_settings.handler_deadline_s)
-    _add_services(app)
+    _add_services(app, role)
     return app
 
 
-def _add_services(app: WorkerApp) -> None:
+def _add_services(app: WorkerApp, role: str) -> None:
     settings = app.lane_settings
 
     def standing() -> dict[int, Standing]:
@@ -190,7 +192,7 @@ def _add_services(app: WorkerApp) -> None:
     watchdog = Watchdog(settings.client, standing)
 
     async def metrics() -> None:
-        await app.add_runtime_dependency(Snapshots(settings.meters, settings.client, "worker", beacon=app.beacon))
+        await app.add_runtime_dependency(Snapshots(settings.meters, settings.client, role, beacon=app.beacon))
 
     async def heart() -> None:
         watchdog.start()

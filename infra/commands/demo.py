@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,6 +34,7 @@ def demo(
     ] = None,
     patients: Annotated[int, typer.Option(min=1, help="patients in hospital at a time")] = 24,
     seed: Annotated[int, typer.Option(help="chance; the same seed tells the same story")] = 1,
+    films: Annotated[Path | None, typer.Option(help="a folder of chest films; without it some are drawn")] = None,
 ) -> None:
     """Run a ward at sixty times the clock: Kafka, a worker and a simulated feed, all on this machine.
 
@@ -49,7 +51,7 @@ def demo(
     if not console.is_terminal:
         console = Console(width=WIDE)
     prepare(settings, console)
-    raise typer.Exit(asyncio.run(_run(Demo(settings, Options(patients, seed), console), duration)))
+    raise typer.Exit(asyncio.run(_run(Demo(settings, Options(patients, seed, films), console), duration)))
 
 
 async def _run(demo: Demo, duration_s: float | None) -> int:

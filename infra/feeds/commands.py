@@ -22,6 +22,7 @@ from wardstream.infra.failure import Failure
 from wardstream.infra.feeds.ndjson import Published, Stream, publish_lines, publishable
 from wardstream.infra.feeds.outbox import BAD_SHARE
 from wardstream.infra.feeds.pace import Sent
+from wardstream.infra.feeds.radiology import shots
 from wardstream.infra.feeds.records import Tally
 from wardstream.infra.feeds.replay import SOURCES, merged, timeline
 from wardstream.infra.feeds.run import run_replay, run_simulator
@@ -36,9 +37,11 @@ def simulate(
     speed: Annotated[float, typer.Option(min=0.1, help="simulated seconds a second")] = 60.0,
     duration: Annotated[float | None, typer.Option(min=1, help="seconds to run; without it until Ctrl-C")] = None,
     bad_share: Annotated[float, typer.Option(min=0, max=1, help="bad events for each good one")] = BAD_SHARE,
+    films: Annotated[Path | None, typer.Option(help="a folder of chest films, sent as if they were taken")] = None,
 ) -> None:
     """Simulate a hospital: plausible vitals, labs, movements and outcomes, with some bad events."""
     options = kafka_client_options(load_settings())
+    taken = () if films is None else shots(films)
     with _progress() as bar:
         task = bar.add_task("simulating", total=None)
 
@@ -48,7 +51,14 @@ def simulate(
 
         async def run(stop: asyncio.Event) -> Sent:
             return await run_simulator(
-                options, patients=patients, seed=seed, speed=speed, bad_share=bad_share, stop=stop, progress=show
+                options,
+                patients=patients,
+                seed=seed,
+                speed=speed,
+                bad_share=bad_share,
+                films=taken,
+                stop=stop,
+                progress=show,
             )
 
         sent = _run(run, duration)

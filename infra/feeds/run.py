@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from wardstream.infra.feeds.clock import refuse_live_clock
 from wardstream.infra.feeds.outbox import BAD_SHARE
 from wardstream.infra.feeds.pace import FeedPublisher, Item, Sent, send_paced
+from wardstream.infra.feeds.radiology import Shot
 from wardstream.infra.feeds.simulator import as_items, simulate
 
 
@@ -20,6 +21,7 @@ async def run_simulator(
     seed: int = 1,
     speed: float = 60.0,
     bad_share: float = BAD_SHARE,
+    films: Sequence[Shot] = (),
     stop: asyncio.Event | None = None,
     progress: Callable[[Sent], None] | None = None,
 ) -> Sent:
@@ -32,7 +34,7 @@ async def run_simulator(
     ----------
     client_options : dict
         As `kafka_client_options` returns them.
-    patients, seed, bad_share
+    patients, seed, bad_share, films
         As of `simulate`.
     speed : float
         Simulated seconds a second.
@@ -50,7 +52,7 @@ async def run_simulator(
     start = datetime.now(UTC)
     if tick is not None:
         start = max(start, tick.observed_at + timedelta(minutes=1))
-    items = as_items(simulate(seed=seed, patients=patients, start=start, bad_share=bad_share))
+    items = as_items(simulate(seed=seed, patients=patients, start=start, bad_share=bad_share, films=films))
     async with FeedPublisher(**client_options) as publisher:
         return await send_paced(items, publisher, ticks="simulator", speed=speed, stop=stop, progress=progress)
 

@@ -13,7 +13,7 @@ Everything is invented (`physiology.py`); a figure made from it is about the sof
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
@@ -21,6 +21,7 @@ from random import Random
 from wardstream.infra.feeds.hospital import Hospital
 from wardstream.infra.feeds.outbox import BAD_SHARE, Outbox
 from wardstream.infra.feeds.pace import Item, Minute, Raw, Send
+from wardstream.infra.feeds.radiology import Shot, taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,9 @@ class Step:
     items: tuple[Send | Raw, ...]
 
 
-def simulate(*, seed: int, patients: int, start: datetime, bad_share: float = BAD_SHARE) -> Iterator[Step]:
+def simulate(
+    *, seed: int, patients: int, start: datetime, bad_share: float = BAD_SHARE, films: Sequence[Shot] = ()
+) -> Iterator[Step]:
     """Simulate a hospital for as long as the caller asks.
 
     Parameters
@@ -53,6 +56,8 @@ def simulate(*, seed: int, patients: int, start: datetime, bad_share: float = BA
         from the seed and the start, so that a second run is not taken for a repetition of the first.
     bad_share : float
         Bad events for each good one, 0 to 1.
+    films : sequence of Shot
+        Taken in turn, one every few minutes.
 
     Yields
     ------
@@ -69,6 +74,9 @@ def simulate(*, seed: int, patients: int, start: datetime, bad_share: float = BA
         yield Step(at, tuple(outbox.due(at)))
         at += timedelta(minutes=1)
         hospital.advance(at)
+        film = taken(films, at, tag, outbox.new_id()) if films else None
+        if film is not None:
+            outbox.add(film)
 
 
 def as_items(steps: Iterable[Step]) -> Iterator[Item]:

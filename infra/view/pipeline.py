@@ -66,11 +66,12 @@ class Pipeline:
         limit = now - timedelta(seconds=QUIET_S)
         return [kept[-1] for kept in self._snapshots.values() if kept[-1].at >= limit]
 
-    def gauge(self, metric: Metric, now: datetime) -> float:
-        """A gauge's sum over its labels and over the processes that are there."""
+    def gauge(self, metric: Metric, now: datetime, role: str | None = None) -> float:
+        """A gauge's sum over its labels and over the processes that are there, or those of one role."""
         return sum(
             value
             for snapshot in self.processes(now)
+            if role in (None, snapshot.role)
             for series, value in snapshot.gauges.items()
             if _split(series)[0] == metric.name
         )
@@ -80,12 +81,12 @@ class Pipeline:
         return self.gauge(LAG, now)
 
     def lanes(self, now: datetime) -> int:
-        """Lanes that some worker has open."""
-        return int(self.gauge(LANES, now))
+        """Lanes that some worker has open, those of films apart."""
+        return int(self.gauge(LANES, now, "worker"))
 
     def patients(self, now: datetime) -> int:
         """Patients whose state is kept."""
-        return int(self.gauge(PATIENTS, now))
+        return int(self.gauge(PATIENTS, now, "worker"))
 
     def metrics(self, now: datetime) -> list[Value]:
         """One value a metric, summed over its labels."""
