@@ -40,7 +40,6 @@ from wardstream.infra.triton.environment import fetch as fetch_triton
 from wardstream.infra.triton.models import models_in
 from wardstream.infra.triton.server import TritonDown, TritonServer
 from wardstream.infra.view.tap import Tap, now
-from wardstream.models import chest_xray
 
 T = TypeVar("T")
 SPEED = 60  # ward minutes a minute
@@ -51,6 +50,7 @@ GRACE_S = 5.0  # to stop in order; longer for a worker whose last snapshot count
 WORKER_GRACE_S = 15.0
 QUIET_S = 1.0  # without a record: the stream has run dry
 DRAIN_DEADLINE_S = 10.0
+FILMS_MODEL = "chest_xray"  # its module needs packages that the demo can do without
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -257,7 +257,7 @@ class Demo:
 
     def _imaging(self, settings: Settings, folder: Path, mine: dict[str, str]) -> Path | None:
         """The group of films, where there is a model for them; returns the folder of the films."""
-        if chest_xray.NAME not in models_in(self.settings.models):
+        if FILMS_MODEL not in models_in(self.settings.models):
             return None
         try:
             films = self.options.films or draw_films(folder / "films")

@@ -43,7 +43,9 @@ BAND_SHORT = {"high": "high", "medium": "medium", "low-medium": "low-med", "low"
 BAND_LETTER = {"high": "H", "medium": "M", "low-medium": "m", "low": "L"}
 _BARS = "▁▂▃▄▅▆▇█"
 _TREND_TOP = 12.0  # NEWS2 from which on the bar is full
-LEGEND = "≥ at least this: parts are missing   ? too old to count   ~ by NEWS2   !!! high, !! medium, ! low   Ctrl-C ends"
+LEGEND = (
+    "≥ at least this: parts are missing   ? too old to count   ~ by NEWS2   !!! high, !! medium, ! low   Ctrl-C ends"
+)
 SHORT_LEGEND = "≥ at least ? too old ~ by NEWS2  H high M medium m low-med L low  !!! !! ! alert"
 
 
