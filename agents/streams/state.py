@@ -125,10 +125,6 @@ class LaneState(Generic[E]):
         entity = self._entities.get(key)
         return {} if entity is None else entity.children
 
-    def recent(self, key: str) -> Recent | None:
-        entity = self._entities.get(key)
-        return None if entity is None else entity.recent
-
     def due(self, at: float) -> list[str]:
         return [key for key, entity in self._entities.items() if entity.due <= at]
 
@@ -236,13 +232,13 @@ class Work(Generic[E]):
         """Whether this event of the entity is new; if so it is remembered."""
         item = digest(event_id)
         mine = self.digests.get(key)
-        if mine is not None and item in mine:
-            return False
-        recent = None if key in self.forgotten else self._state.recent(key)
-        if recent is not None and item in recent:
-            return False
         if mine is None:
             mine = self.digests[key] = {}
+        elif item in mine:
+            return False
+        entity = self._state._entities.get(key)
+        if entity is not None and item in entity.recent and key not in self.forgotten:
+            return False
         mine[item] = None
         return True
 
