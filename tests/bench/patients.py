@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import orjson
@@ -45,6 +46,7 @@ def patients(folder: Path, counts: Sequence[int], load_s: float, settle_s: float
             time.sleep(settle_s)
             result |= asyncio.run(_changelog(client))
             result |= _restore(place, env, count) | {"load_before": load}
+        rmtree(place)  # some 15 GB
         results.append(result)
         print(orjson.dumps(result).decode(), flush=True)
         save.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
