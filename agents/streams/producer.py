@@ -131,11 +131,12 @@ async def read_changelog(
                     if await consumer.position(tp) != position:  # only markers
                         break
             on_read()
-            for record in (record for records in got.values() for record in records):
-                if record.value is None:
+            for record in got.get(tp, ()):
+                value = record.value
+                if value is None:
                     rows.pop(record.key, None)
                 else:
-                    rows[record.key] = record.value
+                    rows[record.key] = value
     finally:
         with contextlib.suppress(KafkaError, TimeoutError, OSError):
             async with asyncio.timeout(CLOSE_DEADLINE_S):

@@ -77,24 +77,31 @@ class LaneState(Generic[E]):
         self._entities: dict[str, _Entity] = {}
         self._decoded: dict[str, E] = {}
         self.bytes = 0  # of rows, keys and ids apart
-        for key, value in rows.items():
-            self._restore(key, value)
+        self._restore(rows)
 
-    def _restore(self, key: bytes, value: bytes) -> None:
-        if key == LANE_ROW:
-            self.lane = msgspec.json.decode(value, type=LaneRow)
-            return
-        kind, patient, *name = key.decode().split("\0")
-        entity = self._entity(patient)
-        if kind != "i":
+    def _restore(self, rows: Mapping[bytes, bytes]) -> None:
+        known: dict[bytes, _Entity] = {}
+        names: dict[bytes, str] = {}  # many patients have rows of the same names: one string for all
+        for key, value in rows.items():
+            if key == LANE_ROW:
+                self.lane = msgspec.json.decode(value, type=LaneRow)
+                continue
+            kind, patient, *rest = key.split(b"\0", 2)
+            entity = known.get(patient)
+            if entity is None:
+                entity = known[patient] = self._entity(patient.decode())
+            if kind == b"i":
+                entity.recent.restore(int(rest[0]), value)
+                continue
             self.bytes += len(value)
-        if kind == "p":
-            entity.row = value
-            entity.due = self.codec.due(self.codec.decode(value))
-        elif kind == "c":
-            entity.children[name[0]] = value
-        else:
-            entity.recent.restore(int(name[0]), value)
+            if kind == b"p":
+                entity.row = value
+                entity.due = self.codec.due(self.codec.decode(value))
+            else:
+                name = names.get(rest[0])
+                if name is None:
+                    name = names[rest[0]] = rest[0].decode()
+                entity.children[name] = value
 
     def _entity(self, key: str) -> _Entity:
         """The entity at rest; one of which only ids are kept is due like a new one, or it would be kept for ever."""

@@ -38,8 +38,10 @@ def patients(folder: Path, counts: Sequence[int], load_s: float, settle_s: float
         with pinned_broker(place / "kafka") as cluster:
             client, env = cluster.client_options(), worker_environment(cluster, place / "home", CLOCK="feed")
             create_topics(env)
-            # As the worker makes it, but with segments that close within the run: only closed ones are compacted.
+            # As the worker makes it, but for a ward whose days pass in a minute: segments that close within the run
+            # (only closed ones are compacted), and tombstones that are kept for a minute and not for a day.
             changelog = COMPACTED | {"min.cleanable.dirty.ratio": "0.3", "segment.bytes": str(4 << 20)}
+            changelog["delete.retention.ms"] = "60000"
             create(client, "test-lanes-4", configs=changelog)
             load, result = os.getloadavg()[0], {"patients": count}
             result |= asyncio.run(_load(client, place, env, count, load_s))
