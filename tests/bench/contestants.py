@@ -101,7 +101,7 @@ ALL: tuple[Contestant, ...] = (
         "confluent-kafka loop",
         "relay",
         "at least once, state lost with the process",
-        "Python for each message, librdkafka on the same core",
+        "waiting for its `flush` after each poll",
         _python(BENCH, "relay_confluent"),
     ),
     Contestant(
