@@ -133,11 +133,10 @@ class Patient(msgspec.Struct, omit_defaults=True):
 
     def observations(self, current: Signals) -> Observations:
         """What the rule scores look at. A male patient is known not to be pregnant."""
-        values: dict[str, object] = {FIELDS[code]: latest.value for code, latest in current.items()}
+        values = {FIELDS[code]: latest.value for code, latest in current.items()}
         stay = self.stay
-        values["age_years"] = stay.age_years
-        values["pregnant"] = False if stay.sex == "male" and stay.pregnant is None else stay.pregnant
-        return msgspec.convert(values, Observations)  # in half the time of a call with as many keywords
+        pregnant = False if stay.sex == "male" and stay.pregnant is None else stay.pregnant
+        return Observations(age_years=stay.age_years, pregnant=pregnant, **values)  # type: ignore[arg-type]
 
     def report_death(self, death: Death) -> None:
         """Take in that the patient died, or what an earlier report of it has become."""

@@ -111,7 +111,7 @@ def extremes(event: Struct) -> tuple[str, ...]:
     Parameters
     ----------
     event : Struct
-        Any event; those without bounded fields have no extremes.
+        Any event that was decoded (what is impossible has been refused); those without bounded fields have none.
 
     Returns
     -------

@@ -97,11 +97,13 @@ class LaneState(Generic[E]):
             if kind == b"p":
                 entity.row = value
                 entity.due = self.codec.due(self.codec.decode(value))
-            else:
+            elif kind == b"c":
                 name = names.get(rest[0])
                 if name is None:
                     name = names[rest[0]] = rest[0].decode()
                 entity.children[name] = value
+            else:
+                raise ValueError("a row of a kind that this version does not know")
 
     def _entity(self, key: str) -> _Entity:
         """The entity at rest; one of which only ids are kept is due like a new one, or it would be kept for ever."""

@@ -6,9 +6,11 @@ import argparse
 import logging
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from signal import SIGTERM, signal
 from typing import Any
 
 import orjson
@@ -24,24 +26,28 @@ from tests.bench.scaling import scaling
 from tests.bench.steady import MINUTES, steady
 from tests.bench.throughput import Bench, throughput
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = ROOT / ".wardstream" / "bench" / "results"
 
 
 def main() -> None:
-    options = _options()
+    options, troubled = _options(), False
+    signal(SIGTERM, lambda *_: sys.exit(128 + SIGTERM))  # so that what was started ends, and its folder goes
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of leaders that are elected after a creation
     options.results.mkdir(parents=True, exist_ok=True)
     (options.results / "machine.json").write_bytes(orjson.dumps(describe(), option=orjson.OPT_INDENT_2))
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         for part in options.parts or _BY_DEFAULT:
-            print(f"\n{_PARTS[part](options, Path(folder) / part, options.results / f'{part}.json')}\n")
+            told = _PARTS[part](options, Path(folder) / part, options.results / f"{part}.json")
+            troubled |= "**" in told  # `report.table` marks what failed or was wrong
+            print(f"\n{told}\n")
             print(f"load average now: {os.getloadavg()}\n", flush=True)
     subprocess.run([BENCH, "-m", "tests.bench.plots", options.results], cwd=ROOT, check=True, timeout=120)
+    sys.exit(troubled)
 
 
 def _options() -> Any:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=" ".join(_PARTS))
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{' '.join(_PARTS)}; all but profile without it")
     parser.add_argument("--events", type=int, default=400_000, help="of relay, vitals and scaling")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=[], help="parts of contestants' names")
@@ -51,8 +57,13 @@ def _options() -> Any:
     parser.add_argument("--rate", type=float, help="of steady; by default half of latency's saturation")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="of steady")
     parser.add_argument("--settle", type=float, default=40.0, help="seconds left to Kafka's log cleaner")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    return parser.parse_args()
+    parser.add_argument("--results", type=Path, default=RESULTS, help="`tests/bench/results` holds what is published")
+    options = parser.parse_args()
+    if unknown := [part for part in options.parts if part not in _PARTS]:
+        parser.error(f"no part {', '.join(unknown)}; there are {', '.join(_PARTS)}")
+    if not BENCH.exists():
+        parser.error(f"{BENCH} is not there: `make bench` makes it")
+    return options
 
 
 def _throughput(options: Any, folder: Path, save: Path) -> str:

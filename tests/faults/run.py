@@ -89,7 +89,8 @@ def main() -> int:
         say(json.dumps(ledger["examples"]))
         say(f"logs are in {folder}")
     else:
-        shutil.rmtree(folder, ignore_errors=True)
+        disk.leave()
+        shutil.rmtree(folder)
     totals = ledger["totals"]
     say(
         f"faults={totals['faults']} sent={totals['sent']} lost={totals['lost']} doubled={totals['doubled']} "

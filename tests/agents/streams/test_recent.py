@@ -62,3 +62,12 @@ def test_no_match_across_two_digests() -> None:
 def test_ids_made_at_the_same_time_differ() -> None:
     ids = [uuid1(node=1, clock_seq=1) for _ in range(1000)]
     assert len({digest(event_id) for event_id in ids}) == 1000
+
+
+def test_ids_put_together_of_small_numbers_differ() -> None:
+    """An interface may make ids of an order and its part, or of a time: whatever bits they share, they are others."""
+    composed = [UUID(int=order << 64 | part) for order in range(1000, 1020) for part in range(50)]
+    timed = [
+        UUID(f"{low:08x}-0000-{mid:04x}-8000-123456789abc") for low in range(0, 1 << 32, 1 << 25) for mid in (0, 1)
+    ]
+    assert len({digest(event_id) for event_id in composed + timed}) == len(composed) + len(timed)
