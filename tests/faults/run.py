@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.commit import commit
 from tests.faults.disk import Disk
 from tests.faults.fleet import ROOT
 from tests.faults.plan import KINDS, Step, plan
@@ -58,6 +59,7 @@ def main() -> int:
         "events_per_s": options.rate,
         "patients": options.patients,
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
         "machine": f"{os.cpu_count()} CPUs, {platform.system()}, Python {platform.python_version()}",
         "faults": [],
     }
