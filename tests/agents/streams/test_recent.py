@@ -15,7 +15,7 @@ def remembered(recent: Recent, items: list[bytes]) -> set[bytes]:
     return {item for item in items if item in recent}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(count=st.integers(0, 3 * CAPACITY), cuts=st.lists(st.integers(1, 40), max_size=20), seed=st.integers(0, 2**16))
 def test_last_ids_after_writing_and_restoring_rows_in_any_order(count: int, cuts: list[int], seed: int) -> None:
     rng = random.Random(seed)
