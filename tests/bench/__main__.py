@@ -10,12 +10,13 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from signal import SIGTERM, signal
+from signal import SIGINT, SIGTERM, signal
 from typing import Any
 
 import orjson
 
 from tests.bench.broker import pinned_broker
+from tests.bench.contestants import Job
 from tests.bench.latency import latency, saturation
 from tests.bench.machine import describe
 from tests.bench.patients import COUNTS, patients
@@ -27,11 +28,14 @@ from tests.bench.steady import MINUTES, steady
 from tests.bench.throughput import Bench, throughput
 
 RESULTS = ROOT / ".wardstream" / "bench" / "results"
+EVENTS = {"relay": 1_000_000, "vitals": 400_000, "scaling": 200_000}
+REPEATS = {"relay": 5, "vitals": 5, "scaling": 3}
 
 
 def main() -> None:
     options, troubled = _options(), False
-    signal(SIGTERM, lambda *_: sys.exit(128 + SIGTERM))  # so that what was started ends, and its folder goes
+    for asked in (SIGTERM, SIGINT):  # so that what was started ends, and its folder goes
+        signal(asked, lambda number, _: sys.exit(128 + number))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of leaders that are elected after a creation
     options.results.mkdir(parents=True, exist_ok=True)
     (options.results / "machine.json").write_bytes(orjson.dumps(describe(), option=orjson.OPT_INDENT_2))
@@ -48,8 +52,8 @@ def main() -> None:
 def _options() -> Any:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{' '.join(_PARTS)}; all but profile without it")
-    parser.add_argument("--events", type=int, default=400_000, help="of relay, vitals and scaling")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--events", type=int, help=f"by default {EVENTS}")
+    parser.add_argument("--repeats", type=int, help=f"by default {REPEATS}")
     parser.add_argument("--only", nargs="*", default=[], help="parts of contestants' names")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each rate of latency")
     parser.add_argument("--patients", type=int, nargs="*", default=list(COUNTS))
@@ -63,13 +67,16 @@ def _options() -> Any:
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(_PARTS)}")
     if not BENCH.exists():
         parser.error(f"{BENCH} is not there: `make bench` makes it")
+    if min(options.events or 1, options.repeats or 1) < 1:
+        parser.error("--events and --repeats are at least 1")
     return options
 
 
 def _throughput(options: Any, folder: Path, save: Path) -> str:
+    job: Job = "relay" if save.stem == "relay" else "vitals"
     with pinned_broker(folder / "kafka") as cluster:
-        bench = Bench(cluster, folder, options.events)
-        return table(throughput(bench, save.stem, options.repeats, options.only, save))  # type: ignore[arg-type]
+        bench = Bench(cluster, folder, options.events or EVENTS[job])
+        return table(throughput(bench, job, options.repeats or REPEATS[job], options.only, save))
 
 
 def _latency(options: Any, folder: Path, save: Path) -> str:
@@ -93,12 +100,13 @@ def _steady(options: Any, folder: Path, save: Path) -> str:
 
 
 def _scaling(options: Any, folder: Path, save: Path) -> str:
-    return scaling_table(scaling(folder, options.events, options.repeats, save))
+    events, repeats = options.events or EVENTS["scaling"], options.repeats or REPEATS["scaling"]
+    return scaling_table(scaling(folder, events, repeats, save))
 
 
 def _profile(options: Any, folder: Path, save: Path) -> str:
     with pinned_broker(folder / "kafka") as cluster:
-        return profile(cluster, folder, options.events, save.with_suffix(".txt"))
+        return profile(cluster, folder, options.events or EVENTS["vitals"], save.with_suffix(".txt"))
 
 
 _PARTS: dict[str, Callable[[Any, Path, Path], str]] = {
