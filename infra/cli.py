@@ -21,13 +21,18 @@ from wardstream.infra.feeds.commands import publish, replay, simulate
 
 
 class _Commands(TyperGroup):
-    """Shows a `Failure` as its text, for every command in one place."""
+    """Shows a `Failure` as its text, and what a disk refused, for every command in one place."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except Failure as failure:
             typer.echo(f"wardstream: {failure}", err=True)
+            raise typer.Exit(2) from None
+        except OSError as error:
+            if error.filename is None:  # not of a file: nobody could tell what to mend
+                raise
+            typer.echo(f"wardstream: {error.strerror}: {error.filename}", err=True)
             raise typer.Exit(2) from None
 
 

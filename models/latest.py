@@ -73,10 +73,10 @@ def current(signals: Signals, at: float) -> Signals:
     """The signals that are current at a time; of several ways to say one thing, only the newest statement."""
     current = {code: one for code, one in signals.items() if one.at + WINDOWS_S[one.device][code] > at}  # `until`
     for group in ONE_STATEMENT:
-        said = [current[code].at for code in group if code in current]
+        said = [code for code in group if code in current]
         if len(said) > 1:
-            newest = max(said)
-            for code in group:
-                if code in current and current[code].at < newest:
+            newest = max(current[code].at for code in said)
+            for code in said:
+                if current[code].at < newest:
                     del current[code]
     return current

@@ -136,7 +136,7 @@ def extremes(event: Struct) -> tuple[str, ...]:
     Parameters
     ----------
     event : Struct
-        Any event; those without bounded fields have no extremes.
+        Any event that was decoded (what is impossible has been refused); those without bounded fields have none.
 
     Returns
     -------
@@ -161,5 +161,5 @@ def _extreme_limits(message_type: type[Struct]) -> list[tuple[str, float, float]
     return [
         (name, BOUNDS[name].extreme_low, BOUNDS[name].extreme_high)
         for name in message_type.__struct_fields__
-        if name in BOUNDS
+        if name in BOUNDS and BOUNDS[name][:2] != BOUNDS[name][2:4]  # else what is extreme has been refused already
     ]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from tests.workers import Workers, create_topics, worker_environment
 from wardstream.infra.kafka.broker import Cluster
@@ -17,6 +18,9 @@ from wardstream.infra.triton.environment import Environment, triton_folder
 from wardstream.infra.triton.environment import fetch as fetch_triton
 
 ROOT = Path(__file__).resolve().parents[1]
+
+hypothesis_settings.register_profile("any machine", deadline=None)  # no test asserts on wall time
+hypothesis_settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

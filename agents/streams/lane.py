@@ -73,7 +73,6 @@ class LaneSettings:
 
 
 _topic_of = attrgetter("topic")
-_published = attrgetter("topic", "timestamp_ms")
 
 
 def is_replayed(received: Received[Any]) -> bool:
@@ -306,5 +305,6 @@ class Lane:
         if items:
             self.meters.observe(m.BATCH, len(items))
             now_ms = time.time() * 1000
-            for (topic, published_ms), number in Counter(map(_published, items)).items():
-                self.meters.observe(m.LATENCY, (now_ms - published_ms) / 1000, (topic,), number)
+            for topic, run in groupby(items, key=_topic_of):
+                for published_ms, number in Counter([item.timestamp_ms for item in run]).items():
+                    self.meters.observe(m.LATENCY, (now_ms - published_ms) / 1000, (topic,), number)

@@ -73,9 +73,9 @@ class LaneProducer:
 
     async def _send(self, topic: str, partition: int, rows: list[Row], sent: list[asyncio.Future[Any]]) -> None:
         """Whole record batches to a known partition: three times the speed of a `send` a record."""
-        batch = self._producer.create_batch()
+        batch, none = self._producer.create_batch(), list[tuple[str, bytes]]()
         for row in rows:
-            headers = list(row.headers)  # aiokafka's builder takes nothing else
+            headers = list(row.headers) if row.headers else none  # aiokafka's builder takes nothing else
             if batch.append(key=row.key, value=row.value, timestamp=row.timestamp_ms, headers=headers) is None:  # full
                 sent.append(await self._producer.send_batch(batch, topic, partition=partition))
                 batch = self._producer.create_batch()  # the first always fits
@@ -131,11 +131,12 @@ async def read_changelog(
                     if await consumer.position(tp) != position:  # only markers
                         break
             on_read()
-            for record in (record for records in got.values() for record in records):
-                if record.value is None:
+            for record in got.get(tp, ()):
+                value = record.value
+                if value is None:
                     rows.pop(record.key, None)
                 else:
-                    rows[record.key] = record.value
+                    rows[record.key] = value
     finally:
         with contextlib.suppress(KafkaError, TimeoutError, OSError):
             async with asyncio.timeout(CLOSE_DEADLINE_S):

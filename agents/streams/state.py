@@ -77,24 +77,33 @@ class LaneState(Generic[E]):
         self._entities: dict[str, _Entity] = {}
         self._decoded: dict[str, E] = {}
         self.bytes = 0  # of rows, keys and ids apart
-        for key, value in rows.items():
-            self._restore(key, value)
+        self._restore(rows)
 
-    def _restore(self, key: bytes, value: bytes) -> None:
-        if key == LANE_ROW:
-            self.lane = msgspec.json.decode(value, type=LaneRow)
-            return
-        kind, patient, *name = key.decode().split("\0")
-        entity = self._entity(patient)
-        if kind != "i":
+    def _restore(self, rows: Mapping[bytes, bytes]) -> None:
+        known: dict[bytes, _Entity] = {}
+        names: dict[bytes, str] = {}  # many patients have rows of the same names: one string for all
+        for key, value in rows.items():
+            if key == LANE_ROW:
+                self.lane = msgspec.json.decode(value, type=LaneRow)
+                continue
+            kind, patient, *rest = key.split(b"\0", 2)
+            entity = known.get(patient)
+            if entity is None:
+                entity = known[patient] = self._entity(patient.decode())
+            if kind == b"i":
+                entity.recent.restore(int(rest[0]), value)
+                continue
             self.bytes += len(value)
-        if kind == "p":
-            entity.row = value
-            entity.due = self.codec.due(self.codec.decode(value))
-        elif kind == "c":
-            entity.children[name[0]] = value
-        else:
-            entity.recent.restore(int(name[0]), value)
+            if kind == b"p":
+                entity.row = value
+                entity.due = self.codec.due(self.codec.decode(value))
+            elif kind == b"c":
+                name = names.get(rest[0])
+                if name is None:
+                    name = names[rest[0]] = rest[0].decode()
+                entity.children[name] = value
+            else:
+                raise ValueError("a row of a kind that this version does not know")
 
     def _entity(self, key: str) -> _Entity:
         """The entity at rest; one of which only ids are kept is due like a new one, or it would be kept for ever."""
@@ -124,10 +133,6 @@ class LaneState(Generic[E]):
     def children(self, key: str) -> Mapping[str, bytes]:
         entity = self._entities.get(key)
         return {} if entity is None else entity.children
-
-    def recent(self, key: str) -> Recent | None:
-        entity = self._entities.get(key)
-        return None if entity is None else entity.recent
 
     def due(self, at: float) -> list[str]:
         return [key for key, entity in self._entities.items() if entity.due <= at]
@@ -236,13 +241,13 @@ class Work(Generic[E]):
         """Whether this event of the entity is new; if so it is remembered."""
         item = digest(event_id)
         mine = self.digests.get(key)
-        if mine is not None and item in mine:
-            return False
-        recent = None if key in self.forgotten else self._state.recent(key)
-        if recent is not None and item in recent:
-            return False
         if mine is None:
             mine = self.digests[key] = {}
+        elif item in mine:
+            return False
+        entity = self._state._entities.get(key)
+        if entity is not None and item in entity.recent and key not in self.forgotten:
+            return False
         mine[item] = None
         return True
 

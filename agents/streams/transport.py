@@ -227,7 +227,9 @@ class LaneConsumer(driver.Consumer):
             lane.skipped(topic, begin - poll.before[topic])
         drain.positions, drain.ends = poll.after, poll.ends
         for topic, records in poll.records.items():
-            new = [record for record in records if record.offset >= drain.next[topic]]
+            new = records  # in the order of their offsets; a fetch may begin before what was asked for
+            if new and new[0].offset < drain.next[topic]:
+                new = [record for record in records if record.offset >= drain.next[topic]]
             if new:
                 drain.next[topic] = new[-1].offset + 1
                 items = lane.decode(topic, new, order.reached(topic))

@@ -6,14 +6,17 @@ import argparse
 import logging
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from signal import SIGINT, SIGTERM, signal
 from typing import Any
 
 import orjson
 
 from tests.bench.broker import pinned_broker
+from tests.bench.contestants import Job
 from tests.bench.latency import latency, saturation
 from tests.bench.machine import describe
 from tests.bench.patients import COUNTS, patients
@@ -24,26 +27,33 @@ from tests.bench.scaling import scaling
 from tests.bench.steady import MINUTES, steady
 from tests.bench.throughput import Bench, throughput
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = ROOT / ".wardstream" / "bench" / "results"
+EVENTS = {"relay": 1_000_000, "vitals": 400_000, "scaling": 200_000}
+REPEATS = {"relay": 5, "vitals": 5, "scaling": 3}
 
 
 def main() -> None:
-    options = _options()
+    options, troubled = _options(), False
+    for asked in (SIGTERM, SIGINT):  # so that what was started ends, and its folder goes
+        signal(asked, lambda number, _: sys.exit(128 + number))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of leaders that are elected after a creation
     options.results.mkdir(parents=True, exist_ok=True)
     (options.results / "machine.json").write_bytes(orjson.dumps(describe(), option=orjson.OPT_INDENT_2))
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         for part in options.parts or _BY_DEFAULT:
-            print(f"\n{_PARTS[part](options, Path(folder) / part, options.results / f'{part}.json')}\n")
+            told = _PARTS[part](options, Path(folder) / part, options.results / f"{part}.json")
+            troubled |= "**" in told  # `report.table` marks what failed or was wrong
+            print(f"\n{told}\n")
             print(f"load average now: {os.getloadavg()}\n", flush=True)
     subprocess.run([BENCH, "-m", "tests.bench.plots", options.results], cwd=ROOT, check=True, timeout=120)
+    sys.exit(troubled)
 
 
 def _options() -> Any:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=" ".join(_PARTS))
-    parser.add_argument("--events", type=int, default=400_000, help="of relay, vitals and scaling")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{' '.join(_PARTS)}; all but profile without it")
+    parser.add_argument("--events", type=int, help=f"by default {EVENTS}")
+    parser.add_argument("--repeats", type=int, help=f"by default {REPEATS}")
     parser.add_argument("--only", nargs="*", default=[], help="parts of contestants' names")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each rate of latency")
     parser.add_argument("--patients", type=int, nargs="*", default=list(COUNTS))
@@ -51,14 +61,22 @@ def _options() -> Any:
     parser.add_argument("--rate", type=float, help="of steady; by default half of latency's saturation")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="of steady")
     parser.add_argument("--settle", type=float, default=40.0, help="seconds left to Kafka's log cleaner")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    return parser.parse_args()
+    parser.add_argument("--results", type=Path, default=RESULTS, help="`tests/bench/results` holds what is published")
+    options = parser.parse_args()
+    if unknown := [part for part in options.parts if part not in _PARTS]:
+        parser.error(f"no part {', '.join(unknown)}; there are {', '.join(_PARTS)}")
+    if not BENCH.exists():
+        parser.error(f"{BENCH} is not there: `make bench` makes it")
+    if min(options.events or 1, options.repeats or 1) < 1:
+        parser.error("--events and --repeats are at least 1")
+    return options
 
 
 def _throughput(options: Any, folder: Path, save: Path) -> str:
+    job: Job = "relay" if save.stem == "relay" else "vitals"
     with pinned_broker(folder / "kafka") as cluster:
-        bench = Bench(cluster, folder, options.events)
-        return table(throughput(bench, save.stem, options.repeats, options.only, save))  # type: ignore[arg-type]
+        bench = Bench(cluster, folder, options.events or EVENTS[job])
+        return table(throughput(bench, job, options.repeats or REPEATS[job], options.only, save))
 
 
 def _latency(options: Any, folder: Path, save: Path) -> str:
@@ -82,12 +100,13 @@ def _steady(options: Any, folder: Path, save: Path) -> str:
 
 
 def _scaling(options: Any, folder: Path, save: Path) -> str:
-    return scaling_table(scaling(folder, options.events, options.repeats, save))
+    events, repeats = options.events or EVENTS["scaling"], options.repeats or REPEATS["scaling"]
+    return scaling_table(scaling(folder, events, repeats, save))
 
 
 def _profile(options: Any, folder: Path, save: Path) -> str:
     with pinned_broker(folder / "kafka") as cluster:
-        return profile(cluster, folder, options.events, save.with_suffix(".txt"))
+        return profile(cluster, folder, options.events or EVENTS["vitals"], save.with_suffix(".txt"))
 
 
 _PARTS: dict[str, Callable[[Any, Path, Path], str]] = {

@@ -85,7 +85,7 @@ ALL: tuple[Contestant, ...] = (
     Contestant(
         "Bytewax, with recovery",
         "relay",
-        "state in SQLite each 10 s; outputs at least once",
+        "state in SQLite each second; outputs at least once",
         "Python calls from Rust for each item, one `produce` a message",
         _python(BENCH, "relay_bytewax", "FOLDER"),
     ),
@@ -101,7 +101,7 @@ ALL: tuple[Contestant, ...] = (
         "confluent-kafka loop",
         "relay",
         "at least once, state lost with the process",
-        "Python for each message, librdkafka on the same core",
+        "Python calls for each message",
         _python(BENCH, "relay_confluent"),
     ),
     Contestant(

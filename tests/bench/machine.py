@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tests.commit import commit
 from wardstream.infra.kafka.jars import KAFKA_VERSION
 
 
@@ -18,6 +19,7 @@ def describe() -> dict[str, Any]:
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     memory = re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())
     return {
+        "commit": commit(),
         "cpu": cpu[1] if cpu else platform.machine(),
         "cores": os.cpu_count(),
         "memory_gb": round(int(memory[1]) / 1e6) if memory else None,

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import orjson
@@ -37,14 +38,17 @@ def patients(folder: Path, counts: Sequence[int], load_s: float, settle_s: float
         with pinned_broker(place / "kafka") as cluster:
             client, env = cluster.client_options(), worker_environment(cluster, place / "home", CLOCK="feed")
             create_topics(env)
-            # As the worker makes it, but with segments that close within the run: only closed ones are compacted.
+            # As the worker makes it, but for a ward whose days pass in a minute: segments that close within the run
+            # (only closed ones are compacted), and tombstones that are kept for a minute and not for a day.
             changelog = COMPACTED | {"min.cleanable.dirty.ratio": "0.3", "segment.bytes": str(4 << 20)}
+            changelog["delete.retention.ms"] = "60000"
             create(client, "test-lanes-4", configs=changelog)
             load, result = os.getloadavg()[0], {"patients": count}
             result |= asyncio.run(_load(client, place, env, count, load_s))
             time.sleep(settle_s)
             result |= asyncio.run(_changelog(client))
             result |= _restore(place, env, count) | {"load_before": load}
+        rmtree(place)  # some 15 GB
         results.append(result)
         print(orjson.dumps(result).decode(), flush=True)
         save.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))

@@ -40,7 +40,7 @@ def latency_plot(results: list[dict[str, Any]], path: Path) -> None:
     """Quantiles over the rate."""
     figure, axes = pyplot.subplots(figsize=(8, 4))
     for name in ("p50_ms", "p95_ms", "p99_ms"):
-        points = [(one["rate"], one[name]) for one in results if one[name] is not None]
+        points = sorted((one["rate"], one[name]) for one in results if one[name] is not None)
         axes.plot(*zip(*points, strict=True), marker="o", label=name.removesuffix("_ms"))
     axes.set(xscale="log", yscale="log", xlabel="events a second (open loop)", ylabel="publish to committed scores, ms")
     axes.grid(visible=True, which="both", alpha=0.3)

@@ -39,17 +39,20 @@ def steady(cluster: Cluster, folder: Path, rate: float, minutes: float, save: Pa
         observe = open_loop("observe", broker, number, seconds + _LATE_S)
         publish = open_loop("publish", broker, rate, seconds, PATIENTS, 0, EVERY_S)
         looks: list[dict[str, float]] = []
-        with _started(observe) as observer, _started(publish) as publisher:
-            started, cpu = time.monotonic(), cpu_of(worker.pid)
-            while publisher.poll() is None:
-                if worker.poll() is not None or time.monotonic() - started > seconds * 2:
-                    raise JobFailed("the worker ended, or the publisher did not")
-                at = time.monotonic() - started
-                looks.append(
-                    {"at_s": at, "rss_mb": memory_of(worker.pid) / 1e6, "descriptors": descriptors_of(worker.pid)}
-                )
-                time.sleep(LOOK_S)
-            share = (cpu_of(worker.pid) - cpu) / (time.monotonic() - started)
+        with _started(observe) as observer:
+            assert observer.stdout is not None
+            observer.stdout.readline()  # "ready"
+            with _started(publish) as publisher:
+                started, cpu = time.monotonic(), cpu_of(worker.pid)
+                while publisher.poll() is None:
+                    if worker.poll() is not None or time.monotonic() - started > seconds * 2:
+                        raise JobFailed("the worker ended, or the publisher did not")
+                    at = time.monotonic() - started
+                    looks.append(
+                        {"at_s": at, "rss_mb": memory_of(worker.pid) / 1e6, "descriptors": descriptors_of(worker.pid)}
+                    )
+                    time.sleep(LOOK_S)
+                share = (cpu_of(worker.pid) - cpu) / (time.monotonic() - started)
             found = sorted(orjson.loads(observer.communicate(timeout=_LATE_S + 60)[0]))
     result = {"rate": rate, "minutes": minutes, "sent": number, "seen": len(found), "worker_cpu_share": share}
     result |= {f"p{q}_ms": quantile(found, q / 100) for q in (50, 95, 99)} | {"max_ms": found[-1], "looks": looks}

@@ -85,11 +85,21 @@ def test_the_table_shows_what_went_wrong() -> None:
     ours = ALL[0]
     good: dict[str, Any] = {"job": ours.job, "contestant": ours.name, "events": 9, "outputs": 9, "wrong_patients": 0}
     whole = {"per_s": 61_234.0, "cpu_us": 15.23, "seconds": 1.0}
-    text = table([good | {"whole": whole}, good | {"whole": whole | {"per_s": 58_000.0}}])
-    assert "59,600 (58,000–61,200) | 15.2" in text
+    theirs = good | {"contestant": ALL[1].name}
+    first, second = {"repeat": 0}, {"repeat": 1}
+    text = table(
+        [
+            first | good | {"whole": whole},
+            first | theirs | {"whole": whole | {"per_s": 30_617.0}},
+            second | good | {"whole": whole | {"per_s": 58_000.0}},
+            second | theirs | {"whole": whole | {"per_s": 14_500.0}},
+        ]
+    )
+    assert "59,600 (58,000–61,200) |  | 15.2" in text
+    assert "22,600 (14,500–30,600) | 3.0× (2.0–4.0) | 15.2" in text  # each with its neighbour
     assert "**" not in text
-    assert "10 outputs of 9 events" in table([good | {"whole": whole, "outputs": 10}])
-    assert "failed: it ended" in table([{"job": ours.job, "contestant": ours.name, "failed": "it ended\nlog"}])
+    assert "10 outputs of 9 events" in table([first | good | {"whole": whole, "outputs": 10}])
+    assert "failed: it ended" in table([first | {"job": ours.job, "contestant": ours.name, "failed": "it ended\nlog"}])
 
 
 def test_a_saturated_rate_says_so() -> None:

@@ -22,7 +22,7 @@ from wardstream.infra.kafka.broker import Cluster
 PATIENTS = 1_000
 DEADLINE_S = 180.0
 FEW = 20_000
-MANY = 4  # times the events: a JVM's first events are its cold figure, its last ones the warm one
+MANY = 2  # times the events: the first quarter is a JVM's cold figure, the second half its warm one
 
 
 def sources(job: Job) -> dict[str, str]:
@@ -78,8 +78,8 @@ class Bench:
         }
         result["seen"] = [(round(one.at, 3), one.outputs, round(one.cpu, 2)) for one in thinned(seen)]
         if who.share == "many":  # a JVM: its first events cold, its last ones warm
-            result["cold"] = _plain(figures(seen, 1, number // MANY))
-            result["warm"] = _plain(full_swing(seen, number, 1 - 1 / MANY))
+            result["cold"] = _plain(figures(seen, 1, number // 4))
+            result["warm"] = _plain(full_swing(seen, number, 0.5))
         else:
             result["whole"] = _plain(full_swing(seen, number))
         return result

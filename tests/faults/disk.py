@@ -51,6 +51,11 @@ class Disk:
         if self.kind == "tmpfs" and not _run("mount", "-o", f"remount,size={_SIZE}", str(self.folder)):
             raise RuntimeError("the disk cannot be freed")
 
+    def leave(self) -> None:
+        """Let the folder be removed: what is mounted on is busy."""
+        if self.kind == "tmpfs" and not _run("umount", "--lazy", str(self.folder)):
+            raise RuntimeError("the disk cannot be left")
+
 
 def _run(*command: str) -> bool:
     return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0

@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.commit import commit
 from tests.faults.disk import Disk
 from tests.faults.fleet import ROOT
 from tests.faults.plan import KINDS, Step, plan
@@ -45,7 +46,8 @@ KEPT_EXAMPLES = 3
 def main() -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers that are down are no news here
     options = _options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and not at once: everything is ended first
+    for asked in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(asked, lambda number, _: sys.exit(128 + number))  # everything is ended first
     folder = Path(tempfile.mkdtemp(prefix="wardstream-faults-", dir=options.folder))
     disk = Disk(folder / "kafka" / f"broker-{DISK_NODE}" / "data")  # first: before there is any other thread
     jars = jars_folder(load_settings(home=ROOT / ".wardstream"))
@@ -58,10 +60,11 @@ def main() -> int:
         "events_per_s": options.rate,
         "patients": options.patients,
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
         "machine": f"{os.cpu_count()} CPUs, {platform.system()}, Python {platform.python_version()}",
         "faults": [],
     }
-    steps = plan(options.faults, options.seed, QUIET_S[options.form])
+    steps = plan(max(options.faults, len(options.only or ())), options.seed, QUIET_S[options.form])
     if options.only:
         steps = [Step(number, kind, 1.0, steps[number - 1].rng) for number, kind in enumerate(options.only, start=1)]
     scene = Scene(
@@ -89,7 +92,8 @@ def main() -> int:
         say(json.dumps(ledger["examples"]))
         say(f"logs are in {folder}")
     else:
-        shutil.rmtree(folder, ignore_errors=True)
+        disk.leave()
+        shutil.rmtree(folder)
     totals = ledger["totals"]
     say(
         f"faults={totals['faults']} sent={totals['sent']} lost={totals['lost']} doubled={totals['doubled']} "
@@ -112,7 +116,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--ledger", type=Path, help="where the ledger is written to")
     parser.add_argument("--folder", type=Path, help="where the run's folder is made")
     parser.add_argument("--keep", action="store_true", help="keep the run's folder")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if min(options.faults, options.rate, options.patients) < 1:
+        parser.error("--faults, --rate and --patients are at least 1")
+    return options
 
 
 def _run(scene: Scene, steps: list[Step], form: str, ledger: dict[str, Any]) -> dict[str, Any]:

@@ -36,3 +36,14 @@ def test_documents(tmp_path: Path) -> None:
     assert document["asyncapi"].startswith("3.")
     written = {path.name for path in (tmp_path / "doc").iterdir()}
     assert written == {"asyncapi.json"} | {f"{name}.schema.json" for name in TOPICS}
+
+
+def test_a_home_that_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "file"
+    home.write_text("")
+    monkeypatch.setenv("WARDSTREAM_HOME", str(home))
+    result = RUN.invoke(main, ["kafka", "fetch"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("wardstream: ")
+    assert str(home) in result.stderr
+    assert "Traceback" not in result.output

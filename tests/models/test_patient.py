@@ -31,7 +31,7 @@ from wardstream.models.signals import DAY
 codec = PatientCodec()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_any_order_of_arrival_gives_the_same_signals_and_bins(data: st.DataObject) -> None:
     history = data.draw(histories())
@@ -43,7 +43,7 @@ def test_any_order_of_arrival_gives_the_same_signals_and_bins(data: st.DataObjec
     assert patient.awaited == {}, "everything has come"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_beyond_the_reach_of_the_bins_order_still_gives_the_same_latest_values(data: st.DataObject) -> None:
     history = [one for one in data.draw(histories(hours=400)) if one.supersedes is None]
@@ -53,7 +53,7 @@ def test_beyond_the_reach_of_the_bins_order_still_gives_the_same_latest_values(d
     assert summaries(bins) == summarise([o.measured for o in history if o.measured.at // HOUR >= last - 72])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_a_restart_in_the_middle_changes_nothing(data: st.DataObject) -> None:
     arrived = data.draw(st.permutations(data.draw(histories())))
@@ -151,7 +151,7 @@ def test_ties_are_broken_by_what_was_said_not_by_who_came_first() -> None:
     assert states == [{"hr": (80.0, T0, T0, False)}] * 6
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_a_recount_is_what_would_have_been_current(data: st.DataObject) -> None:
     history = data.draw(histories(hours=40))

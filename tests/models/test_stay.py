@@ -208,7 +208,7 @@ def stories(draw: st.DrawFn, length: int) -> list[Admission]:
     return story
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_any_story_in_any_order_gives_one_present(data: st.DataObject) -> None:
     story = data.draw(stories(data.draw(st.integers(1, 12))))

@@ -107,7 +107,7 @@ async def test_outputs_have_the_publishing_time_of_their_cause() -> None:
     assert producer.rows("sums")[0].timestamp_ms == 1234
 
 
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=40)
 @given(st.lists(st.sampled_from([1, 1, 1, 13]), min_size=1, max_size=24), st.integers(1, 5))
 def test_halving_singles_out_the_events_that_fail(numbers: list[int], patients: int) -> None:
     lane, producer = open_lane()

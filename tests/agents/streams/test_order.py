@@ -93,7 +93,7 @@ def check_once_and_in_offset_order(lane: Lane) -> None:
     assert len(lane.released) == sum(map(len, lane.logs.values()))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(disordered, st.lists(st.floats(0, 600), max_size=12), st.integers(0, 2**16), st.integers(1, 30))
 def test_offsets_of_a_topic_never_invert(
     logs: dict[str, list[float]], ticks: list[float], seed: int, most: int
@@ -103,7 +103,7 @@ def test_offsets_of_a_topic_never_invert(
     check_once_and_in_offset_order(lane)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(disordered, st.lists(st.floats(0, 600), max_size=12), st.integers(0, 2**16), st.integers(1, 30))
 def test_nor_do_they_with_full_queues_and_small_batches(
     logs: dict[str, list[float]], ticks: list[float], seed: int, most: int
@@ -118,7 +118,7 @@ def test_nor_do_they_with_full_queues_and_small_batches(
         check_once_and_in_offset_order(lane)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(disordered, tick_times, st.integers(0, 2**16), st.integers(1, 30), st.booleans())
 def test_a_tick_goes_when_all_others_have_reached_its_time_or_their_end(
     logs: dict[str, list[float]], ticks: list[float], seed: int, most: int, paced: bool
@@ -136,7 +136,7 @@ def replayed(logs: dict[str, list[float]]) -> dict[str, list[float]]:
     return {**logs, TICKS: [60.0 * minute for minute in range(int(last // 60) + 3)]}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(disordered, st.integers(0, 2**16), st.integers(1, 30))
 def test_a_replayed_backlog_has_one_order_however_its_polls_are_cut(
     logs: dict[str, list[float]], seed: int, most: int
@@ -146,7 +146,7 @@ def test_a_replayed_backlog_has_one_order_however_its_polls_are_cut(
     assert [item[:3] for item in in_parts] == [item[:3] for item in at_once]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(disordered, st.integers(0, 2**16), st.integers(1, 30))
 def test_a_live_backlog_has_one_order_of_events_however_its_polls_are_cut(
     logs: dict[str, list[float]], seed: int, most: int
@@ -223,7 +223,7 @@ def test_a_full_queue_is_not_polled_and_still_moves() -> None:
     assert lane.released[-1].topic == "labs"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(disordered, tick_times, st.integers(0, 2**16), st.booleans())
 def test_bounds_of_memory_and_of_a_batch(
     logs: dict[str, list[float]], ticks: list[float], seed: int, paced: bool

@@ -83,7 +83,7 @@ def shuffled(rows: Mapping[bytes, bytes], seed: int) -> dict[bytes, bytes]:
     return dict(items)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(batches, st.integers(0, 99))
 def test_rows_restore_an_equal_state(history: list[list[tuple[Any, ...]]], seed: int) -> None:
     state, changelog = LaneState(TallyCodec(), {}), dict[bytes, bytes]()
@@ -96,7 +96,7 @@ def test_rows_restore_an_equal_state(history: list[list[tuple[Any, ...]]], seed:
     assert len(restored) == len(state)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(batches, st.lists(steps, max_size=8))
 def test_a_work_that_is_dropped_leaves_no_trace(
     history: list[list[tuple[Any, ...]]], dropped: list[tuple[Any, ...]]
@@ -230,6 +230,11 @@ def test_entities_are_kept_decoded_up_to_a_limit(monkeypatch: pytest.MonkeyPatch
     assert [Work(state)[f"p{number}"].total for number in range(30)] == list(range(30))
 
 
+def test_a_row_of_an_unknown_kind_is_not_taken_for_another() -> None:
+    with pytest.raises(ValueError, match="a kind that this version does not know"):
+        LaneState(TallyCodec(), {b"z\0p1\0bin/1": b"x"})
+
+
 def test_the_lanes_own_row() -> None:
     state = LaneState(
         TallyCodec(), {LANE_ROW: b'{"positions":{"vitals":[7,"%s"]},"last_tick":60.0}' % str(IDS[3]).encode()}
@@ -240,7 +245,7 @@ def test_the_lanes_own_row() -> None:
     assert len(state) == 0
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(before=st.lists(steps, max_size=8), after=st.lists(steps, max_size=8), earlier=batches)
 def test_what_was_done_to_one_entity_can_be_undone(
     before: list[tuple[Any, ...]], after: list[tuple[Any, ...]], earlier: list[list[tuple[Any, ...]]]

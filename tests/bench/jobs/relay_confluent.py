@@ -6,11 +6,13 @@ Arguments: broker, id, input, output.
 from __future__ import annotations
 
 import sys
+import time
 
 import orjson
 from confluent_kafka import Consumer, Producer
 
 BROKER, NAME, INPUT, OUTPUT = sys.argv[1:5]
+COMMIT_EVERY_S = 1.0
 
 
 def main() -> None:
@@ -27,11 +29,9 @@ def main() -> None:
     )
     consumer.subscribe([INPUT])
     means: dict[str, tuple[int, float]] = {}
+    uncommitted, committed = 0, time.monotonic()
     while True:
         messages = consumer.consume(2000, 0.1)
-        if not messages:
-            producer.poll(0)
-            continue
         for message in messages:
             event = orjson.loads(message.value())
             patient = event["patient_id"]
@@ -39,8 +39,12 @@ def main() -> None:
             count, total = means[patient] = count + 1, total + event["heart_rate_bpm"]
             answer = {"patient_id": patient, "count": count, "mean": total / count}
             producer.produce(OUTPUT, orjson.dumps(answer), patient)
-        producer.flush()
-        consumer.commit(asynchronous=True)
+        producer.poll(0)
+        uncommitted += len(messages)
+        if uncommitted and time.monotonic() - committed > COMMIT_EVERY_S:
+            producer.flush()
+            consumer.commit(asynchronous=True)
+            uncommitted, committed = 0, time.monotonic()
 
 
 if __name__ == "__main__":

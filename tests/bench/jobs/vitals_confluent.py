@@ -6,6 +6,7 @@ Arguments: broker, id, input, output.
 from __future__ import annotations
 
 import sys
+import time
 
 from confluent_kafka import Consumer, Producer
 
@@ -14,6 +15,7 @@ from wardstream.models.bins import Bins
 from wardstream.models.patient import Patient
 
 BROKER, NAME, INPUT, OUTPUT = sys.argv[1:5]
+COMMIT_EVERY_S = 1.0
 
 
 def main() -> None:
@@ -30,19 +32,21 @@ def main() -> None:
     )
     consumer.subscribe([INPUT])
     ward: dict[str, tuple[Patient, Bins]] = {}
+    uncommitted, committed = 0, time.monotonic()
     while True:
         messages = consumer.consume(2000, 0.1)
-        if not messages:
-            producer.poll(0)
-            continue
         for message in messages:
             event = decode(message.value())
             if event.patient_id not in ward:
                 ward[event.patient_id] = Patient(), Bins(DictRows())
             patient, bins = ward[event.patient_id]
             producer.produce(OUTPUT, score(patient, bins, event), event.patient_id)
-        producer.flush()
-        consumer.commit(asynchronous=True)
+        producer.poll(0)
+        uncommitted += len(messages)
+        if uncommitted and time.monotonic() - committed > COMMIT_EVERY_S:
+            producer.flush()
+            consumer.commit(asynchronous=True)
+            uncommitted, committed = 0, time.monotonic()
 
 
 if __name__ == "__main__":
