@@ -95,8 +95,9 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
             deadline_s=settings.triton_deadline_ms / 1000,
             on_outcome=partial(measure_model, meters),
         )
+    served = Served(client, settings.models / sepsis.NAME) if client else None
     try:
-        rules = rules or Rules(settings.never_carried, client and Served(client, settings.models / sepsis.NAME))
+        rules = rules or Rules(settings.never_carried, served)
     except ValueError as error:
         raise SettingsError(f"{PREFIX}NEVER_CARRIED: {error}") from None
     lane_settings = LaneSettings(

@@ -121,8 +121,7 @@ class Prepared(NamedTuple):
     @property
     def missing(self) -> tuple[str, ...]:
         """Codes of the signals without a value in the window."""
-        known = ~np.isnan(self.medians).all(axis=0)
-        return tuple(code for code, is_known in zip(SIGNALS, known, strict=True) if not is_known)
+        return tuple(SIGNALS[place] for place in np.flatnonzero(np.isnan(self.medians).all(axis=0)))
 
 
 SAID: Final[Mapping[Why, str]] = {

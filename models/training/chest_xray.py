@@ -202,6 +202,8 @@ def _finish(
     parity = export(net, slope, intercept, candidate / record.MODEL, sample)
     run = loaded(candidate / record.MODEL, ("image",), _OUTPUTS, threads=1)
     report("candidate", 1, 1)
+    points = {name: judging.score_curves(films.label, said) for name, said in told.items()}
+    curves = {"learning": learning, "points": points}
     made = {
         "model": chest_xray.NAME,
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -220,10 +222,7 @@ def _finish(
         "differences": differences,
         "against": against,
         "chosen": chosen,
-        "curves": {
-            "learning": learning,
-            "points": {name: judging.score_curves(films.label, said) for name, said in told.items()},
-        },
+        "curves": curves,
         "locked": fingerprint(RECIPE.locked(data)),
         "parity": parity,
         "latency_s": latency_s(run, {"image": sample[:BATCH_SERVED]}),
@@ -231,7 +230,7 @@ def _finish(
         "model_hash": record.file_hash(candidate / record.MODEL),
     }
     record.write(candidate / record.RECORD, made)
-    draw(candidate, compared[chosen], made["curves"], ("films at the threshold", "pneumonia", "said"))
+    draw(candidate, compared[chosen], curves, ("films at the threshold", "pneumonia", "said"))
     (candidate / record.CARD).write_text(card(made), encoding="utf-8")
     inside = {"method": "platt", "slope": slope, "intercept": intercept, "inside": True}
     record.write(candidate / record.CALIBRATION, inside)

@@ -105,4 +105,4 @@ def _logits(run: Callable[[Inputs], npt.NDArray[np.float32]], rows: Sequence[Pre
 def _rank_correlation(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
     """Spearman's; ties in their order, for contributions are all but never equal."""
     ranks = [np.argsort(np.argsort(values)).astype(np.float64) for values in (one, other)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
