@@ -12,7 +12,7 @@ the very end has come too.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -26,7 +26,6 @@ from wardstream.models.scores import news2
 from wardstream.models.sepsis import Abstained, Prepared, Who
 from wardstream.models.serving import Answered, Served
 from wardstream.models.signals import FIELDS
-from wardstream.models.triton import Reason, Unavailable
 from wardstream.schemas.output_id import output_id
 from wardstream.schemas.predictions import Contribution, Prediction
 
@@ -65,21 +64,15 @@ async def predict(batch: PatientBatch, asked: Sequence[Asked], rules: Rules) -> 
 async def _answers(asked: Sequence[Asked], served: Served) -> list[Answered]:
     """What is said to each: the model's answer, NEWS2's in its place, or why there is none."""
     rows = [one.prepared for one in asked if isinstance(one.prepared, Prepared)]
-    silent: Reason | None = None
-    answered: Iterator[Answered] = iter(())
-    if rows:
-        try:
-            answered = iter(await served.ask(rows))
-        except Unavailable as unavailable:
-            silent = unavailable.reason
-    return [
-        Answered("abstained", sepsis.SAID[one.prepared.why])
-        if isinstance(one.prepared, Abstained)
-        else next(answered)
-        if silent is None
-        else served.fall_back(one.news2, silent)
-        for one in asked
-    ]
+    said = iter(await served.ask(rows))
+    answers: list[Answered] = []
+    for one in asked:
+        if isinstance(one.prepared, Abstained):
+            answers.append(Answered("abstained", sepsis.SAID[one.prepared.why]))
+        else:
+            answer = next(said)
+            answers.append(served.fall_back(one.news2, answer) if isinstance(answer, str) else answer)
+    return answers
 
 
 async def _explained(
@@ -90,12 +83,7 @@ async def _explained(
     for index, (one, answer) in enumerate(zip(asked, answers, strict=True)):
         if isinstance(one.prepared, Prepared) and served.is_alert(answer) and len(matter) < EXPLAINED:
             matter[index] = one.prepared, answer
-    if not matter:
-        return {}
-    try:
-        return dict(zip(matter, await served.explain(list(matter.values())), strict=True))
-    except Unavailable:
-        return {}
+    return dict(zip(matter, await served.explain(list(matter.values())), strict=True))
 
 
 def _tell(batch: PatientBatch, one: Asked, answer: Answered, served: Served, reasons: tuple[Contribution, ...]) -> None:

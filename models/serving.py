@@ -9,16 +9,19 @@ with the calibration of another version, whatever is deployed meanwhile.
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from wardstream.models.explaining import contributions, groups_of, without
 from wardstream.models.sepsis import NAME, Calibration, Prepared, load_calibration, sigmoid, stacked
-from wardstream.models.triton import Answer, Reason
+from wardstream.models.triton import Answer, Reason, Unavailable
 from wardstream.schemas.predictions import Contribution, Quality
 
 ROWS = 64  # of one request: as many as the server computes at once
+AT_ONCE = 2  # requests: more would wait for one another at the server, each within its own deadline
+BUDGET_S = 4.0  # for all rows of one call, however many hours end at once after an outage; a handler has 10 s
 _SAID: Mapping[Reason, str] = {
     "deadline": "the model server did not answer in time",
     "unavailable": "the model server is not reachable",
@@ -37,6 +40,10 @@ class Answered(NamedTuple):
     probability: float | None = None
     calibrated: float | None = None
     logit: float = 0.0
+
+
+Said = tuple[str, float] | Reason
+"""Version and log-odds; or why there is no answer."""
 
 
 class Infers(Protocol):
@@ -61,38 +68,45 @@ class Served:
         self._folder = folder
         self._calibrations: dict[tuple[str, str], Calibration | None] = {}
 
-    async def ask(self, rows: Sequence[Prepared]) -> list[Answered]:
-        """One answer a row, in their order.
-
-        Raises
-        ------
-        Unavailable
-            The server did not answer for all of them in time.
-        """
-        return [self._read(*said) for said in await self._logits(rows)]
+    async def ask(self, rows: Sequence[Prepared]) -> list[Answered | Reason]:
+        """One answer a row, in their order, or why there is none: once the server is silent, nothing more is asked."""
+        return [said if isinstance(said, str) else self._read(*said) for said in await self._logits(rows)]
 
     async def explain(self, rows: Sequence[tuple[Prepared, Answered]]) -> list[tuple[Contribution, ...]]:
-        """What each group of inputs added to answers of this client's, all asked at once; nothing where another
-        version answers by now. Raises as `ask` does."""
+        """What each group of inputs added to answers of this client's; nothing where another version answers by now, or
+        none."""
         groups = [(index, group) for index, (prepared, _) in enumerate(rows) for group in groups_of(prepared)]
         said = await self._logits([without(rows[index][0], group) for index, group in groups])
         others: list[dict[str, float]] = [{} for _ in rows]
-        for (index, group), (version, logit) in zip(groups, said, strict=True):
-            if version == rows[index][1].version:
-                others[index][group] = logit
+        for (index, group), one in zip(groups, said, strict=True):
+            if not isinstance(one, str) and one[0] == rows[index][1].version:
+                others[index][group] = one[1]
         return [
             contributions(prepared, answer.logit, known) for (prepared, answer), known in zip(rows, others, strict=True)
         ]
 
-    async def _logits(self, rows: Sequence[Prepared]) -> list[tuple[str, float]]:
-        """Version and log-odds for each row."""
-        parts = [rows[first : first + ROWS] for first in range(0, len(rows), ROWS)]
-        answers = await asyncio.gather(*(self._client.infer(NAME, stacked(part).feed()) for part in parts))
-        return [
-            (answer.version, float(logits[row.place]))
-            for part, answer in zip(parts, answers, strict=True)
-            for row, logits in zip(part, answer.outputs["logit"], strict=True)
-        ]
+    async def _logits(self, rows: Sequence[Prepared]) -> list[Said]:
+        said, until = list[Said](), monotonic() + BUDGET_S
+        silent: Reason | None = None
+        while len(said) < len(rows):
+            if silent is None and monotonic() > until:
+                silent = "deadline"
+            if silent is not None:
+                return said + [silent] * (len(rows) - len(said))
+            asked = rows[len(said) : len(said) + AT_ONCE * ROWS]
+            parts = [asked[first : first + ROWS] for first in range(0, len(asked), ROWS)]
+            for answers in await asyncio.gather(*map(self._request, parts)):
+                said += answers
+                silent = answers[0] if isinstance(answers[0], str) else silent
+        return said
+
+    async def _request(self, rows: Sequence[Prepared]) -> list[Said]:
+        try:
+            answer = await self._client.infer(NAME, stacked(rows).feed())
+        except Unavailable as unavailable:
+            return [unavailable.reason] * len(rows)
+        logits = zip(rows, answer.outputs["logit"], strict=True)
+        return [(answer.version, float(by_hour[row.place])) for row, by_hour in logits]
 
     def _read(self, version: str, logit: float) -> Answered:
         probability, calibration = float(sigmoid(logit)), self._calibration(version, "calibration")

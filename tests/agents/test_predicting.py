@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tests.agents.bedside import Bedside
 from tests.events import WELL, admission, at, event_id, lab, tick, vitals
 from tests.models.measuring import kept
 from wardstream.models.sepsis import Calibration, Inputs, Prepared, Who, prepare, stacked
-from wardstream.models.serving import ROWS, Served
+from wardstream.models.serving import AT_ONCE, ROWS, Served
 from wardstream.models.triton import Answer, Reason, Unavailable
 
 THRESHOLD = 0.6
@@ -102,6 +103,26 @@ async def test_all_patients_of_a_batch_at_once(bedside: Bedside, server: Server)
     assert {one.patient_id for one in said.predictions} == set(keys)
     for one in said.predictions:
         assert one.probability == pytest.approx(1 / (1 + np.exp((100 - 60 - len(one.patient_id)) / 10)))
+
+
+async def test_a_server_that_falls_silent_is_not_asked_for_the_rest(bedside: Bedside, server: Server) -> None:
+    keys = [f"P{number}" for number in range(3 * AT_ONCE * ROWS)]
+    for key in keys:
+        await bedside.give(admitted(f"a {key}", patient_id=key), well(f"v {key}", 5, patient_id=key))
+    answering, tried = server.infer, list[int]()
+
+    async def infer(model: str, inputs: Mapping[str, Any]) -> Answer:
+        tried.append(len(inputs["values"]))
+        server.silent = "unavailable" if len(tried) > AT_ONCE + 1 else None
+        return await answering(model, inputs)
+
+    server.infer = infer  # type: ignore[method-assign]
+    said = await bedside.give(tick(61))
+    assert tried == [ROWS] * 2 * AT_ONCE
+    assert Counter(one.quality for one in said.predictions) == {
+        "ok": (AT_ONCE + 1) * ROWS,
+        "degraded": len(keys) - (AT_ONCE + 1) * ROWS,
+    }
 
 
 async def test_on_each_new_result(bedside: Bedside) -> None:
