@@ -20,7 +20,7 @@ A result that comes after a newer one of its analyte goes into bins and history 
 from __future__ import annotations
 
 from wardstream.agents import metrics as m
-from wardstream.agents.predicting import Asked, ask, predict
+from wardstream.agents.predicting import ask
 from wardstream.agents.scoring import PatientBatch, Rules, take_in
 from wardstream.agents.streams.batch import Handler
 from wardstream.models import sepsis
@@ -37,7 +37,6 @@ def handler(rules: Rules) -> Handler:
 
     async def on_labs(batch: PatientBatch) -> None:
         """Take a result in: bins, history, flags, scores."""
-        asked: list[Asked] = []
         for received in batch:
             event: Lab = received.event
             use, values = usable(event)
@@ -55,8 +54,7 @@ def handler(rules: Rules) -> Handler:
                 if rules.sepsis is not None and any(code in sepsis.SIGNALS for code in values):
                     patient = batch.state[event.patient_id]
                     at = max(patient.heard, event.received_at.timestamp())
-                    asked.append(ask(batch, event.patient_id, patient, received, at))
-        await predict(batch, asked, rules)
+                    ask(batch, event.patient_id, patient, received, at)
 
     return on_labs
 

@@ -1,9 +1,12 @@
 """predictions.v1: what the deep model `sepsis` is asked about the patients of a batch, all of them at once.
 
 A patient is asked about at the end of each hour of the stay and on each new result. The inputs are taken from the
-state at that very moment; the model server is asked once, when the batch has been gone through. It answers within the
-client's deadline or the prediction is `degraded`: made from NEWS2 by a curve fitted beside the model. Who knows too
-little abstains, and says why. So nothing here waits longer than the deadline, and nothing is left out in silence.
+state at that very moment; the model server is asked at the end, when all topics of the lane's batch have been gone
+through. It answers within the client's deadline or the prediction is `degraded`: made from NEWS2 by a curve fitted
+beside the model. Who knows too little abstains, and says why. So nothing is left out in silence, and of a server that
+does not answer a batch waits for one deadline.
+
+What a prediction means for the patient's alert is judged then too: of who has left meanwhile it raises none.
 
 An hour's prediction is as of the end of that hour: its tick comes up to a minute later, so that what was measured at
 the very end has come too.
@@ -18,7 +21,7 @@ from typing import Any, NamedTuple
 
 from wardstream.agents import metrics as m
 from wardstream.agents.scoring import PatientBatch, Rules, bins_of, envelope, publish_alerts
-from wardstream.agents.streams.batch import Received
+from wardstream.agents.streams.batch import Handler, Received
 from wardstream.models import sepsis
 from wardstream.models.alerts import judge_sepsis
 from wardstream.models.patient import Patient
@@ -33,32 +36,39 @@ EXPLAINED = 16  # patients of a batch; each takes some fifteen rows
 
 
 class Asked(NamedTuple):
-    """One prediction to be made: of whom, why, as of when (s since 1970), from what; and NEWS2 then, as known."""
+    """One prediction to be made: of whom, why, as of when (s since 1970), from what; NEWS2 and the envelope then."""
 
     key: str
     cause: Received[Any]
     at: float
     prepared: Prepared | Abstained
     news2: float | None
+    envelope: dict[str, Any]
 
 
-def ask(batch: PatientBatch, key: str, patient: Patient, cause: Received[Any], at: float) -> Asked:
-    """Take the inputs of a prediction as of a time from the state as it is now."""
+def ask(batch: PatientBatch, key: str, patient: Patient, cause: Received[Any], at: float) -> None:
+    """Take the inputs of a prediction as of a time from the state as it is now; it is made at the batch's end."""
     stay, bins = patient.stay, bins_of(batch, key)
     prepared = sepsis.prepare(bins, Who(stay.admitted_at, stay.age_years, stay.sex), at)
     score = news2(patient.observations(patient.current(at)))
-    return Asked(key, cause, at, prepared, score.value if score.parts else None)
+    known = score.value if score.parts else None
+    batch.leave(Asked(key, cause, at, prepared, known, envelope(key, patient, cause.event, at)))
 
 
-async def predict(batch: PatientBatch, asked: Sequence[Asked], rules: Rules) -> None:
-    """Ask the model about all of them, publish what it says, and raise or end alerts."""
-    served = rules.sepsis
-    if served is None or not asked:
-        return
-    answers = await _answers(asked, served)
-    reasons = await _explained(asked, answers, served)
-    for index, (one, answer) in enumerate(zip(asked, answers, strict=True)):
-        _tell(batch, one, answer, served, reasons.get(index, ()))
+def at_end(rules: Rules) -> Handler:
+    """What the worker's lanes do at the end of a batch."""
+
+    async def predict(batch: PatientBatch) -> None:
+        """Ask the model about all of them, publish what it says, and raise or end alerts."""
+        served, asked = rules.sepsis, batch.outputs.left
+        if served is None:
+            return
+        answers = await _answers(asked, served)
+        reasons = await _explained(asked, answers, served)
+        for index, (one, answer) in enumerate(zip(asked, answers, strict=True)):
+            _tell(batch, one, answer, served, reasons.get(index, ()))
+
+    return predict
 
 
 async def _answers(asked: Sequence[Asked], served: Served) -> list[Answered]:
@@ -88,7 +98,7 @@ async def _explained(
 
 def _tell(batch: PatientBatch, one: Asked, answer: Answered, served: Served, reasons: tuple[Contribution, ...]) -> None:
     """Publish a prediction, and what it means for the patient's alert."""
-    patient, event = batch.state[one.key], one.cause.event
+    event = one.cause.event
     prepared = one.prepared if isinstance(one.prepared, Prepared) else None
     until = None if prepared is None else prepared.input_until
     prediction = Prediction(
@@ -107,7 +117,7 @@ def _tell(batch: PatientBatch, one: Asked, answer: Answered, served: Served, rea
         input_until=None if until is None else datetime.fromtimestamp(until, UTC),
         staleness_s=None if until is None else max(0.0, one.at - until),
         missing=() if prepared is None else tuple(FIELDS[code] for code in prepared.missing),
-        **envelope(one.key, patient, event, one.at),
+        **one.envelope,
     )
     batch.emit("predictions.v1", one.key, prediction, one.cause)
     batch.count(m.PREDICTIONS, (sepsis.NAME, answer.quality))
@@ -115,6 +125,7 @@ def _tell(batch: PatientBatch, one: Asked, answer: Answered, served: Served, rea
         batch.count(m.PREDICTED, (sepsis.NAME, f"{max(1, math.ceil(answer.calibrated * 10)) / 10:.1f}"))
     if answer.quality == "ok" and answer.version is not None and answer.calibrated is not None:
         threshold = served.threshold(answer.version)
-        if threshold is not None:
+        if threshold is not None and one.key in batch.state:  # not forgotten meanwhile
+            patient = batch.state[one.key]
             changes = judge_sepsis(one.key, patient, answer.calibrated, threshold, one.at, event)
             publish_alerts(batch, one.key, patient, one.cause, one.at, changes, prediction=prediction)

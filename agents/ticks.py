@@ -6,7 +6,7 @@ At the end of each hour of a stay the deep models are asked.
 from __future__ import annotations
 
 from wardstream.agents import metrics as m
-from wardstream.agents.predicting import Asked, ask, predict
+from wardstream.agents.predicting import ask
 from wardstream.agents.scoring import PatientBatch, Rules, expire, rescore
 from wardstream.agents.streams.batch import Handler
 from wardstream.schemas.ticks import Tick
@@ -17,7 +17,6 @@ def handler(rules: Rules) -> Handler:
 
     async def on_ticks(batch: PatientBatch) -> None:
         """Wake the patients whose time has come."""
-        asked: list[Asked] = []
         for received in batch:
             event: Tick = received.event
             now = event.observed_at.timestamp()
@@ -35,7 +34,6 @@ def handler(rules: Rules) -> Handler:
                     if ended > patient.predicted:
                         patient.predicted = ended
                         if rules.sepsis is not None:
-                            asked.append(ask(batch, key, patient, received, ended))
-        await predict(batch, asked, rules)
+                            ask(batch, key, patient, received, ended)
 
     return on_ticks

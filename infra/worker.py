@@ -15,7 +15,7 @@ from uuid import UUID
 import faust
 from aiokafka.errors import KafkaError
 
-from wardstream.agents import admissions, imaging, labs, outcomes, ticks, vitals
+from wardstream.agents import admissions, imaging, labs, outcomes, predicting, ticks, vitals
 from wardstream.agents.metrics import Meters, measure_model
 from wardstream.agents.scoring import Rules
 from wardstream.agents.streams.batch import Handler, lane_agent
@@ -105,6 +105,7 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
         clock_topic=CLOCK_TOPIC,
         codec=PatientCodec(),
         meters=meters,
+        at_end=predicting.at_end(rules),
     )
     app = lane_app(settings, lane_settings, {topic: make(rules) for topic, make in HANDLERS.items()})
     if client is not None:

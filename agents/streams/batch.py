@@ -88,13 +88,18 @@ class Batch(Generic[E, S]):
         """Count something that is true once the batch is committed."""
         self.outputs.counts[metric, labels] += by
 
+    def leave(self, item: Any) -> None:
+        """Leave something for the end of the lane's batch, when all topics have been gone through: what is to be asked
+        elsewhere is asked once a batch, not once a run of events. See `LaneSettings.at_end`."""
+        self.outputs.left.append(item)
+
     @contextmanager
     def alone(self, key: str) -> Iterator[None]:
         """What fails in here is undone and counted, and costs nobody else the batch.
 
         For ticks: an event whose handler fails becomes a dead letter, but the time is not one patient's to lose.
         """
-        mark, counts = self.state.mark(key), self.outputs.counts.copy()
+        mark, counts, left = self.state.mark(key), self.outputs.counts.copy(), len(self.outputs.left)
         written = {place: len(rows) for place, rows in self.outputs.rows.items()}
         try:
             yield
@@ -102,6 +107,7 @@ class Batch(Generic[E, S]):
             log.error("a handler of %s failed on one patient: %s", self.topic, type(error).__name__)
             self.state.back(key, mark)
             self.outputs.counts = counts
+            del self.outputs.left[left:]
             for place, rows in self.outputs.rows.items():
                 del rows[written.get(place, 0) :]
             self.count(HANDLER_ERRORS, (self.topic, type(error).__name__))

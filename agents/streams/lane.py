@@ -11,6 +11,7 @@ the changelog says is what happened.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import Counter
@@ -27,7 +28,7 @@ from aiokafka import TopicPartition
 from wardstream.agents import metrics as m
 from wardstream.agents.metrics import Meters
 from wardstream.agents.streams import clock
-from wardstream.agents.streams.batch import HANDLER_DEADLINE_S, Batch, LaneLost, Received
+from wardstream.agents.streams.batch import HANDLER_DEADLINE_S, Batch, Handler, LaneLost, Received
 from wardstream.agents.streams.dead_letters import DeadLetters, RawRecord
 from wardstream.agents.streams.order import RELEASE_LIMIT
 from wardstream.agents.streams.outputs import MAX_ROW_BYTES, Outputs, PartitionOf, Row
@@ -40,6 +41,10 @@ log = logging.getLogger(__name__)
 
 TOLD_EVERY_S = 1.0  # the group's offsets are for lag tools only, and cost two of a transaction's five requests
 
+SLOW_S = 2.0  # a batch that takes longer is followed by shorter ones: handlers that wait for others have a deadline
+SHORTEST = 64  # records
+AT_FIRST = 512
+
 Dispatch = Callable[[str, Batch[Any, Any]], Awaitable[None]]
 
 
@@ -51,7 +56,8 @@ class LaneSettings:
     `lane_of` gives the right lane of a patient; `partition_of` the partition of a key of an output that is not keyed
     by patient, None for those that are. `now` is None where a feed brings its own ticks. `release_limit` is the most
     records of a batch, and `handler_deadline_s` the most time that a handler may take for one: a group that awaits slow
-    things (image stores) takes few records and has long, but less than what the watchdog grants a lane.
+    things (image stores) takes few records and has long, but less than what the watchdog grants a lane. `at_end` is
+    called once a batch, after its handlers, with what they have left (`Batch.leave`) in `outputs.left`.
     """
 
     app_id: str
@@ -68,6 +74,7 @@ class LaneSettings:
     partition_of: PartitionOf | None = None
     meters: Meters = field(default_factory=Meters)
     now: clock.Now | None = None
+    at_end: Handler | None = None
     release_limit: int = RELEASE_LIMIT
     handler_deadline_s: float = HANDLER_DEADLINE_S
 
@@ -96,6 +103,7 @@ class Lane:
         self._untold: set[str] = set()  # inputs whose position the group does not know yet
         self._tell_at = 0.0
         self.steps = 0  # what has come to an end: shows the watchdog that the lane is alive
+        self._most = AT_FIRST  # records of a batch
 
     @property
     def is_open(self) -> bool:
@@ -182,6 +190,18 @@ class Lane:
         return read
 
     async def apply(self, items: list[Received[Any]], dispatch: Dispatch) -> None:
+        """Apply and commit what was released, in batches that take some hundred milliseconds."""
+        while items:
+            part, items = items[: self._most], items[self._most :]
+            started = time.monotonic()
+            await self._apply(part, dispatch)
+            took = time.monotonic() - started
+            if took > SLOW_S:
+                self._most = max(SHORTEST, len(part) // 2)
+            elif took < SLOW_S / 8 and len(part) == self._most:
+                self._most *= 2
+
+    async def _apply(self, items: list[Received[Any]], dispatch: Dispatch) -> None:
         """Apply and commit a batch, in parts if a handler fails on it."""
         work, outputs = Work(self.state), self._outputs()
         try:
@@ -190,8 +210,8 @@ class Lane:
             self._step()
             if len(items) > 1:
                 half = len(items) // 2
-                await self.apply(items[:half], dispatch)
-                await self.apply(items[half:], dispatch)
+                await self._apply(items[:half], dispatch)
+                await self._apply(items[half:], dispatch)
                 return
             work, outputs = Work(self.state), self._outputs()
             log.error("lane %s: a handler of %s failed on one event: %s", self.number, items[0].topic, error)
@@ -226,6 +246,16 @@ class Lane:
                 outputs.counts[m.EVENTS, (topic,)] += len(received)
                 batch: Batch[Any, Any] = Batch(topic, received, work, outputs, self.settings.encode)
                 await dispatch(topic, batch)
+        if outputs.left:
+            await self._end(Batch("", (), work, outputs, self.settings.encode))
+
+    async def _end(self, batch: Batch[Any, Any]) -> None:
+        assert self.settings.at_end is not None, "nobody takes what handlers leave"
+        try:
+            async with asyncio.timeout(self.settings.handler_deadline_s):
+                await self.settings.at_end(batch)
+        except Exception as error:
+            raise HandlerFailed(type(error).__name__) from error
 
     def _bury(self, item: Received[Any], reason: str, fields: tuple[str, ...], outputs: Outputs) -> None:
         raw = item.record

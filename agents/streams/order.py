@@ -171,7 +171,7 @@ class Order(Generic[T]):
 
 def _first(inlet: _Inlet[T], limit: float, most: int) -> list[T]:
     """Take the events of slices earlier than `limit`, where they are all there is: they are in order."""
-    if limit == _INF and len(inlet.queue) <= RELEASE_LIMIT:  # a live stream: all of it goes
+    if limit == _INF and len(inlet.queue) <= most:  # a live stream: all of it goes
         ready = list(inlet.queue)
         inlet.queue.clear()
         return ready

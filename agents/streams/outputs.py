@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -48,6 +49,7 @@ class Outputs:
         self._partition_of = partition_of
         self.rows: dict[tuple[str, int], list[Row]] = {}
         self.counts: Counter[tuple[Metric, Labels]] = Counter()  # counted when the batch is committed
+        self.left: list[Any] = []  # by handlers for the end of the batch, see `LaneSettings.at_end`
 
     def write(self, topic: str, row: Row, partition: int | None = None) -> None:
         """Add a row; without a partition it goes where its topic's keys go.

@@ -10,6 +10,7 @@ from typing import Any
 import faust
 
 from tests.events import topic_of
+from wardstream.agents import predicting
 from wardstream.agents.scoring import Rules
 from wardstream.agents.streams.batch import Batch, Received, lane_agent
 from wardstream.agents.streams.outputs import Outputs
@@ -64,6 +65,7 @@ class Bedside:
     def __init__(self, never_carried: frozenset[str] = frozenset(), sepsis: Served | None = None) -> None:
         rules, app = Rules(never_carried, sepsis), faust.App("test", store="memory://")
         self._agents = {topic: lane_agent(app, topic, make(rules), 1) for topic, make in HANDLERS.items()}
+        self._at_end = predicting.at_end(rules)
         app.finalize()
         app.flow_control.resume()
         self.rows: dict[bytes, bytes] = {}
@@ -94,6 +96,8 @@ class Bedside:
             await running.put(batch, wait=False)
             async with asyncio.timeout(10):
                 await batch.handled
+        if outputs.left:
+            await self._at_end(Batch("", (), work, outputs, encode))
         changelog = dict(self.state.absorb(work))
         for key, row in changelog.items():
             if row is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -31,7 +32,7 @@ from tests.agents.streams.fakes import (
 from wardstream.agents import metrics as m
 from wardstream.agents.streams import lane as lane_module
 from wardstream.agents.streams.batch import Batch, LaneLost, Received
-from wardstream.agents.streams.lane import TOLD_EVERY_S, HandlerFailed, Lane
+from wardstream.agents.streams.lane import AT_FIRST, SHORTEST, TOLD_EVERY_S, HandlerFailed, Lane
 from wardstream.agents.streams.outputs import MAX_ROW_BYTES
 from wardstream.agents.streams.state import LANE_ROW, LaneRow, Work
 
@@ -72,6 +73,57 @@ async def test_one_transaction_holds_outputs_state_positions_and_offsets() -> No
     assert {topic: position.offset for topic, position in positions.items()} == {"labs": 4, "vitals": 9, "ticks": 0}
     assert {topic: position.topic_id for topic, position in positions.items()} == IDS
     assert {row.key for row in commit.rows["changelog", 0]} >= {b"p\0p1", b"p\0p2", b"i\0p1\x000", LANE_ROW}
+
+
+async def test_batches_are_as_long_as_their_handlers_are_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, an_event_takes = 100.0, 0.01
+
+    async def slow(batch: Batch[Any, Any]) -> None:
+        nonlocal now
+        now += an_event_takes * len(batch)
+
+    monkeypatch.setattr(lane_module.time, "monotonic", lambda: now)
+    lane, producer = open_lane()
+    to_slow = dispatch(slow, failures=HandlerFailed)
+
+    async def sizes(first: int) -> list[int]:
+        done = [first]
+        await lane.apply(items(lane, *records("vitals", *(beat(n=n) for n in range(1500)), start=first)), to_slow)
+        done += [lane_row(commit).positions["vitals"].offset for commit in producer.commits]
+        producer.commits.clear()
+        return [after - before for before, after in pairwise(done)]
+
+    assert await sizes(0) == [AT_FIRST, 256, 128, 128, 128, 128, 128, 92]
+    an_event_takes = 1.0
+    assert (await sizes(1500))[-1] <= SHORTEST
+    an_event_takes = 0.0
+    assert await sizes(3000) == [64, 128, 256, 512, 540]
+
+
+async def test_what_handlers_leave_is_done_once_at_the_end_of_the_batch() -> None:
+    asked: list[list[int]] = []
+
+    async def leaves(batch: Batch[Any, Any]) -> None:
+        for received in batch:
+            batch.leave(received)
+
+    async def at_end(batch: Batch[Any, Any]) -> None:
+        asked.append([received.event.n for received in batch.outputs.left])
+        if 13 in asked[-1]:
+            raise RuntimeError("the name of a patient")
+        for received in batch.outputs.left:
+            batch.emit("sums", "p1", {"total": received.event.n}, received)
+
+    lane, producer = open_lane(at_end=at_end)
+    runs = [*records("labs", beat(n=1)), *records("vitals", beat(n=2), beat(n=3)), *records("labs", beat(n=4), start=1)]
+    await lane.apply(items(lane, *runs), dispatch(leaves, failures=HandlerFailed))
+    assert asked == [[1, 2, 3, 4]]
+    assert len(producer.commits) == 1
+    await lane.apply(
+        items(lane, *records("vitals", beat(n=5), beat(n=13), start=2)), dispatch(leaves, failures=HandlerFailed)
+    )
+    assert [row.value for row in producer.rows("sums")] == [b'{"total":%d}' % n for n in (1, 2, 3, 4, 5)]
+    assert letters(lane, producer) == [("handler_failed", 3)]
 
 
 async def test_the_group_is_told_once_a_second_and_of_the_last_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
