@@ -20,6 +20,7 @@ from tests.bench.contestants import Job
 from tests.bench.latency import latency, saturation
 from tests.bench.machine import describe
 from tests.bench.patients import COUNTS, patients
+from tests.bench.predictions import predictions, predictions_table
 from tests.bench.profiling import profile
 from tests.bench.report import latency_table, patients_table, scaling_table, steady_table, table
 from tests.bench.running import BENCH, ROOT
@@ -29,7 +30,7 @@ from tests.bench.throughput import Bench, throughput
 
 RESULTS = ROOT / ".wardstream" / "bench" / "results"
 EVENTS = {"relay": 1_000_000, "vitals": 400_000, "scaling": 200_000}
-REPEATS = {"relay": 5, "vitals": 5, "scaling": 3}
+REPEATS = {"relay": 5, "vitals": 5, "scaling": 3, "predictions": 5}
 
 
 def main() -> None:
@@ -104,6 +105,10 @@ def _scaling(options: Any, folder: Path, save: Path) -> str:
     return scaling_table(scaling(folder, events, repeats, save))
 
 
+def _predictions(options: Any, folder: Path, save: Path) -> str:
+    return predictions_table(predictions(folder, options.repeats or REPEATS["predictions"], save))
+
+
 def _profile(options: Any, folder: Path, save: Path) -> str:
     with pinned_broker(folder / "kafka") as cluster:
         return profile(cluster, folder, options.events or EVENTS["vitals"], save.with_suffix(".txt"))
@@ -116,6 +121,7 @@ _PARTS: dict[str, Callable[[Any, Path, Path], str]] = {
     "steady": _steady,
     "patients": _patients,
     "scaling": _scaling,
+    "predictions": _predictions,
     "profile": _profile,
 }
 

@@ -23,9 +23,9 @@ BROKER_CORE, JOB_CORE = 0, 1
 
 
 @contextmanager
-def pinned_broker(folder: Path) -> Iterator[Cluster]:
-    """One broker on `BROKER_CORE`, where this process goes too; jobs have `JOB_CORE` to themselves."""
-    os.sched_setaffinity(0, {BROKER_CORE})
+def pinned_broker(folder: Path, core: int = BROKER_CORE) -> Iterator[Cluster]:
+    """One broker on a core, where this process goes too; by default jobs have `JOB_CORE` to themselves."""
+    os.sched_setaffinity(0, {core})
     jars = jars_folder(load_settings(home=Path(__file__).parents[2] / ".wardstream"))
     fetch(jars)
     with Cluster(folder, jars=jars) as cluster:
