@@ -24,7 +24,6 @@ from wardstream.schemas.topics import TOPICS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-NOT_WRITTEN_YET = {"predictions.v1"}
 
 
 def table(name: str) -> list[str]:
@@ -44,7 +43,7 @@ def row(name: str) -> str:
     if topic.role == "input":
         use = f"in: `agents/{stem}.py`" if topic.name in HANDLERS | IMAGING else "in: no agent reads it yet"
     else:
-        use = "out: not written yet" if topic.name in NOT_WRITTEN_YET else "out"
+        use = "out"
     kept = "for ever" if topic.retention_ms is None else f"{topic.retention_ms // DAY_MS} days"
     key = "–" if topic.keyed_by == "none" else topic.keyed_by
     return f"| `{topic.name}` | {use} | {key} | {kept} | {topic.description} |"
