@@ -40,8 +40,8 @@ lint: link  ## ruff, mypy and the import rules
 test: install lint  ## lint and all tests, those on real Kafka included
 	$(BIN)/pytest $(ARGS)
 
-faults: install  ## strike a running stream N=12 times, SEED=1, and count what came of it
-	$(BIN)/python -m tests.faults.run --faults $(or $(N),12) --seed $(or $(SEED),1)
+faults: install  ## strike a running stream N=12 times, SEED=1, and count what came of it (in LEDGER=.wardstream/faults/ledger.json)
+	$(BIN)/python -m tests.faults.run --faults $(or $(N),12) --seed $(or $(SEED),1) --ledger $(or $(LEDGER),.wardstream/faults/ledger.json)
 
 # The peers clash with our own dependencies (an older pydantic), so they have an environment of their own.
 BENCH := .venv-bench
