@@ -55,8 +55,8 @@ train-env: link $(TRAIN)/.installed  ## set up .venv-train, with torch: `.venv-t
 test-train: train-env  ## the tests that train nets
 	$(TRAIN)/bin/pytest -m torch tests/models/training
 
-faults: install  ## strike a running stream N=12 times, SEED=1, and count what came of it
-	$(BIN)/python -m tests.faults.run --faults $(or $(N),12) --seed $(or $(SEED),1)
+faults: install  ## strike a running stream N=12 times, SEED=1, and count what came of it (in LEDGER=.wardstream/faults/ledger.json)
+	$(BIN)/python -m tests.faults.run --faults $(or $(N),12) --seed $(or $(SEED),1) --ledger $(or $(LEDGER),.wardstream/faults/ledger.json)
 
 # The peers clash with our own dependencies (an older pydantic), so they have an environment of their own.
 BENCH := .venv-bench

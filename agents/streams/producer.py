@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -29,6 +30,7 @@ OPEN_DEADLINE_S = 30.0
 COMMIT_DEADLINE_S = 15.0
 CLOSE_DEADLINE_S = 5.0
 RESTORE_STALL_S = 20.0  # without one more row of the changelog
+RESTORED_AT_ONCE = 20_000  # rows, then other lanes have their turn
 TRANSACTION_TIMEOUT_MS = 20_000  # the broker aborts what a dead worker left open after this; longer than our deadline
 MAX_REQUEST_BYTES = 4 << 20  # a dead letter of the largest record still fits
 
@@ -126,12 +128,13 @@ async def read_changelog(
                 position = await consumer.position(tp)
                 if position >= end:
                     return rows
-                unwrap(consumer, tp)
-                while not (got := await consumer.getmany(timeout_ms=200, max_records=20_000)):
+                while not (first := await consumer.getmany(timeout_ms=200, max_records=1)):
                     if await consumer.position(tp) != position:  # only markers
                         break
+                unwrap(consumer, tp)  # what came with the first
+                rest = await consumer.getmany(max_records=RESTORED_AT_ONCE)
             on_read()
-            for record in got.get(tp, ()):
+            for record in chain(first.get(tp, ()), rest.get(tp, ())):
                 value = record.value
                 if value is None:
                     rows.pop(record.key, None)

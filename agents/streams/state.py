@@ -89,7 +89,7 @@ class LaneState(Generic[E]):
             kind, patient, *rest = key.split(b"\0", 2)
             entity = known.get(patient)
             if entity is None:
-                entity = known[patient] = self._entity(patient.decode())
+                entity = known[patient] = self._entities[patient.decode()] = _Entity()
             if kind == b"i":
                 entity.recent.restore(int(rest[0]), value)
                 continue
@@ -104,14 +104,21 @@ class LaneState(Generic[E]):
                 entity.children[name] = value
             else:
                 raise ValueError("a row of a kind that this version does not know")
+        for name, entity in self._entities.items():
+            if entity.row is None:
+                entity.due = self._due_as_new(name)
 
     def _entity(self, key: str) -> _Entity:
-        """The entity at rest; one of which only ids are kept is due like a new one, or it would be kept for ever."""
+        """The entity at rest."""
         entity = self._entities.get(key)
         if entity is None:
             entity = self._entities[key] = _Entity()
-            entity.due = self.codec.due(self.codec.new(key))
+            entity.due = self._due_as_new(key)
         return entity
+
+    def _due_as_new(self, key: str) -> float:
+        """Of an entity of which only ids are kept: it is due like a new one, or it would be kept for ever."""
+        return self.codec.due(self.codec.new(key))
 
     def __len__(self) -> int:
         return len(self._entities)
