@@ -6,13 +6,14 @@ import subprocess
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[1]
+_RESULTS = (":!tests/bench/results", ":!tests/faults/ledger.json")
 
 
 def commit() -> str:
-    """The commit of the checkout, with a + if files differ from it; "unknown" outside of one."""
+    """The commit of the checkout, with a + if files differ from it (results apart); "unknown" outside of one."""
     try:
         head = _git("rev-parse", "--short=12", "HEAD")
-        return f"{head}{'+' if _git('status', '--porcelain') else ''}"
+        return f"{head}{'+' if _git('status', '--porcelain', '--untracked-files=no', '--', '.', *_RESULTS) else ''}"
     except (OSError, subprocess.SubprocessError):
         return "unknown"
 

@@ -114,7 +114,12 @@ async def read_changelog(
     """
     tp, rows = TopicPartition(topic, lane), dict[bytes, bytes]()
     consumer = AIOKafkaConsumer(
-        **client, group_id=None, enable_auto_commit=False, isolation_level="read_committed", fetch_max_wait_ms=100
+        **client,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",  # were rows removed before they are read, the newest would seem to be all
+        isolation_level="read_committed",
+        fetch_max_wait_ms=100,
     )
     async with asyncio.timeout(OPEN_DEADLINE_S):
         await consumer.start()

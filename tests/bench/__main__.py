@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from tests.bench.broker import pinned_broker
-from tests.bench.contestants import Job
+from tests.bench.contestants import ALL, Job
 from tests.bench.latency import latency, saturation
 from tests.bench.machine import describe
 from tests.bench.patients import COUNTS, patients
@@ -26,7 +26,7 @@ from tests.bench.report import latency_table, patients_table, scaling_table, ste
 from tests.bench.running import BENCH, ROOT
 from tests.bench.scaling import scaling
 from tests.bench.steady import MINUTES, steady
-from tests.bench.throughput import Bench, throughput
+from tests.bench.throughput import Bench, throughput, wanted
 
 RESULTS = ROOT / ".wardstream" / "bench" / "results"
 EVENTS = {"relay": 1_000_000, "vitals": 400_000, "scaling": 200_000}
@@ -39,9 +39,12 @@ def main() -> None:
         signal(asked, lambda number, _: sys.exit(128 + number))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of leaders that are elected after a creation
     options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / "machine.json").write_bytes(orjson.dumps(describe(), option=orjson.OPT_INDENT_2))
+    machines = options.results / "machine.json"
+    known = orjson.loads(machines.read_bytes()) if machines.exists() else {}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         for part in options.parts or _BY_DEFAULT:
+            known[part] = describe()
+            machines.write_bytes(orjson.dumps(known, option=orjson.OPT_INDENT_2))
             told = _PARTS[part](options, Path(folder) / part, options.results / f"{part}.json")
             troubled |= "**" in told  # `report.table` marks what failed or was wrong
             print(f"\n{told}\n")
@@ -68,8 +71,14 @@ def _options() -> Any:
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(_PARTS)}")
     if not BENCH.exists():
         parser.error(f"{BENCH} is not there: `make bench` makes it")
-    if min(options.events or 1, options.repeats or 1) < 1:
-        parser.error("--events and --repeats are at least 1")
+    for name in ("events", "repeats", "seconds", "load", "rate", "minutes", "settle"):
+        given = getattr(options, name)
+        if given is not None and given <= 0:
+            parser.error(f"--{name} is more than 0")
+    if min(options.patients, default=0) < 1:
+        parser.error("--patients are at least 1")
+    if options.only and not any(wanted(who, options.only) for who in ALL):
+        parser.error(f"--only names none of {', '.join(sorted({who.name for who in ALL}))}")
     return options
 
 

@@ -93,7 +93,7 @@ ALL: tuple[Contestant, ...] = (
         "Kafka Streams",
         "relay",
         "exactly once, state in RocksDB and Kafka",
-        "cold: the compiler shares the core; warm: a commit each 100 ms",
+        "cold: the compiler shares the core; warm: state and serialisation, a commit each 100 ms",
         _java,
         "many",
     ),

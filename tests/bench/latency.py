@@ -72,16 +72,11 @@ def _one(broker: str, rate: float, seconds: float, first: int, pid: int) -> dict
         try:
             assert observer.stdout is not None
             observer.stdout.readline()
-            cpu, started = cpu_of(pid), time.monotonic()
-            publisher = subprocess.run(
-                publish, stdout=subprocess.PIPE, env=environment(), timeout=seconds * 3 + 30, check=True
-            )
-            found = sorted(orjson.loads(observer.communicate(timeout=seconds + _LATE_S + 10)[0]))
+            published, share = _published(publish, pid, seconds)
+            observed = orjson.loads(observer.communicate(timeout=seconds + _LATE_S + 10)[0])
         finally:
             observer.kill()
-    took, cpu = time.monotonic() - started, cpu_of(pid) - cpu
-    published = orjson.loads(publisher.stdout)
-    late = max(0.0, quantile(found, 1.0) / 1000) if found else _LATE_S
+    found = sorted(observed["latencies_ms"])
     return {
         "rate": rate,
         "seconds": seconds,
@@ -89,14 +84,27 @@ def _one(broker: str, rate: float, seconds: float, first: int, pid: int) -> dict
         "seen": len(found),
         "published_per_s": published["rate"],
         "publisher_latest_ms": published["latest_ms"],
-        "out_per_s": len(found) / (seconds + (late if late > 1 else 0)),
+        "out_per_s": observed["per_s"],
         "p50_ms": quantile(found, 0.5) if found else None,
         "p95_ms": quantile(found, 0.95) if found else None,
         "p99_ms": quantile(found, 0.99) if found else None,
         "max_ms": found[-1] if found else None,
-        "worker_cpu_share": cpu / took,
+        "worker_cpu_share": share,
         "load_before": load,
     }
+
+
+def _published(publish: list[str], pid: int, seconds: float) -> tuple[dict[str, float], float]:
+    """What the publisher says, and the worker's share of its core from the first event on."""
+    with subprocess.Popen(publish, stdout=subprocess.PIPE, env=environment()) as publisher:
+        try:
+            assert publisher.stdout is not None
+            publisher.stdout.readline()
+            cpu, started = cpu_of(pid), time.monotonic()
+            told = publisher.communicate(timeout=seconds * 3 + 30)[0]
+            return orjson.loads(told), (cpu_of(pid) - cpu) / (time.monotonic() - started)
+        finally:
+            publisher.kill()
 
 
 def await_lanes(log: Path, lanes: int) -> None:

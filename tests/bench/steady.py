@@ -53,7 +53,7 @@ def steady(cluster: Cluster, folder: Path, rate: float, minutes: float, save: Pa
                     )
                     time.sleep(LOOK_S)
                 share = (cpu_of(worker.pid) - cpu) / (time.monotonic() - started)
-            found = sorted(orjson.loads(observer.communicate(timeout=_LATE_S + 60)[0]))
+            found = sorted(orjson.loads(observer.communicate(timeout=_LATE_S + 60)[0])["latencies_ms"])
     result = {"rate": rate, "minutes": minutes, "sent": number, "seen": len(found), "worker_cpu_share": share}
     result |= {f"p{q}_ms": quantile(found, q / 100) for q in (50, 95, 99)} | {"max_ms": found[-1], "looks": looks}
     save.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2))

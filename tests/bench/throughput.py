@@ -104,7 +104,7 @@ def _plain(found: Figures) -> dict[str, float]:
 
 def throughput(bench: Bench, job: Job, repeats: int, only: Sequence[str], save: Path) -> list[dict[str, Any]]:
     """All contestants of a job in turn, `repeats` times; results are saved after each run."""
-    taking_part = [who for who in ALL if who.job == job and present(who) and (not only or _wanted(who, only))]
+    taking_part = [who for who in ALL if who.job == job and present(who) and (not only or wanted(who, only))]
     bench.prepare(job, {who.share for who in taking_part})
     results: list[dict[str, Any]] = []
     for repeat in range(repeats):
@@ -120,5 +120,6 @@ def throughput(bench: Bench, job: Job, repeats: int, only: Sequence[str], save: 
     return results
 
 
-def _wanted(who: Contestant, only: Sequence[str]) -> bool:
+def wanted(who: Contestant, only: Sequence[str]) -> bool:
+    """Whether one of some parts of names is in the contestant's."""
     return any(part.lower() in who.name.lower() for part in only)

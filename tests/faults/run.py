@@ -48,6 +48,9 @@ def main() -> int:
     options = _options()
     for asked in (signal.SIGTERM, signal.SIGINT):
         signal.signal(asked, lambda number, _: sys.exit(128 + number))  # everything is ended first
+    if options.ledger:  # not to be refused after an hour
+        options.ledger.parent.mkdir(parents=True, exist_ok=True)
+        options.ledger.touch()
     folder = Path(tempfile.mkdtemp(prefix="wardstream-faults-", dir=options.folder))
     disk = Disk(folder / "kafka" / f"broker-{DISK_NODE}" / "data")  # first: before there is any other thread
     jars = jars_folder(load_settings(home=ROOT / ".wardstream"))
@@ -80,26 +83,33 @@ def main() -> int:
         with scene:
             say(f"up after {time.monotonic() - started:.0f} s in {folder}, disk: {disk.kind}, clock: {ledger['clock']}")
             verdict = _run(scene, steps, options.form, ledger)
+    except SystemExit:  # asked to end
+        _leave(disk, folder, options.keep)
+        raise
     except BaseException:
         say(f"logs are in {folder}")
         raise
     ledger["took_s"] = round(time.monotonic() - started)
     _tell(ledger, verdict)
     if options.ledger:
-        options.ledger.parent.mkdir(parents=True, exist_ok=True)
         options.ledger.write_text(json.dumps(ledger, indent=1) + "\n")
-    if ledger["wrong"] or options.keep:
+    if ledger["wrong"]:
         say(json.dumps(ledger["examples"]))
+    _leave(disk, folder, bool(ledger["wrong"]) or options.keep)
+    totals = ledger["totals"]
+    say(
+        f"faults={totals['faults']} sent={totals['sent']} lost={totals['lost']} doubled={totals['doubled']} "
+        f"longest_stall={totals['longest_stall_s']:.1f}s wrong={ledger['wrong']}"
+    )
+    return 1 if ledger["wrong"] else 0
+
+
+def _leave(disk: Disk, folder: Path, keep: bool) -> None:
+    if keep:
         say(f"logs are in {folder}")
     else:
         disk.leave()
         shutil.rmtree(folder)
-    totals = ledger["totals"]
-    say(
-        f"faults={totals['faults']} sent={totals['sent']} lost={totals['lost']} doubled={totals['doubled']} "
-        f"longest_stall={totals['longest_stall_s']:.1f}s"
-    )
-    return 1 if ledger["wrong"] else 0
 
 
 def _options() -> argparse.Namespace:

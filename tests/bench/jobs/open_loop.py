@@ -1,8 +1,9 @@
 """Publisher and observer for latency; both in the bench's environment, on the broker's core.
 
-`publish BROKER RATE SECONDS PATIENTS FIRST EVERY_S`: events of the real job at a fixed rate, whatever the worker does;
-the Kafka timestamp of each is when it was *due*, so that a late publisher shows as latency, never hides it.
-`observe BROKER NUMBER SECONDS`: prints "ready", reads that many scores `read_committed`, prints latencies (ms) as JSON.
+`publish BROKER RATE SECONDS PATIENTS FIRST EVERY_S`: prints "ready", then events of the real job at a fixed rate,
+whatever the worker does; the Kafka timestamp of each is when it was *due*, so that a late publisher shows as latency,
+never hides it. `observe BROKER NUMBER SECONDS`: prints "ready", reads that many scores `read_committed`, and prints as
+JSON the latencies (ms) and how many scores came a second as long as events were published.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from wardstream.schemas.partition import partition_of
 
 PARTITIONS = 4
 STEP_S = 0.002  # between two looks at what is due; waiting on the clock in a loop takes the broker's core from it
+SETTLED_S = 2.0
 READY_S = 2.0  # librdkafka asks for its producer id each half a second until the broker it knows has answered
 LONG_S = 60.0  # for longer than this events are made as they go, not all before the first
 
@@ -32,6 +34,7 @@ def publish(broker: str, rate: float, seconds: float, patients: int, first: int,
     producer = Producer({"bootstrap.servers": broker, "linger.ms": 1, "acks": "all", "enable.idempotence": True})
     producer.list_topics("vitals.v1")
     time.sleep(READY_S)
+    print("ready", flush=True)
     start, latest, number = time.time(), 0.0, 0
     for number, (key, raw) in enumerate(ready, start=1):
         due = start + (number - 1) / rate
@@ -60,14 +63,25 @@ def observe(broker: str, number: int, seconds: float) -> None:
     consumer.assign(tps)
     consumer.poll(0.2)
     print("ready", flush=True)
-    found: list[float] = []
+    due: list[int] = []
+    came: list[float] = []
     deadline = time.monotonic() + seconds
-    while len(found) < number and time.monotonic() < deadline:
+    while len(came) < number and time.monotonic() < deadline:
         messages = consumer.consume(500, 0.002)
         now = time.time() * 1000
-        found += [now - message.timestamp()[1] for message in messages if message.error() is None]
+        due += [message.timestamp()[1] for message in messages if message.error() is None]
+        came += [now] * (len(due) - len(came))
     consumer.close()
-    print(json.dumps(found))
+    latencies = [at - then for then, at in zip(due, came, strict=True)]
+    print(json.dumps({"latencies_ms": latencies, "per_s": _rate(due, came)}))
+
+
+def _rate(due: list[int], came: list[float]) -> float:
+    """How many came a second while others were published, from `SETTLED_S` after the first on."""
+    if not due or max(due) <= min(due) + SETTLED_S * 1000:
+        return 0.0
+    begin, end = min(due) + SETTLED_S * 1000, max(due)
+    return sum(begin <= at <= end for at in came) / (end - begin) * 1000
 
 
 def _end(consumer: Consumer, tp: TopicPartition) -> int:
