@@ -23,7 +23,11 @@ _NOT_EVENTS: Final = {"decode", "doc", "topics"}  # they import this module
 
 def _declared() -> list[Topic]:
     """The topics of all modules beside this one, so that a new one is added by its module alone."""
-    modules = (module.name for module in iter_modules(wardstream.schemas.__path__) if module.name not in _NOT_EVENTS)
+    modules = (
+        module.name
+        for module in iter_modules(wardstream.schemas.__path__)
+        if not module.ispkg and module.name not in _NOT_EVENTS  # a package maps into events, and declares none
+    )
     found = (getattr(import_module(f"wardstream.schemas.{name}"), "TOPIC", None) for name in modules)
     return [topic for topic in found if topic is not None]
 
