@@ -9,7 +9,6 @@ mount them.
 from __future__ import annotations
 
 import base64
-import binascii
 import difflib
 import ipaddress
 import os
@@ -26,7 +25,7 @@ from wardstream import models
 from wardstream.infra.failure import Failure
 
 PREFIX = "WARDSTREAM_"
-DEAD_LETTER_KEY_BYTES = 32  # AES-256
+KEY_BYTES = 32  # AES-256, HMAC-SHA256
 # Where the package's own models are: beside the sources in a checkout, whose installed files are links to them.
 _REPOSITORY = Path(models.__file__).resolve().parent / "repository"
 SHARED_DATA = f"{PREFIX}SHARED_DATA"  # where the tests find recorded patients
@@ -51,6 +50,10 @@ class Settings(BaseSettings):
         PEM files: the authority that signed the brokers (the system's when not set), and our own certificate.
     dead_letter_key, dead_letter_key_file
         32 bytes in base64: encrypts the raw bytes of dead letters.
+    feeds_file : Path or None
+        TOML: the HL7 v2 senders, see `infra/gateways/feeds.py`.
+    pseudonym_key, pseudonym_key_file
+        32 bytes in base64: turns record numbers into pseudonyms. Another key makes every patient a stranger.
     lanes : int
         Partitions of every topic when it is created. Afterwards the topics say how many lanes there are.
     replication : int
@@ -101,6 +104,9 @@ class Settings(BaseSettings):
     ssl_keyfile_password: SecretStr | None = None
     dead_letter_key: SecretStr | None = None
     dead_letter_key_file: Path | None = None
+    feeds_file: Path | None = None
+    pseudonym_key: SecretStr | None = None
+    pseudonym_key_file: Path | None = None
     lanes: int = Field(default=4, ge=1, le=1024)
     replication: int = Field(default=3, ge=1, le=9)
     app_id: str = Field(default="wardstream", pattern=r"^[A-Za-z0-9._-]{1,64}$")
@@ -153,6 +159,7 @@ class Settings(BaseSettings):
             if not (endpoint.startswith("http://") and _is_loopback(host if ":" in host else f"{host}:80")):
                 raise ValueError(f"{PREFIX}IMAGING_S3_ENDPOINT must be https://…; http is for loopback only")
         _one_of(self.dead_letter_key, self.dead_letter_key_file, "DEAD_LETTER_KEY")
+        _one_of(self.pseudonym_key, self.pseudonym_key_file, "PSEUDONYM_KEY")
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
             raise ValueError(f"{PREFIX}SSL_CERTFILE and {PREFIX}SSL_KEYFILE belong together: set both or neither")
         if self.uses_sasl:
@@ -210,16 +217,11 @@ class Settings(BaseSettings):
         SettingsError
             The file cannot be read, or the key is not 32 bytes in base64.
         """
-        encoded = _secret(self.dead_letter_key, self.dead_letter_key_file, "DEAD_LETTER_KEY")
-        if encoded is None:
-            return None
-        try:
-            key = base64.b64decode(encoded, validate=True)
-        except binascii.Error:
-            key = b""
-        if len(key) != DEAD_LETTER_KEY_BYTES:
-            raise SettingsError(f"{PREFIX}DEAD_LETTER_KEY must be {DEAD_LETTER_KEY_BYTES} bytes in base64")
-        return key
+        return _key(_secret(self.dead_letter_key, self.dead_letter_key_file, "DEAD_LETTER_KEY"), "DEAD_LETTER_KEY")
+
+    def pseudonym_key_bytes(self) -> bytes | None:
+        """The key of the pseudonyms, or None when none is set; raises as `dead_letter_key_bytes`."""
+        return _key(_secret(self.pseudonym_key, self.pseudonym_key_file, "PSEUDONYM_KEY"), "PSEUDONYM_KEY")
 
     def imaging_s3_secret(self) -> str | None:
         """The secret key of the S3-compatible store.
@@ -358,3 +360,16 @@ def _secret(value: SecretStr | None, file: Path | None, name: str) -> str | None
     if not text:
         raise SettingsError(f"{PREFIX}{name}_FILE is empty")
     return text
+
+
+def _key(encoded: str | None, name: str) -> bytes | None:
+    """The bytes of a key in base64."""
+    if encoded is None:
+        return None
+    try:
+        key = base64.b64decode(encoded, validate=True)
+    except ValueError:  # binascii.Error is one
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise SettingsError(f"{PREFIX}{name} must be {KEY_BYTES} bytes in base64")
+    return key
