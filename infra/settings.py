@@ -9,7 +9,6 @@ mount them.
 from __future__ import annotations
 
 import base64
-import binascii
 import difflib
 import os
 import re
@@ -388,7 +387,7 @@ def _key(encoded: str | None, name: str) -> bytes | None:
         return None
     try:
         key = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error, or no ASCII
         key = b""
     if len(key) != KEY_BYTES:
         raise SettingsError(f"{PREFIX}{name} must be {KEY_BYTES} bytes in base64")
