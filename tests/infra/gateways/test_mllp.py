@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.infra.gateways.certificates import Authority
-from tests.infra.gateways.senders import KEY, FakeWay, mapper, message, said, sender, until
+from tests.infra.gateways.running import Running, running
+from tests.infra.gateways.senders import KEY, FakeWay, message, said, until
 from wardstream.agents.metrics import (
     CONNECTIONS,
     CONNECTIONS_REFUSED,
@@ -20,21 +19,15 @@ from wardstream.agents.metrics import (
     HL7_IGNORED,
     HL7_MESSAGES,
     LATE_ANSWERS,
-    Meters,
 )
 from wardstream.agents.streams.dead_letters import DeadLetters
 from wardstream.infra.gateways import connection as connections
 from wardstream.infra.gateways import delivery as deliveries
 from wardstream.infra.gateways.blocks import BlockReader
-from wardstream.infra.gateways.delivery import Delivery
-from wardstream.infra.gateways.listeners import Listener, server_context
-from wardstream.infra.gateways.mllp import Gateway
-from wardstream.infra.gateways.spool import Spool
+from wardstream.infra.gateways.listeners import server_context
 from wardstream.infra.identities import IdentitySeals
 from wardstream.schemas.decode import decoder_of
 from wardstream.schemas.identities import Identity
-
-HERE = Listener("it", "127.0.0.1:0", False, "client certificates", False)
 
 
 @pytest.fixture(autouse=True)
@@ -42,40 +35,6 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deliveries, "_FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr(deliveries, "_LONGEST_PAUSE_S", 0.02)
     monkeypatch.setattr(connections, "HANGUP_S", 0.5)
-
-
-class Running:
-    """A gateway that listens on `port`."""
-
-    def __init__(self, gateway: Gateway, way: FakeWay, meters: Meters, spool: Spool) -> None:
-        self.gateway, self.way, self.meters, self.spool = gateway, way, meters, spool
-        self.port = 0
-
-    def sender(self, **options: Any) -> Any:
-        return sender(self.port, **options)
-
-
-@asynccontextmanager
-async def running(folder: Path, way: FakeWay | None = None, **options: Any) -> AsyncIterator[Running]:
-    """A gateway; at its end everything is dropped, as by kill -9, but for what is on disk."""
-    way, meters = way or FakeWay(), Meters()
-    delivery = Delivery(lambda: way, meters, options.pop("held_bytes", deliveries.HELD_BYTES))
-    spool = Spool(folder / "spool", options.pop("spool_bytes", 1 << 20))
-    spool.open()
-    context = options.pop("context", None)
-    map_with = options.pop("map_with", {})
-    gateway = Gateway(delivery, spool, meters, **options)
-    tasks = [asyncio.create_task(body()) for body in (delivery.run, spool.run, gateway.drain)]
-    run = Running(gateway, way, meters, spool)
-    try:
-        run.port = await gateway.listen(HERE, mapper(meters, **map_with), context)
-        yield run
-    finally:
-        for task in [*tasks, *gateway._open]:
-            task.cancel()
-        await asyncio.gather(*tasks, *gateway._open, return_exceptions=True)
-        await gateway.stop()
-        spool.close()
 
 
 async def test_original_mode_answers_when_kafka_has_it(tmp_path: Path) -> None:
