@@ -129,6 +129,14 @@ class Brokers:
 
 async def _stop(producer: AIOKafkaProducer) -> None:
     """Stop without hanging on a dead cluster; whoever waited for acknowledgements has been told."""
+    sender: asyncio.Task[None] | None = producer._sender.sender_task
     with suppress(KafkaError, TimeoutError):
         async with asyncio.timeout(STOP_GRACE_S):
             await producer.stop()
+    if sender is not None and not sender.done():  # else it would send later what has been sent again by then
+        with suppress(KafkaError, TimeoutError, OSError):
+            async with asyncio.timeout(STOP_GRACE_S):
+                await producer.client.close()
+                while not sender.done():
+                    sender.cancel()  # it waits for its requests, one by one
+                    await asyncio.wait({sender}, timeout=0.1)

@@ -151,15 +151,14 @@ class Publisher:
         PublishError
             As `send`; or it goes through a gateway: who makes the time is at the cluster itself.
         """
-        if isinstance(self._way, Gateway):
-            raise PublishError("ticks are written to Kafka itself, not through a gateway")
+        brokers = self._brokers()
         if self._since_flush:
             await self.flush()
-        for partition in range(await self._way.partitions(TICKS)):
+        for partition in range(await brokers.partitions(TICKS)):
             tick_id = uuid5(TICK_IDS, f"{source}/{at.isoformat()}/{partition}")
             tick = Tick(event_id=tick_id, source=source, observed_at=at, received_at=at)
             check(tick)
-            await self._way.add_at(TICKS, partition, encode(tick))
+            await brokers.add_at(TICKS, partition, encode(tick))
 
     async def flush(self) -> None:
         """Wait until all in-sync replicas have everything that was sent.
@@ -172,9 +171,24 @@ class Publisher:
         self._since_flush = False
         await self._way.flush()
 
+    async def partitions(self, topic: str) -> int:
+        """Return how many partitions a topic has.
+
+        Raises
+        ------
+        PublishError
+            There is no such topic, or no broker answers; or we publish through a gateway, which keeps that to itself.
+        """
+        return await self._brokers().partitions(topic)
+
     async def _add(self, topic: str, patient_id: str, value: bytes) -> None:
         self._since_flush = True
         await self._way.add(topic, patient_id, value)
+
+    def _brokers(self) -> Brokers:
+        if isinstance(self._way, Gateway):
+            raise PublishError("partitions and ticks are Kafka's own: not through a gateway")
+        return self._way
 
 
 def topic_of(event: Event) -> str:
