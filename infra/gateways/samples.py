@@ -66,6 +66,7 @@ def _lines(file: Path, raw: bytes) -> Iterator[bytes]:
     for number, line in enumerate(raw.splitlines(), start=1):
         if line.strip():
             try:
-                yield decoder.decode(line).message.encode()
+                message = decoder.decode(line).message.encode()
             except (msgspec.MsgspecError, UnicodeError):
                 raise Failure(f"{file}, line {number}: must be a JSON object with the text `message`") from None
+            yield from split(message)

@@ -5,6 +5,7 @@ one that stands first here counts. 2708-6 is the saturation of arterial blood: i
 oximeter's, as FHIR's profile of vital signs has it; alone, or among laboratory results, it is a blood gas.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
@@ -80,6 +81,7 @@ _DOCUMENTS: Final[Mapping[str, NoteKind]] = {
     "54094-8": "triage",
 }
 _LOINC: Final = ("LN", "LOINC")
+_IS_LOINC: Final = re.compile(r"[0-9]{1,7}-[0-9]")
 
 
 class Meaning(NamedTuple):
@@ -132,7 +134,7 @@ def meaning(feed: Feed, obx: Segment) -> Meaning | None:
         if declared is not None:
             return _declared(declared)
     for code, system in pairs:
-        if system in _LOINC and code:
+        if system in _LOINC and _IS_LOINC.fullmatch(code):  # some senders call their own codes so
             return of_loinc(code)
         if system == "MDC" and code:
             found = _BY_MDC.get(code) or _BY_MDC.get(obx.text(3, 2))

@@ -19,7 +19,6 @@ PSEUDONYMS = Pseudonyms(bytes(32))
 _BLOOD = {
     "tt-0001-01": "14647-2",
     "tt-0002-01": "718-7",
-    "tt-0002-03": "4544-3",
     "tt-0002-06": "777-3",
     "tt-0002-07": "6690-2",
     "tt-0002-09": "751-8",
@@ -35,6 +34,7 @@ SAMPLES_FEED = Feed(
     identifier_types=("MR", "MRN", "PI", "PT", "PK", "AN", "SR", "EPI", "GOOD HEALTH HOSPITAL", "SN", "SSN"),
     codes={
         **{f"{code}^^WinPath": Code(loinc=loinc) for code, loinc in _BLOOD.items()},
+        "tt-0002-03^^WinPath": Code(loinc="4544-3", unit="1"),
         "tt-0005-01^^LOINC": Code(field="consciousness"),
         "tt-0005-03^^WelchAllyn": Code(field="fio2_fraction"),
         "tt-0005-10^^WelchAllyn": Code(field="oxygen_flow_l_per_min"),

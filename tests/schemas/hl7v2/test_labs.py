@@ -97,7 +97,6 @@ def test_units(code: str, unit: str, travels: str | None) -> None:
         (obx("2160-0^x^LN", "five", "mg/dL"), "wrong_type", "OBX[2]-5"),
         (obx("2160-0^x^LN", "5~6", "mg/dL"), "wrong_type", "OBX[2]-5"),
         (obx("2160-0^x^LN", "many^5", "mg/dL", kind="SN"), "wrong_type", "OBX[2]-5"),
-        (obx("creat^x^LN", "5", "mg/dL"), "bad_format", "OBX[2]-3"),
         (obx("99999-9^x^LN", "x" * 1001, kind="ST"), "too_large", "OBX[2]-5"),
         (obx("2160-0^x^LN", "5", "mg/dL", status="Q"), "bad_format", "OBX[2]-11"),
     ],
@@ -201,6 +200,11 @@ def test_the_time_of_the_specimen_comes_first() -> None:
 def test_a_local_code() -> None:
     event = one(mapped(*ORDER, obx("K^Kalium^L", "6.1")))
     assert (event.loinc, event.value, event.unit) == ("2823-3", 6.1, "mmol/L")
+
+
+def test_a_code_that_is_no_loinc_is_not_known_whatever_its_system() -> None:
+    found = mapped(*ORDER, obx("creat^x^LN", "5", "mg/dL"))
+    assert (found.events, found.rejects, found.ignored) == ((), (), (("code", "creat^^LN"),))
 
 
 def test_every_known_analyte_passes_in_its_usual_unit() -> None:

@@ -31,7 +31,6 @@ def test_every_sound_message_gives_events_or_is_not_for_us(shared_data: Path) ->
         ("wrong_type", "OBX[3]-5"): 1,
         ("missing_field", "OBR[1]-7"): 1,  # a result without any time
         ("missing_field", "PV1-3"): 1,  # a swap of beds that names none
-        ("bad_format", "OBX[1]-3"): 1,  # "xx625-4" is said to be LOINC
     }
 
 
