@@ -64,7 +64,7 @@ def test_mllp_send_and_what_is_on_the_topics(own_kafka: Cluster, gateways: Gatew
     assert answers[:3] == [("AA", "c1"), ("AA", "c2"), ("AA", "c3")]
     assert answers[4][0] in ("AE", "AR")
 
-    topics = [wish.name for wish in wishes(4, 1) if wish.name != "metrics.v1"]
+    topics = [wish.name for wish in wishes(4, 1)]
     found = read(own_kafka, *topics)
     assert len(found["admissions.v1"]) == 1
     lab = decoder("labs.v1")(found["labs.v1"][0].value)
