@@ -122,6 +122,61 @@ PREDICTIONS = Metric(
 EVICTIONS = Metric(
     "evictions_total", "counter", "patients", "Patients removed from the state after discharge or long silence"
 )
+HL7_MESSAGES = Metric(
+    "hl7_messages_total", "counter", "messages", "HL7 v2 messages by how they were answered", ("feed", "type", "answer")
+)
+HL7_IGNORED = Metric(
+    "hl7_ignored_total",
+    "counter",
+    "parts",
+    "Types, codes and states of HL7 v2 messages that nothing is kept of",
+    ("feed", "kind", "what"),
+)
+HL7_BLOCKS = Metric(
+    "hl7_bad_blocks_total",
+    "counter",
+    "blocks",
+    "What came over MLLP and was no block that can be read",
+    ("feed", "why"),
+)
+ACKNOWLEDGED = Metric(
+    "acknowledgement_seconds",
+    "histogram",
+    "s",
+    "From the last byte of a message to its first acknowledgement",
+    ("feed", "mode"),
+)
+LATE_ANSWERS = Metric(
+    "application_acknowledgements_total",
+    "counter",
+    "messages",
+    "Application acknowledgements of enhanced mode by what became of them",
+    ("feed", "outcome"),
+)
+CONNECTIONS = Metric("connections_open", "gauge", "connections", "Connections of senders", ("feed",))
+CONNECTIONS_REFUSED = Metric(
+    "connections_refused_total", "counter", "connections", "Connections beyond the limit, closed at once", ("feed",)
+)
+GATEWAY_EVENTS = Metric("gateway_events_total", "counter", "events", "Events taken by a gateway", ("gateway", "topic"))
+GATEWAY_REJECTS = Metric(
+    "gateway_rejects_total",
+    "counter",
+    "events",
+    "What a gateway could not use, by reason",
+    ("gateway", "topic", "reason"),
+)
+HTTP_REQUESTS = Metric(
+    "http_requests_total", "counter", "requests", "Requests to publish by their status", ("topic", "status")
+)
+HTTP_SECONDS = Metric("http_request_seconds", "histogram", "s", "From a request to its answer", ("topic",))
+DELIVERY_SECONDS = Metric(
+    "delivery_seconds", "histogram", "s", "From handing a group of records to Kafka to its acknowledgement"
+)
+DELIVERY_ROWS = Metric("delivery_records", "histogram", "records", "Records in one group")
+DELIVERY_FAILURES = Metric("delivery_failures_total", "counter", "times", "Groups that Kafka did not take, sent again")
+DELIVERY_WAITING = Metric("delivery_waiting", "gauge", "messages", "Messages and requests that wait for Kafka")
+SPOOL_RECORDS = Metric("spool_records", "gauge", "messages", "Messages on disk that wait for Kafka")
+SPOOL_BYTES = Metric("spool_bytes", "gauge", "bytes", "Size of what waits on disk")
 
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 

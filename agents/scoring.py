@@ -86,7 +86,7 @@ def take_in(batch: PatientBatch, received: Received[Any], measured: MeasurementS
     event, key = received.event, received.event.patient_id
     patient, bins = batch.state[key], bins_of(batch, key, event)
     taken = patient.measure(bins, measured, event.supersedes)
-    if event.supersedes is not None or taken.outcome == "already_revised":
+    if event.status in ("corrected", "cancelled") or taken.outcome in ("revised", "already_revised"):
         batch.count(m.REVISIONS, (taken.outcome,))
     revised = taken.outcome == "revised"
     results = _news(bins, patient, taken.outcome) if bins.before else ()

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from wardstream.infra.commands import data, dead, kafka, lanes, topics, triton
+from wardstream.infra.commands import audit, data, dead, feed, identities, kafka, lanes, serve, tokens, topics, triton
 from wardstream.infra.commands.demo import demo
 from wardstream.infra.commands.deploy import deploy
 from wardstream.infra.commands.evaluate import evaluate
@@ -43,6 +43,11 @@ main.add_typer(topics.commands, name="topics")
 main.add_typer(lanes.commands, name="lanes")
 main.add_typer(dead.commands, name="dead")
 main.add_typer(data.commands, name="data")
+main.add_typer(feed.commands, name="feed")
+main.add_typer(serve.commands, name="serve")
+main.add_typer(tokens.commands, name="tokens")
+main.add_typer(identities.commands, name="identities")
+main.add_typer(audit.commands, name="audit")
 main.command("worker")(worker)
 main.command("simulate")(simulate)
 main.command("replay")(replay)

@@ -22,6 +22,7 @@ from wardstream.infra.failure import Failure
 from wardstream.infra.kafka.topics import describe_topics
 from wardstream.schemas.topics import dead
 
+FEED = "hl7v2:"  # before the name of the feed, where the letter of a gateway has its topic
 NOTE = "replayed"  # header of a note: the offset of the letter, which is in the same partition
 _STALL_S = 20.0
 

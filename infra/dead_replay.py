@@ -4,6 +4,9 @@ A replay writes the raw record to its topic and a note to the dead-letter topic,
 not replayed a second time unless that is asked for, even where the command is killed and run again, or run twice at the
 same time. The event_id alone would not do: lanes know the last 128 ids of a patient, which is two hours of a monitor.
 What is bad still becomes a new letter; it may be replayed again.
+
+The letter of a gateway holds an HL7 v2 message, not an event. It is mapped again, with the present settings of its
+feed, and what comes of it is published; what still cannot be mapped stays as it is.
 """
 
 from __future__ import annotations
@@ -11,18 +14,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, KafkaError
 
 from wardstream.agents.streams.dead_letters import DeadLetters, RawRecord
 from wardstream.agents.streams.producer import CLOSE_DEADLINE_S, MAX_REQUEST_BYTES, OPEN_DEADLINE_S
-from wardstream.infra.dead import NOTE, DeadLetterError, Done, Letter, Place, Selection, letters, translated
+from wardstream.infra.dead import FEED, NOTE, DeadLetterError, Done, Letter, Place, Selection, letters, translated
+from wardstream.infra.gateways.delivery import Row
 from wardstream.schemas.topics import TOPICS
+
+Remap = Callable[[str, RawRecord], Sequence[Row] | None]
+"""Maps the message of a feed's letter again; None: it still cannot be mapped. KeyError: there is no such feed."""
 
 REPLAYED_FROM = "replayed-from"
 _COMMIT_DEADLINE_S = 30.0
@@ -37,6 +44,7 @@ async def replay(
     names: Sequence[str],
     selection: Selection,
     done: Done = lambda done, total: None,
+    remap: Remap | None = None,
 ) -> Counter[str]:
     """Publish letters again, to the topics they came from.
 
@@ -52,12 +60,15 @@ async def replay(
         Which letters of theirs.
     done
         Told how many of the selected letters are done.
+    remap
+        Maps the letters of gateways; None: they are left alone.
 
     Returns
     -------
     Counter
         Letters by outcome: `replayed`; `before` (left out, because they were replayed before); `cut` (left out, because
-        only the beginning is kept); `empty` (left out: a record without a value); `sealed` (with another key).
+        only the beginning is kept); `empty` (left out: a record without a value); `sealed` (with another key);
+        `unmapped` (left out: of a feed, and still not mapped); `feed` (left out: of a feed that we know nothing of).
 
     Raises
     ------
@@ -67,19 +78,19 @@ async def replay(
     outcome: Counter[str] = Counter()
     async with translated(), _producer(options, app_id) as producer:  # first: it ends whatever another replay has open
         chosen, outcome["before"] = await _chosen(options, names, selection)
-        chunk: list[tuple[Letter, RawRecord]] = []
+        chunk: list[tuple[Letter, list[_Again]]] = []
         handled = size = 0
         async with aclosing(letters(options, names, selection.since)) as all_letters:
             async for found in all_letters:
                 if found.place not in chosen:
                     continue
                 handled += 1
-                refused, raw = _opened(found, sealed_by)
-                if raw is None:
+                refused, again = _opened(found, sealed_by, remap)
+                if again is None:
                     outcome[refused] += 1
                     continue
-                chunk.append((found, raw))
-                size += len(raw.value or b"")
+                chunk.append((found, again))
+                size += sum(len(record.value) for record in again)
                 if len(chunk) >= _CHUNK_LETTERS or size >= _CHUNK_BYTES:
                     outcome["replayed"] += await _publish(producer, chunk)
                     chunk, size = [], 0
@@ -104,18 +115,44 @@ async def _chosen(options: Mapping[str, Any], names: Sequence[str], selection: S
     return chosen - noted, len(chosen & noted)
 
 
-def _opened(found: Letter, sealed_by: DeadLetters) -> tuple[str, RawRecord | None]:
-    """The record, or why it is left out."""
+class _Again(NamedTuple):
+    """A record to write; without a partition its key leads it."""
+
+    topic: str
+    value: bytes
+    key: bytes | None
+    partition: int | None
+    headers: list[tuple[str, bytes]]
+
+
+def _opened(found: Letter, sealed_by: DeadLetters, remap: Remap | None) -> tuple[str, list[_Again] | None]:
+    """What to write again, or why it is left out."""
     if found.cut is not None:
         return "cut", None
     try:
         raw = found.open(sealed_by)
     except DeadLetterError:
         return "sealed", None
-    return ("empty", None) if raw.value is None else ("", raw)
+    if raw.value is None:
+        return "empty", None
+    topic, partition, _ = found.origin.rsplit("/", 2)
+    from_here = (REPLAYED_FROM, str(found).encode())
+    if topic.startswith(FEED):
+        try:
+            rows = None if remap is None else remap(topic.removeprefix(FEED), raw)
+        except KeyError:
+            return "feed", None
+        if rows is None:
+            return "feed" if remap is None else "unmapped", None
+        return "", [_Again(row.topic, row.value, (row.key or "").encode(), None, [from_here]) for row in rows]
+    known = TOPICS.get(topic)
+    # A key leads to its patient's lane, wherever the record was; without one its partition was chosen.
+    fixed = raw.key is None or (known is not None and known.keyed_by == "none")
+    headers = [(k, v) for k, v in raw.headers if v is not None and k != REPLAYED_FROM]
+    return "", [_Again(topic, raw.value, raw.key, int(partition) if fixed else None, [*headers, from_here])]
 
 
-async def _publish(producer: AIOKafkaProducer, chunk: Sequence[tuple[Letter, RawRecord]]) -> int:
+async def _publish(producer: AIOKafkaProducer, chunk: Sequence[tuple[Letter, list[_Again]]]) -> int:
     """One transaction: the records and the notes."""
     if not chunk:
         return 0
@@ -123,15 +160,9 @@ async def _publish(producer: AIOKafkaProducer, chunk: Sequence[tuple[Letter, Raw
     async with asyncio.timeout(_COMMIT_DEADLINE_S):
         async with producer.transaction():
             sent = []
-            for found, raw in chunk:
-                topic, partition, _ = found.origin.rsplit("/", 2)
-                known = TOPICS.get(topic)
-                # A key leads to its patient's lane, wherever the record was; without one its partition was chosen.
-                fixed = raw.key is None or (known is not None and known.keyed_by == "none")
-                headers = [(k, v) for k, v in raw.headers if v is not None and k != REPLAYED_FROM]
-                headers.append((REPLAYED_FROM, str(found).encode()))
-                where = int(partition) if fixed else None
-                sent.append(await producer.send(topic, raw.value, raw.key, where, headers=headers))
+            for found, again in chunk:
+                for topic, value, key, partition, headers in again:
+                    sent.append(await producer.send(topic, value, key, partition, headers=headers))
                 note = [(NOTE, b"%d" % found.offset), ("at", now)]
                 sent.append(await producer.send(found.topic, b"", None, found.partition, headers=note))
             await asyncio.gather(*sent)

@@ -34,7 +34,7 @@ from wardstream.infra.kafka.private_files import write_private
 from wardstream.infra.kafka.process import end, spawn
 from wardstream.infra.kafka.topics import create_topics, lane_count, wishes
 from wardstream.infra.run_folder import run_folder
-from wardstream.infra.settings import DEAD_LETTER_KEY_BYTES, PREFIX, Settings, SettingsError, kafka_client_options
+from wardstream.infra.settings import KEY_BYTES, PREFIX, Settings, SettingsError, kafka_client_options
 from wardstream.infra.triton.environment import TritonMissing, environment, triton_folder
 from wardstream.infra.triton.environment import fetch as fetch_triton
 from wardstream.infra.triton.models import models_in
@@ -243,7 +243,7 @@ class Demo:
         if self.settings.dead_letter_key_bytes() is not None:
             return None
         path = folder / "dead-letter-key"
-        write_private(path, base64.b64encode(os.urandom(DEAD_LETTER_KEY_BYTES)))
+        write_private(path, base64.b64encode(os.urandom(KEY_BYTES)))
         return path
 
     async def _worker(self, settings: Settings, folder: Path, mine: dict[str, str], tap: Tap, lanes: int) -> None:

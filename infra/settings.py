@@ -9,9 +9,7 @@ mount them.
 from __future__ import annotations
 
 import base64
-import binascii
 import difflib
-import ipaddress
 import os
 import re
 import ssl
@@ -23,10 +21,11 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wardstream import models
+from wardstream.infra.addresses import broker_addresses, host_of, is_address, is_loopback
 from wardstream.infra.failure import Failure
 
 PREFIX = "WARDSTREAM_"
-DEAD_LETTER_KEY_BYTES = 32  # AES-256
+KEY_BYTES = 32  # AES-256, HMAC-SHA-256
 # Where the package's own models are: beside the sources in a checkout, whose installed files are links to them.
 _REPOSITORY = Path(models.__file__).resolve().parent / "repository"
 SHARED_DATA = f"{PREFIX}SHARED_DATA"  # where the tests find recorded patients
@@ -51,6 +50,23 @@ class Settings(BaseSettings):
         PEM files: the authority that signed the brokers (the system's when not set), and our own certificate.
     dead_letter_key, dead_letter_key_file
         32 bytes in base64: encrypts the raw bytes of dead letters.
+    feeds_file : Path or None
+        TOML: the HL7 v2 senders, see `infra/gateways/feeds.py`.
+    pseudonym_key, pseudonym_key_file
+        32 bytes in base64: turns record numbers into pseudonyms. Another key makes every patient a stranger.
+    identity_key, identity_key_file
+        32 bytes in base64: encrypts names on `identities.v1`. The file may hold several, one a line: the first seals,
+        all open. None: no names are kept.
+    http_listen : str
+        `host:port` of `serve http`.
+    http_tls_cert, http_tls_key
+        PEM files: certificate chain and key of `serve http`.
+    tokens_file : Path or None
+        Who may use the gateways: `wardstream tokens` writes it. None: `serve http` asks for none, on loopback only.
+    token, token_file
+        Who we are ourselves, for commands that show names.
+    spool_mib : int
+        Bound of what `serve mllp` keeps on disk (in `home`) while Kafka is away, in MiB.
     lanes : int
         Partitions of every topic when it is created. Afterwards the topics say how many lanes there are.
     replication : int
@@ -101,6 +117,18 @@ class Settings(BaseSettings):
     ssl_keyfile_password: SecretStr | None = None
     dead_letter_key: SecretStr | None = None
     dead_letter_key_file: Path | None = None
+    feeds_file: Path | None = None
+    pseudonym_key: SecretStr | None = None
+    pseudonym_key_file: Path | None = None
+    identity_key: SecretStr | None = None
+    identity_key_file: Path | None = None
+    http_listen: str = "127.0.0.1:8080"
+    http_tls_cert: Path | None = None
+    http_tls_key: Path | None = None
+    tokens_file: Path | None = None
+    token: SecretStr | None = None
+    token_file: Path | None = None
+    spool_mib: int = Field(default=1024, ge=1, le=1 << 20)
     lanes: int = Field(default=4, ge=1, le=1024)
     replication: int = Field(default=3, ge=1, le=9)
     app_id: str = Field(default="wardstream", pattern=r"^[A-Za-z0-9._-]{1,64}$")
@@ -128,15 +156,22 @@ class Settings(BaseSettings):
     @field_validator("triton_url")
     @classmethod
     def _triton_url(cls, url: str | None) -> str | None:
-        if url is not None and not _is_address(url):
+        if url is not None and not is_address(url):
             raise ValueError("must be host:port, of gRPC, without a scheme")
         return url
+
+    @field_validator("http_listen")
+    @classmethod
+    def _listen(cls, address: str) -> str:
+        if not is_address(address, lowest_port=0):
+            raise ValueError("must be host:port")
+        return address
 
     @field_validator("broker_url")
     @classmethod
     def _broker_url(cls, url: str | None) -> str | None:
         if url is not None:
-            _addresses(url)
+            broker_addresses(url)
         return url
 
     @model_validator(mode="after")
@@ -150,9 +185,14 @@ class Settings(BaseSettings):
         endpoint = self.imaging_s3_endpoint
         if endpoint is not None and not endpoint.startswith("https://"):
             host = endpoint.removeprefix("http://").rstrip("/")
-            if not (endpoint.startswith("http://") and _is_loopback(host if ":" in host else f"{host}:80")):
+            if not (endpoint.startswith("http://") and is_loopback(host_of(host if ":" in host else f"{host}:80"))):
                 raise ValueError(f"{PREFIX}IMAGING_S3_ENDPOINT must be https://…; http is for loopback only")
         _one_of(self.dead_letter_key, self.dead_letter_key_file, "DEAD_LETTER_KEY")
+        _one_of(self.pseudonym_key, self.pseudonym_key_file, "PSEUDONYM_KEY")
+        _one_of(self.identity_key, self.identity_key_file, "IDENTITY_KEY")
+        _one_of(self.token, self.token_file, "TOKEN")
+        if (self.http_tls_cert is None) != (self.http_tls_key is None):
+            raise ValueError(f"{PREFIX}HTTP_TLS_CERT and {PREFIX}HTTP_TLS_KEY belong together: set both or neither")
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
             raise ValueError(f"{PREFIX}SSL_CERTFILE and {PREFIX}SSL_KEYFILE belong together: set both or neither")
         if self.uses_sasl:
@@ -200,7 +240,7 @@ class Settings(BaseSettings):
             raise SettingsError(
                 f"{PREFIX}BROKER_URL is not set. `wardstream kafka start` starts a local Kafka and prints its address."
             )
-        return _addresses(self.broker_url)
+        return broker_addresses(self.broker_url)
 
     def dead_letter_key_bytes(self) -> bytes | None:
         """The key that encrypts the raw bytes of dead letters, or None when none is set.
@@ -210,16 +250,26 @@ class Settings(BaseSettings):
         SettingsError
             The file cannot be read, or the key is not 32 bytes in base64.
         """
-        encoded = _secret(self.dead_letter_key, self.dead_letter_key_file, "DEAD_LETTER_KEY")
-        if encoded is None:
-            return None
-        try:
-            key = base64.b64decode(encoded, validate=True)
-        except binascii.Error:
-            key = b""
-        if len(key) != DEAD_LETTER_KEY_BYTES:
-            raise SettingsError(f"{PREFIX}DEAD_LETTER_KEY must be {DEAD_LETTER_KEY_BYTES} bytes in base64")
-        return key
+        return _key(_secret(self.dead_letter_key, self.dead_letter_key_file, "DEAD_LETTER_KEY"), "DEAD_LETTER_KEY")
+
+    def pseudonym_key_bytes(self) -> bytes | None:
+        """The key of the pseudonyms, or None when none is set; raises as `dead_letter_key_bytes`."""
+        return _key(_secret(self.pseudonym_key, self.pseudonym_key_file, "PSEUDONYM_KEY"), "PSEUDONYM_KEY")
+
+    def identity_keys(self) -> tuple[bytes, ...]:
+        """The keys of `identities.v1`: the first seals, all open; none when none is set.
+
+        Raises
+        ------
+        SettingsError
+            The file cannot be read, or a line is not 32 bytes in base64.
+        """
+        lines = (_secret(self.identity_key, self.identity_key_file, "IDENTITY_KEY") or "").split()
+        return tuple(key for line in lines if (key := _key(line, "IDENTITY_KEY")) is not None)
+
+    def own_token(self) -> str | None:
+        """The token we show; raises SettingsError where its file cannot be read."""
+        return _secret(self.token, self.token_file, "TOKEN")
 
     def imaging_s3_secret(self) -> str | None:
         """The secret key of the S3-compatible store.
@@ -232,7 +282,7 @@ class Settings(BaseSettings):
         return _secret(self.imaging_s3_secret_key, self.imaging_s3_secret_key_file, "IMAGING_S3_SECRET_KEY")
 
     def _on_loopback(self) -> bool:
-        return self.broker_url is not None and all(_is_loopback(a) for a in _addresses(self.broker_url))
+        return self.broker_url is not None and all(is_loopback(host_of(a)) for a in broker_addresses(self.broker_url))
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -313,34 +363,6 @@ def _ssl_context(settings: Settings) -> ssl.SSLContext:
     return context
 
 
-def _addresses(url: str) -> list[str]:
-    addresses = []
-    for part in url.split(","):
-        address = part.strip().removeprefix("kafka://")
-        if not _is_address(address):
-            raise ValueError("must be kafka://host:port[,host:port…]")
-        addresses.append(address)
-    if not url.strip().startswith("kafka://"):
-        raise ValueError("must start with kafka://")
-    return addresses
-
-
-def _is_address(text: str) -> bool:
-    """Whether this is host:port."""
-    host, _, port = text.rpartition(":")
-    return bool(host) and port.isdecimal() and 0 < int(port) < 65536 and not set(text) & set("/@? ")
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _one_of(value: object, file: object, name: str) -> None:
     if value is not None and file is not None:
         raise ValueError(f"set {PREFIX}{name} or {PREFIX}{name}_FILE, not both")
@@ -358,3 +380,15 @@ def _secret(value: SecretStr | None, file: Path | None, name: str) -> str | None
     if not text:
         raise SettingsError(f"{PREFIX}{name}_FILE is empty")
     return text
+
+
+def _key(encoded: str | None, name: str) -> bytes | None:
+    if encoded is None:
+        return None
+    try:
+        key = base64.b64decode(encoded, validate=True)
+    except ValueError:  # binascii.Error, or no ASCII
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise SettingsError(f"{PREFIX}{name} must be {KEY_BYTES} bytes in base64")
+    return key

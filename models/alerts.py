@@ -96,7 +96,7 @@ def judge_sepsis(
         return [_raise(key, patient, "sepsis", "medium", at, cause.event_id, said)] if raised else []
     if probability >= threshold * SEPSIS_RESOLVE_SHARE:
         return []
-    corrects = isinstance(cause, Event) and cause.supersedes is not None
+    corrects = isinstance(cause, Event) and cause.status in ("corrected", "cancelled")
     return [_end(patient, "sepsis", "retracted" if corrects else "resolved", said)]
 
 

@@ -18,8 +18,10 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from wardstream.schemas.audit import AuditRecord
 from wardstream.schemas.bad_event import BadEvent as BadEvent
 from wardstream.schemas.envelope import Event
+from wardstream.schemas.identities import Identity
 from wardstream.schemas.metrics import Metrics
 from wardstream.schemas.ticks import Tick
 from wardstream.schemas.topics import TOPICS
@@ -28,7 +30,8 @@ from wardstream.schemas.utc import in_utc, timed_fields
 MAX_BYTES: Final = 1024 * 1024
 """Of one message: what Kafka accepts in a record by default (less its overhead)."""
 
-MessageT = TypeVar("MessageT", bound=Event | Tick | Metrics)
+Message = Event | Tick | Metrics | Identity | AuditRecord
+MessageT = TypeVar("MessageT", bound=Message)
 
 _KINDS: Final = (
     (re.compile(r"Object missing required field"), "missing_field"),
@@ -44,7 +47,7 @@ _INDEX: Final = re.compile(r"\[[^\]]*\]")
 _encoder = msgspec.json.Encoder()
 
 
-def encode(message: Event | Tick | Metrics) -> bytes:
+def encode(message: Message) -> bytes:
     """Return the message as JSON. Fields that have their default value are left out.
 
     It does not check: publishers of what others made call `check` first (NaN, above all, would be written as null).
@@ -64,7 +67,7 @@ def decoder(topic_name: str) -> Callable[[bytes | None], Event | Tick]:
     Parameters
     ----------
     topic_name : str
-        A name in `TOPICS` that carries events or ticks; for `metrics.v1` see `decoder_of`.
+        A name in `TOPICS` that carries events or ticks; for others see `decoder_of`.
 
     Raises
     ------
@@ -72,7 +75,7 @@ def decoder(topic_name: str) -> Callable[[bytes | None], Event | Tick]:
         If there is no such topic. (The function returned raises `BadEvent` only.)
     """
     topic = TOPICS.get(topic_name)
-    if topic is None or issubclass(topic.type, Metrics):
+    if topic is None or not issubclass(topic.type, Event | Tick):
         raise LookupError(f"no topic of events: {topic_name!r}")
     decoded: Callable[[bytes | None], Event | Tick] = decoder_of(topic.type)
     return decoded
@@ -87,7 +90,7 @@ def decoder_of(message_type: type[MessageT]) -> Callable[[bytes | None], Message
     """
     typed = msgspec.json.Decoder(message_type).decode
     timed, nested = timed_fields(message_type)
-    times = attrgetter(*timed)
+    times = attrgetter(*timed) if len(timed) > 1 else lambda message: (getattr(message, timed[0]),)
 
     def decode_one(raw: bytes | None) -> MessageT:
         if not raw:
@@ -113,7 +116,7 @@ def decoder_of(message_type: type[MessageT]) -> Callable[[bytes | None], Message
     return decode_one
 
 
-def check(message: Event | Tick | Metrics) -> None:
+def check(message: Message) -> None:
     """Check a message that was made in Python, as `decode` would after publishing: types, bounds and meaning.
 
     Struct constructors check nothing, so publishers call this before `encode`. Costs an encode and a decode.

@@ -19,6 +19,7 @@ _KEYS: Final = {
     "patient_id": "The patient_id; murmur2 of its UTF-8 gives the partition.",
     "alert_id": "The alert_id. The partition is that of the record's patient_id, not of this key.",
     "process": "The process.",
+    "who": "Who did it.",
 }
 
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:  # they import this module
+    from wardstream.schemas.audit import AuditRecord
     from wardstream.schemas.envelope import Event
+    from wardstream.schemas.identities import Identity
     from wardstream.schemas.metrics import Metrics
     from wardstream.schemas.ticks import Tick
 
@@ -12,7 +14,7 @@ DAY_MS: Final = 24 * 60 * 60 * 1000
 MONTH_MS: Final = 30 * DAY_MS
 YEAR_MS: Final = 400 * DAY_MS
 
-Key = Literal["patient_id", "alert_id", "process", "none"]
+Key = Literal["patient_id", "alert_id", "process", "who", "none"]
 Role = Literal["input", "output"]
 
 
@@ -25,10 +27,11 @@ class Topic:
     name : str
         `<plural>.v<n>`; the class is in the module of that name. A change that old consumers cannot read is a new n.
     type : type
-        The record's type: an `Event`, or `Tick` or `Metrics`, which are about no patient.
+        The record's type: an `Event`, or one of those that are no events about a patient: `Tick`, `Metrics`,
+        `Identity`, `AuditRecord`.
     role : {"input", "output"}
         Whether others publish to it or this project does.
-    keyed_by : {"patient_id", "alert_id", "process", "none"}
+    keyed_by : {"patient_id", "alert_id", "process", "who", "none"}
         The field whose UTF-8 is the record's key; none: no key, written to a partition by number.
     compacted : bool
         Whether Kafka keeps the last record of each key for ever.
@@ -39,7 +42,7 @@ class Topic:
     """
 
     name: str
-    type: "type[Event] | type[Tick] | type[Metrics]"
+    type: "type[Event] | type[Tick] | type[Metrics] | type[Identity] | type[AuditRecord]"
     role: Role
     keyed_by: Key = "patient_id"
     compacted: bool = False
@@ -49,4 +52,4 @@ class Topic:
     @property
     def in_lanes(self) -> bool:
         """Whether its partitions are the lanes: the patient's partition, whatever the key."""
-        return self.keyed_by != "process"
+        return self.keyed_by not in ("process", "who")

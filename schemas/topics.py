@@ -2,13 +2,15 @@
 
 **Partitions.** All topics about patients have the same number of partitions: lane p is partition p of each of them,
 so that everything about a patient is handled in one place and in one order. `metrics.v1` has one partition: it is
-small, and whoever reads it wants all of it. A dead-letter topic has as many as the topic whose bad input it holds.
+small, and whoever reads it wants all of it. `audit.v1` has one because its records are a chain. A dead-letter topic has
+as many as the topic whose bad input it holds.
 
 **Retention.** What devices send is kept for a month (enough to replay an incident or a week's training), waveforms for
 two days because of their size. What explains a decision or judges it later (admissions, outcomes, acknowledgements,
 predictions, alerts) is kept for 400 days: a year, so that seasons can be compared and late outcomes still meet their
-predictions. No topic here is compacted: each record is an event, not the latest state of its key. In particular
-alerts.v1 is keyed by alert, but compaction would leave only the last transition of each.
+predictions. What happened is not compacted: each record is an event, not the latest state of its key. In particular
+alerts.v1 is keyed by alert, but compaction would leave only the last transition of each. `identities.v1` is a state, so
+it is compacted; it and the audit are kept for ever.
 """
 
 from importlib import import_module
@@ -23,7 +25,11 @@ _NOT_EVENTS: Final = {"decode", "doc", "topics"}  # they import this module
 
 def _declared() -> list[Topic]:
     """The topics of all modules beside this one, so that a new one is added by its module alone."""
-    modules = (module.name for module in iter_modules(wardstream.schemas.__path__) if module.name not in _NOT_EVENTS)
+    modules = (
+        module.name
+        for module in iter_modules(wardstream.schemas.__path__)
+        if not module.ispkg and module.name not in _NOT_EVENTS  # a package maps into events, and declares none
+    )
     found = (getattr(import_module(f"wardstream.schemas.{name}"), "TOPIC", None) for name in modules)
     return [topic for topic in found if topic is not None]
 

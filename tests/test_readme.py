@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shlex
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
+from tests.gateways import Gateways
+from tests.reading import read_all
 from tests.workers import Workers, create_topics, worker_environment
 from wardstream.infra.cli import main
 from wardstream.infra.kafka.broker import Cluster
@@ -95,7 +98,7 @@ def test_links_and_files() -> None:
 @pytest.mark.connected
 def test_publish_and_subscribe(tmp_path: Path, kafka_jars: Path) -> None:
     """Both examples as they stand, but for the address, with a worker between them."""
-    publish, subscribe = blocks("python")
+    publish, subscribe, _ = blocks("python")
     for example in (publish, subscribe):
         assert len([line for line in example.splitlines() if line.strip()]) < 10
     with Cluster(tmp_path / "kafka", jars=kafka_jars) as cluster:
@@ -124,3 +127,21 @@ def test_publish_and_subscribe(tmp_path: Path, kafka_jars: Path) -> None:
                 subscriber.wait()
         finally:
             workers.end()
+
+
+@pytest.mark.connected
+def test_publish_through_a_gateway(tmp_path: Path, own_kafka: Cluster) -> None:
+    """The example as it stands, but for address and token."""
+    *_, example = blocks("python")
+    assert len([line for line in example.splitlines() if line.strip()]) < 11
+    gateways = Gateways(own_kafka, tmp_path, TOKENS_FILE=str(tmp_path / "tokens.json"), HTTP_LISTEN="127.0.0.1:0")
+    try:
+        token = gateways.run("tokens", "add", "monitor-7", "--role", "publisher").stdout.strip()
+        _, port = gateways.start("http")
+        there = example.replace("https://gateway:8443", f"http://127.0.0.1:{port}").replace("ws_…", token)
+        assert there != example
+        subprocess.run([sys.executable, "-c", there], check=True, timeout=60)
+    finally:
+        gateways.end()
+    found = asyncio.run(read_all(",".join(own_kafka.bootstrap_servers), ["vitals.v1"]))
+    assert [record.key for record in found["vitals.v1"]] == [b"p-1"]

@@ -38,8 +38,12 @@ class Snapshots(Service):
 
     async def on_start(self) -> None:
         self._producer = AIOKafkaProducer(**self._client, enable_idempotence=True, request_timeout_ms=10_000)
-        async with asyncio.timeout(30):
-            await self._producer.start()
+        try:
+            async with asyncio.timeout(30):
+                await self._producer.start()
+        except BaseException:
+            await self._producer.stop()
+            raise
 
     @Service.task
     async def _publish(self) -> None:

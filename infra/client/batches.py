@@ -13,6 +13,8 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+Headers = tuple[tuple[str, bytes], ...]
+
 BATCH_BYTES = 256 * 1024
 BUFFERED_RECORDS = 4096  # more wait for the cluster: back-pressure, at most a few MB
 
@@ -44,7 +46,7 @@ class Batches:
         self._timer: asyncio.TimerHandle | None = None
         self._timed: asyncio.Task[None] | None = None
 
-    async def add(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
+    async def add(self, topic: str, partition: int, key: bytes | None, value: bytes, headers: Headers = ()) -> None:
         """Buffer a record; waits while too much is buffered.
 
         Raises
@@ -56,7 +58,7 @@ class Batches:
             self._tell_failures()
         slot = (topic, partition)
         batch = self._open.get(slot)
-        while batch is None or batch.append(timestamp=None, key=key, value=value) is None:
+        while batch is None or batch.append(timestamp=None, key=key, value=value, headers=list(headers)) is None:
             if batch is not None:  # full
                 await self._ship_in_time()
             batch = self._open.get(slot)  # another task may have opened one meanwhile

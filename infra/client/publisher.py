@@ -1,8 +1,9 @@
 """Publishing events: validated, keyed, batched, and acknowledged by every in-sync replica.
 
-The partition is computed here: a client with another partitioner would put a patient's labs and vitals into different
-lanes. Each event is decoded again after encoding, by the decoder that the workers use: what is accepted here cannot
-become a dead letter there, for 2 µs an event.
+There are two ways: to Kafka itself, and through a gateway over HTTPS with a token. Each event is decoded again after
+encoding, by the decoder that the workers use: what is accepted here cannot become a dead letter there, for 2 µs an
+event. On the way to Kafka the partition is computed here: a client with another partitioner would put a patient's labs
+and vitals into different lanes.
 
 Order: events of one partition keep the order in which they were given. Nothing is promised between partitions but for
 `publish_tick`, which comes after all that was given before it.
@@ -10,38 +11,27 @@ Order: events of one partition keep the order in which they were given. Nothing 
 
 from __future__ import annotations
 
-import asyncio
+import ssl
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import datetime
-from functools import lru_cache
 from types import TracebackType
 from typing import Any, Literal, Self
 from uuid import UUID, uuid5
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
-
-from wardstream.client.batches import BATCH_BYTES, Batches, PublishError
+from wardstream.client.batches import PublishError
+from wardstream.client.brokers import Brokers
+from wardstream.client.gateway import Gateway
 from wardstream.schemas.decode import check, decoder, encode
 from wardstream.schemas.envelope import Event
-from wardstream.schemas.partition import partition_of
 from wardstream.schemas.ticks import Tick
 from wardstream.schemas.topics import TOPICS
 
 TICKS = "ticks.v1"
 TICK_IDS = UUID("0b1c9d53-3c3e-5d0c-9a55-6f3a7f5f9a61")  # namespace of the ids of ticks
-STOP_GRACE_S = 5.0
 
 _TOPIC_OF: dict[type, str] = {
     topic.type: name for name, topic in TOPICS.items() if topic.role == "input" and topic.type is not Tick
 }
-
-
-@lru_cache(maxsize=1 << 16)
-def place(patient_id: str, partitions: int) -> tuple[bytes, int]:
-    """Return the Kafka key and the partition of a patient."""
-    return patient_id.encode(), partition_of(patient_id, partitions)
 
 
 class Publisher:
@@ -50,13 +40,16 @@ class Publisher:
     Parameters
     ----------
     bootstrap_servers : str or sequence of str
-        `host:port` of one or more brokers.
+        `host:port` of one or more brokers; or the URL of a gateway, `https://host:port`.
+    token : str, optional
+        For a gateway: who we are. `wardstream tokens add` makes one.
     deadline_s : float
-        Longest wait for the cluster, in seconds: to start, for room to buffer, for acknowledgements.
+        Longest wait for the cluster or the gateway, in seconds: to start, for room to buffer, for acknowledgements.
     linger_s : float
         How long an event may wait for others of its batch, in seconds.
     **options
-        Further options of `aiokafka.AIOKafkaProducer`, such as `security_protocol`, `ssl_context`, `sasl_mechanism`.
+        Further options of `aiokafka.AIOKafkaProducer`, such as `security_protocol`, `ssl_context`, `sasl_mechanism`;
+        for a gateway `ssl_context` alone.
 
     Examples
     --------
@@ -72,14 +65,18 @@ class Publisher:
         self,
         bootstrap_servers: str | Sequence[str] = "localhost:9092",
         *,
+        token: str | None = None,
         deadline_s: float = 30.0,
         linger_s: float = 0.005,
         **options: Any,
     ) -> None:
-        self._deadline_s, self._linger_s = deadline_s, linger_s
-        self._options = {"bootstrap_servers": bootstrap_servers, **options}
-        self._connection: tuple[AIOKafkaProducer, Batches] | None = None
-        self._partitions: dict[str, int] = {}
+        self._way: Brokers | Gateway
+        if isinstance(bootstrap_servers, str) and bootstrap_servers.startswith(("https://", "http://")):
+            self._way = _gateway(bootstrap_servers, token, deadline_s, linger_s, **options)
+        elif token is not None:
+            raise ValueError("a token is for a gateway: https://host:port")
+        else:
+            self._way = Brokers({"bootstrap_servers": bootstrap_servers, **options}, deadline_s, linger_s)
         self._decoders: dict[str, Callable[[bytes], object]] = {}
         self._since_flush = False  # whether anything but ticks was sent
 
@@ -89,39 +86,20 @@ class Publisher:
         Raises
         ------
         PublishError
-            No broker lets us in within the deadline.
+            No broker, or no gateway, lets us in within the deadline.
         """
-        producer = AIOKafkaProducer(
-            **self._options,
-            enable_idempotence=True,  # implies acks=all
-            max_batch_size=BATCH_BYTES,
-            linger_ms=0,  # batches come complete
-            request_timeout_ms=int(self._deadline_s * 1000),
-        )
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                await producer.start()
-        except (KafkaError, TimeoutError, OSError) as error:
-            await _stop(producer)
-            raise PublishError(f"no broker lets us in: {type(error).__name__}") from error
-        except BaseException:
-            await _stop(producer)
-            raise
-        self._connection = producer, Batches(producer, self._deadline_s, self._linger_s)
+        await self._way.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Wait for what is not yet acknowledged unless there was an error, and disconnect."""
-        producer, batches = self._connected()
         try:
             if error is None:
-                await batches.flush()
+                await self._way.flush()
         finally:
-            self._connection = None
-            batches.close()
-            await _stop(producer)
+            await self._way.close()
 
     async def publish(self, *events: Event) -> None:
         """Publish and return when all in-sync replicas have the events.
@@ -149,14 +127,11 @@ class Publisher:
         PublishError
             The cluster has not taken earlier events.
         """
-        topic = _TOPIC_OF.get(type(event))
-        if topic is None:
-            raise TypeError(f"no input topic takes {type(event).__name__}")
+        topic = topic_of(event)
         decode = self._decoders.get(topic)
         if decode is None:
             decode = self._decoders[topic] = decoder(topic)
-        value = _encode_checked(event, decode)
-        await self._add(topic, event.patient_id, value)
+        await self._add(topic, event.patient_id, encode_checked(event, decode))
         return topic
 
     async def publish_tick(self, at: datetime, source: Literal["clock", "replay", "simulator"]) -> None:
@@ -171,18 +146,19 @@ class Publisher:
 
         Raises
         ------
-        BadEvent, PublishError
-            As `send`.
+        BadEvent
+            The time is not valid.
+        PublishError
+            As `send`; or it goes through a gateway: who makes the time is at the cluster itself.
         """
+        brokers = self._brokers()
         if self._since_flush:
             await self.flush()
-        _, batches = self._connected()
-        partitions = self._partitions.get(TICKS) or await self.partitions(TICKS)
-        for partition in range(partitions):
+        for partition in range(await brokers.partitions(TICKS)):
             tick_id = uuid5(TICK_IDS, f"{source}/{at.isoformat()}/{partition}")
             tick = Tick(event_id=tick_id, source=source, observed_at=at, received_at=at)
             check(tick)
-            await batches.add(TICKS, partition, None, encode(tick))
+            await brokers.add_at(TICKS, partition, encode(tick))
 
     async def flush(self) -> None:
         """Wait until all in-sync replicas have everything that was sent.
@@ -192,9 +168,8 @@ class Publisher:
         PublishError
             They do not within the deadline, or refused some; it names the topics.
         """
-        _, batches = self._connected()
         self._since_flush = False
-        await batches.flush()
+        await self._way.flush()
 
     async def partitions(self, topic: str) -> int:
         """Return how many partitions a topic has.
@@ -202,31 +177,42 @@ class Publisher:
         Raises
         ------
         PublishError
-            There is no such topic, or no broker answers.
+            There is no such topic, or no broker answers; or we publish through a gateway, which keeps that to itself.
         """
-        producer, _ = self._connected()
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                known = await producer.partitions_for(topic)
-        except (KafkaError, TimeoutError) as error:
-            raise PublishError(f"{topic}: {type(error).__name__}. `wardstream topics create` makes it.") from error
-        self._partitions[topic] = len(known)
-        return len(known)
+        return await self._brokers().partitions(topic)
 
     async def _add(self, topic: str, patient_id: str, value: bytes) -> None:
-        _, batches = self._connected()
-        partitions = self._partitions.get(topic) or await self.partitions(topic)
-        key, partition = place(patient_id, partitions)
         self._since_flush = True
-        await batches.add(topic, partition, key, value)
+        await self._way.add(topic, patient_id, value)
 
-    def _connected(self) -> tuple[AIOKafkaProducer, Batches]:
-        if self._connection is None:
-            raise RuntimeError("use the publisher in `async with`")
-        return self._connection
+    def _brokers(self) -> Brokers:
+        if isinstance(self._way, Gateway):
+            raise PublishError("partitions and ticks are Kafka's own: not through a gateway")
+        return self._way
 
 
-def _encode_checked(event: Event, decode: Callable[[bytes], object]) -> bytes:
+def topic_of(event: Event) -> str:
+    """Return the input topic of an event.
+
+    Raises
+    ------
+    TypeError
+        There is none for its type.
+    """
+    topic = _TOPIC_OF.get(type(event))
+    if topic is None:
+        raise TypeError(f"no input topic takes {type(event).__name__}")
+    return topic
+
+
+def encode_checked(event: Event, decode: Callable[[bytes], object]) -> bytes:
+    """Return an event as JSON that `decode` takes.
+
+    Raises
+    ------
+    BadEvent
+        The event is not valid.
+    """
     try:
         value = encode(event)
     except (TypeError, ValueError, OverflowError, RecursionError):
@@ -238,8 +224,7 @@ def _encode_checked(event: Event, decode: Callable[[bytes], object]) -> bytes:
     return value
 
 
-async def _stop(producer: AIOKafkaProducer) -> None:
-    """Stop without hanging on a dead cluster; whoever waited for acknowledgements has been told."""
-    with suppress(KafkaError, TimeoutError):
-        async with asyncio.timeout(STOP_GRACE_S):
-            await producer.stop()
+def _gateway(
+    url: str, token: str | None, deadline_s: float, linger_s: float, ssl_context: ssl.SSLContext | None = None
+) -> Gateway:
+    return Gateway(url, token, deadline_s, linger_s, ssl_context)

@@ -38,6 +38,8 @@ _BEFORE = {
     "cut": "of which only the beginning was kept, left alone",
     "empty": "without a value, left alone",
     "sealed": "sealed with another key",
+    "unmapped": "of feeds, still not mapped, left alone",
+    "feed": "of feeds that are not configured here, left alone (WARDSTREAM_FEEDS_FILE and its keys)",
 }
 
 Topic = Annotated[str | None, typer.Argument(help="the input, or its .dead topic [default: all inputs]")]
@@ -104,7 +106,8 @@ def replay(
 ) -> None:
     """Publish letters again, after what made them bad was mended. Each once; what is still bad becomes a new letter.
 
-    The records go to the topics they came from, as they were, with their keys and the header replayed-from. An event
+    The records go to the topics they came from, as they were, with their keys and the header replayed-from. What a
+    gateway could not map is mapped again, with the present settings of its feed. An event
     that was applied meanwhile is recognised by its event_id, if it is among the last 128 of its patient.
     """
     if (partition is None) != (offset is None) or (offset is not None and topic is None):
@@ -132,7 +135,12 @@ async def _replay(
     settings: Settings, topic: str | None, sealed_by: DeadLetters, selection: Selection, done: Done
 ) -> Counter[str]:
     options = kafka_client_options(settings)
-    return await run_replay(options, settings.app_id, sealed_by, await _names(settings, topic), selection, done)
+    names, remap = await _names(settings, topic), None
+    if settings.feeds_file is not None:
+        from wardstream.infra.gateways.mappers import remapper  # an extra: workers need none of it
+
+        remap = remapper(settings, settings.feeds_file)
+    return await run_replay(options, settings.app_id, sealed_by, names, selection, done, remap)
 
 
 async def _collect(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import time
 from enum import StrEnum
 from typing import Annotated
 
@@ -13,30 +12,13 @@ import faust
 import typer
 
 from wardstream.infra.kafka.topics import lane_count
+from wardstream.infra.logs import log_service
 from wardstream.infra.settings import Settings, kafka_client_options, load_settings
 from wardstream.infra.worker import WorkerApp, build_app, build_imaging_app
 
 # A batch of thousands of events is no garbage: at Python's own 700 objects each batch is gone over several times.
 COLLECTED_AFTER = (50_000, 20, 50)
-_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
-_CHATTY = ("aiokafka", "faust", "mode")  # they log each rebalance step by step; from warnings on unless asked
-
-
-class _Repeats(logging.Filter):
-    """Lets a message through once in ten seconds: brokers that are away are tried, and told, many times a second."""
-
-    EVERY_S = 10.0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._told: dict[tuple[str, str], float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        key, now = (record.name, record.msg if isinstance(record.msg, str) else ""), time.monotonic()
-        if now - self._told.get(key, -self.EVERY_S) < self.EVERY_S:
-            return False
-        self._told[key] = now
-        return True
+_CHATTY = ("aiokafka", "faust", "mode")  # they log each rebalance step by step
 
 
 class Group(StrEnum):
@@ -62,13 +44,7 @@ def worker(
     asyncio.run(app.check())  # here too, so that a refusal is one line and no stack trace
     gc.set_threshold(*COLLECTED_AFTER)
     runner = faust.Worker(app, loglevel=level, redirect_stdouts=False)
-    logging.basicConfig(level=level, format=_FORMAT, force=True)
-    if level > logging.DEBUG:
-        for name in _CHATTY:
-            logging.getLogger(name).setLevel(max(level, logging.WARNING))
-        for name in list(logging.root.manager.loggerDict):  # a logger's filter does not see what its children log
-            if name.startswith(_CHATTY):
-                logging.getLogger(name).addFilter(_Repeats())
+    log_service(level, _CHATTY)
     runner.execute_from_commandline()
 
 

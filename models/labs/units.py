@@ -3,9 +3,7 @@
 Three kinds of conversion: by factor between units of one dimension; between mass and amount of substance by a molar
 mass computed here from a formula; and from milliequivalents by a valence. HbA1c alone has an offset.
 
-Feeds spell units in many ways, few of them UCUM: case, spaces and the sign for micro do not matter, powers of ten may
-be written `10*9`, `10^9`, `x10e9` or `10(9)`. Since case does not matter, no unit here may have a twin that differs by
-case only: `G/L` is grams for a mass and 10⁹ for a count, so each dimension has a table of its own.
+How feeds spell units, and the factors within a dimension, are in `schemas/units.py`, which the mappings of feeds share.
 
 Without a unit a result is used only where there is none to have: INR and pH. What LOINC says needs no repetition: a
 D-dimer whose code means fibrinogen-equivalent units (FEU) may come in `ng/mL`; one in D-dimer units (`{DDU}`) is
@@ -16,8 +14,7 @@ References
 Atomic weights: CIAAW, abridged standard atomic weights (Prohaska et al., Pure Appl Chem 2022;94:573). Haemoglobin as
 monomer, 16 114.5 g/mol: ICSH 1987 (WHO TRS 384). Urea nitrogen: two atoms of nitrogen a molecule; 1 mmol/L of it is 1
 mmol/L of urea, as laboratories report it. NT-proBNP (76 amino acids) 8457 g/mol, BNP (32) 3464 g/mol: as their assays'
-makers convert. Catalytic activity: 1 kat = 6 × 10⁷ U. Pressure: 1 mm[Hg] = 133.322 Pa (UCUM). HbA1c: NGSP = 0.09148 ×
-IFCC + 2.152 (Hoelzel et al., Clin Chem 2004;50:166).
+makers convert. HbA1c: NGSP = 0.09148 × IFCC + 2.152 (Hoelzel et al., Clin Chem 2004;50:166).
 """
 
 import re
@@ -25,6 +22,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from wardstream.models.labs.analytes import BY_CODE, Analyte
+from wardstream.schemas.units import AMOUNT, CHARGE, HBA1C_IFCC, LAB_UNITS, MASS, plain
 
 _WEIGHTS: Final = {
     "H": 1.008,
@@ -74,61 +72,6 @@ SUBSTANCES: Final = {
 }
 """By code of the analyte."""
 
-_PREFIX: Final = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12}
-_VOLUME: Final = {"l": 1.0, "dl": 1e-1, "ml": 1e-3, "ul": 1e-6}
-_MASS: Final = {f"{p}g/{v}": x / y for p, x in _PREFIX.items() for v, y in _VOLUME.items()}  # in g/L
-_AMOUNT: Final = {f"{p}mol/{v}": x / y for p, x in _PREFIX.items() for v, y in _VOLUME.items()}  # in mol/L
-_CHARGE: Final = {f"{p}eq/{v}": x / y for p, x in _PREFIX.items() for v, y in _VOLUME.items()}  # in eq/L
-
-# Dimensions without substance: by the canonical unit, each spelling and what a value in it is multiplied by.
-_COUNT: Final = dict.fromkeys(
-    (
-        *("10*3/ul", "10*9/l", "10*3/mm3", "10*3/mcl", "10*3/cumm", "k/ul", "k/mm3", "k/mcl", "k/cumm", "thou/ul"),
-        *("thou/mm3", "thou/mcl", "th/ul", "th/mm3", "giga/l", "g/l", "/nl"),
-    ),
-    1.0,
-) | dict.fromkeys(("/ul", "/mm3", "/mcl", "/cumm", "cells/ul", "cells/mm3", "cells/mcl", "10*6/l"), 1e-3)
-_ENZYME: Final = {
-    **dict.fromkeys(("u/l", "iu/l", "[iu]/l", "units/l", "mu/ml", "miu/ml", "m[iu]/ml"), 1.0),
-    **dict.fromkeys(("u/ml", "iu/ml", "[iu]/ml", "ku/l"), 1e3),
-    **{"ukat/l": 60.0, "nkat/l": 0.06},
-}
-_HORMONE: Final = {
-    **dict.fromkeys(("m[iu]/l", "miu/l", "mu/l", "u[iu]/ml", "uiu/ml", "uu/ml"), 1.0),
-    **dict.fromkeys(("m[iu]/ml", "miu/ml", "[iu]/l", "iu/l"), 1e3),
-}
-_PRESSURE: Final = dict.fromkeys(("mm[hg]", "mmhg", "torr"), 1.0) | {"kpa": 1000 / 133.322}
-_SHARE: Final = dict.fromkeys(("%", "pct", "percent"), 1.0) | dict.fromkeys(("1", "l/l", "{fraction}"), 100.0)
-_TIME: Final = dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0)
-_INR: Final = dict.fromkeys(("{inr}", "inr", "1", "{ratio}", "ratio", ""), 1.0)
-_PH: Final = dict.fromkeys(("[ph]", "ph", "phunits", "units", "1", ""), 1.0)
-_FEU: Final = {
-    spelling: factor * 1e6
-    for unit, factor in _MASS.items()
-    for spelling in (unit, f"{unit}{{feu}}", f"{unit}feu")
-    if unit in ("ng/ml", "ug/l", "ug/ml", "mg/l", "pg/ml", "ng/l")
-}
-_BY_CANONICAL: Final = {
-    "10*3/uL": _COUNT,
-    "%": _SHARE,
-    "U/L": _ENZYME,
-    "m[IU]/L": _HORMONE,
-    "mm[Hg]": _PRESSURE,
-    "s": _TIME,
-    "{INR}": _INR,
-    "[pH]": _PH,
-    "ng/mL{FEU}": _FEU,
-}
-_HBA1C_IFCC: Final = ("mmol/mol", "mmol/mol{hb}")
-_POWER: Final = re.compile(r"^[x×]?10(?:\*\*|\*|\^|e\+?|\()?0?(3|6|9)\)?(?=/)")
-_SPELT: Final = str.maketrans({"µ": "u", "μ": "u", "³": "3", "⁶": "6", "⁹": "9", " ": None, "\u00a0": None})
-
-
-def plain(unit: str) -> str:
-    """Return a unit as the tables here spell it: lower case, `u` for micro, powers of ten as `10*9`."""
-    text = unit.translate(_SPELT).lower().replace("mcg", "ug").replace("mcmol", "umol")
-    return _POWER.sub(r"10*\1", text)
-
 
 class Conversion(NamedTuple):
     """canonical = factor × value + offset."""
@@ -176,9 +119,9 @@ def convert(analyte: Analyte, value: float, unit: str | None) -> float | None:
 @lru_cache(maxsize=2048)
 def _conversion(code: str, unit: str) -> Conversion | None:
     canonical, spelt = BY_CODE[code].unit, plain(unit)
-    if code == "hba1c" and spelt in _HBA1C_IFCC:
+    if code == "hba1c" and spelt in HBA1C_IFCC:
         return Conversion(0.09148, 2.152)
-    table = _BY_CANONICAL.get(canonical)
+    table = LAB_UNITS.get(canonical)
     if table is not None:
         factor = table.get(spelt)
     else:
@@ -193,15 +136,15 @@ def _grams_or_moles(code: str, spelt: str, canonical: str) -> float | None:
     substance = SUBSTANCES.get(code)
     grams: float | None = None
     moles: float | None = None
-    if spelt in _MASS:
-        grams = _MASS[spelt]
+    if spelt in MASS:
+        grams = MASS[spelt]
         moles = None if substance is None else grams / substance.molar_mass
-    elif spelt in _AMOUNT:
-        moles = _AMOUNT[spelt]
+    elif spelt in AMOUNT:
+        moles = AMOUNT[spelt]
         grams = None if substance is None else moles * substance.molar_mass
-    elif spelt in _CHARGE and code in ("be", "beb"):
-        return _CHARGE[spelt]  # an excess of base is counted in charges
-    elif spelt in _CHARGE and substance is not None and substance.valence:
-        moles = _CHARGE[spelt] / substance.valence
+    elif spelt in CHARGE and code in ("be", "beb"):
+        return CHARGE[spelt]  # an excess of base is counted in charges
+    elif spelt in CHARGE and substance is not None and substance.valence:
+        moles = CHARGE[spelt] / substance.valence
         grams = moles * substance.molar_mass
     return moles if canonical == "mmol/L" else grams

@@ -112,6 +112,15 @@ async def test_the_final_result_takes_the_place_of_the_preliminary(bedside: Beds
     assert said.counts["revisions_total", ("revised",)] == 1
 
 
+async def test_a_final_result_may_name_a_preliminary_one_that_never_came(bedside: Bedside) -> None:
+    """As HL7 v2 gateways do, which cannot know. It is no correction, and the preliminary one no longer counts."""
+    said = await bedside.give(lab("f", 0, 90, value=13.0, status="final", supersedes="p"))
+    assert sirs(said).value == 1
+    assert not any(name == "revisions_total" for name, _ in said.counts)
+    await bedside.give(lab("p", 0, 91, value=11.0, status="preliminary"))
+    assert [one.values for one in bedside.sets()] == [{"wbc": 13.0}]
+
+
 @pytest.mark.parametrize(
     "correction",
     [

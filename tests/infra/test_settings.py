@@ -190,3 +190,32 @@ def test_imaging(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WARDSTREAM_IMAGING_S3_ACCESS_KEY", "key")
     monkeypatch.setenv("WARDSTREAM_IMAGING_S3_SECRET_KEY", "secret")
     assert load_settings().imaging_s3_secret() == "secret"
+
+
+def test_keys_are_checked_and_not_repeated(tmp_path: Path) -> None:
+    keys = [base64.b64encode(bytes([number]) * 32).decode() for number in range(2)]
+    file = tmp_path / "identity.key"
+    file.write_text("\n".join(keys) + "\n")
+    assert load_settings(identity_key_file=file).identity_keys() == (bytes(32), bytes([1]) * 32)
+    assert load_settings(identity_key=keys[0]).identity_keys() == (bytes(32),)
+    assert load_settings().identity_keys() == ()
+    assert load_settings(pseudonym_key=keys[1]).pseudonym_key_bytes() == bytes([1]) * 32
+    for broken in (lambda: load_settings(identity_key=SECRET).identity_keys(),
+                   lambda: load_settings(pseudonym_key=SECRET).pseudonym_key_bytes()):  # fmt: skip
+        with pytest.raises(SettingsError, match="must be 32 bytes in base64") as refused:
+            broken()
+        assert SECRET not in str(refused.value)
+    with pytest.raises(SettingsError, match="not both"):
+        load_settings(identity_key=keys[0], identity_key_file=file)
+
+
+@pytest.mark.parametrize("address", ["8080", "host", "host:", "host:70000", ":8080"])
+def test_where_to_listen_is_an_address(address: str) -> None:
+    with pytest.raises(SettingsError, match="WARDSTREAM_HTTP_LISTEN: must be host:port"):
+        load_settings(http_listen=address)
+    assert load_settings(http_listen="[::1]:0").http_listen == "[::1]:0"
+
+
+def test_a_certificate_needs_its_key(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="HTTP_TLS_CERT and WARDSTREAM_HTTP_TLS_KEY belong together"):
+        load_settings(http_tls_cert=tmp_path / "x.pem")

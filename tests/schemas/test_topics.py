@@ -7,7 +7,9 @@ import msgspec
 import pytest
 from msgspec import inspect
 
+from wardstream.schemas.audit import AuditRecord
 from wardstream.schemas.envelope import Event
+from wardstream.schemas.identities import Identity
 from wardstream.schemas.metrics import Metrics
 from wardstream.schemas.ticks import Tick
 from wardstream.schemas.topics import LANE_INPUTS, TOPICS, dead, partitions_of
@@ -34,12 +36,12 @@ def test_one_event_one_topic_one_file(name: str) -> None:
 def test_key_is_a_field(name: str) -> None:
     topic = TOPICS[name]
     assert topic.keyed_by in topic.type.__struct_fields__ or (topic.type is Tick and topic.keyed_by == "none")
-    assert issubclass(topic.type, Event) or topic.keyed_by != "patient_id"
+    assert issubclass(topic.type, Event) or topic.keyed_by != "patient_id" or topic.type is Identity
 
 
 def test_partitions() -> None:
     for name in TOPICS:
-        assert partitions_of(name, 12) == (1 if name == "metrics.v1" else 12)
+        assert partitions_of(name, 12) == (1 if name in ("audit.v1", "metrics.v1") else 12)
     assert partitions_of(dead("vitals.v1"), 12) == 12
     assert dead("vitals.v1") == "vitals.v1.dead"
     with pytest.raises(KeyError):
@@ -50,8 +52,11 @@ def test_retention_is_stated() -> None:
     day = 24 * 3600 * 1000
     assert TOPICS["waveforms.v1"].retention_ms == 2 * day
     assert TOPICS["alerts.v1"].retention_ms == 400 * day
-    assert not any(topic.compacted for topic in TOPICS.values())  # records are events; compaction would lose some
-    assert all(topic.retention_ms is not None and topic.retention_ms >= day for topic in TOPICS.values())
+    # Records are events, and compaction would lose some; who somebody is, is a state.
+    assert {name for name, topic in TOPICS.items() if topic.compacted} == {"identities.v1"}
+    for_ever = {name for name, topic in TOPICS.items() if topic.retention_ms is None}
+    assert for_ever == {"audit.v1", "identities.v1"}
+    assert all(topic.retention_ms is None or topic.retention_ms >= day for topic in TOPICS.values())
 
 
 def structs() -> dict[str, inspect.StructType]:
@@ -124,4 +129,4 @@ def test_the_envelope_is_the_same_in_every_event() -> None:
             for field in msgspec.structs.fields(Event):
                 assert own[field.name] == field.type
         else:
-            assert topic.type in (Tick, Metrics)
+            assert topic.type in (Tick, Metrics, Identity, AuditRecord)

@@ -15,7 +15,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from wardstream.client import Publisher, PublishError
 from wardstream.client.batches import BUFFERED_RECORDS, Batches
-from wardstream.client.publisher import place
+from wardstream.client.brokers import Brokers, place
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.scores import Scores
 from wardstream.schemas.vitals import Vitals
@@ -32,7 +32,7 @@ class FakeBuilder:
     def __init__(self, room: int) -> None:
         self.room, self.records = room, list[bytes]()
 
-    def append(self, *, timestamp: None, key: bytes, value: bytes) -> object | None:
+    def append(self, *, timestamp: None, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> object | None:
         if len(self.records) == self.room:
             return None
         self.records.append(value)
@@ -70,7 +70,8 @@ class FakeProducer:
 
 def connected(producer: FakeProducer, deadline_s: float = 5.0, linger_s: float = 0.005) -> Publisher:
     publisher = Publisher(deadline_s=deadline_s)
-    publisher._connection = producer, Batches(producer, deadline_s, linger_s)
+    assert isinstance(publisher._way, Brokers)
+    publisher._way._connection = producer, Batches(producer, deadline_s, linger_s)
     return publisher
 
 

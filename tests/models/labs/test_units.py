@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from wardstream.models.labs import units
 from wardstream.models.labs.analytes import ANALYTES, BY_CODE
 from wardstream.models.labs.units import SUBSTANCES, convert, molar_mass
+from wardstream.schemas.units import AMOUNT, CHARGE, MASS
 
 
 # AMA Manual of Style, 11th ed. (2020), conversion to SI units: 1 conventional unit is so many SI units.
@@ -141,7 +142,7 @@ def test_without_a_unit_only_what_has_none_is_used() -> None:
 
 @given(
     analyte=st.sampled_from(ANALYTES),
-    unit=st.sampled_from(sorted({*units._MASS, *units._AMOUNT, *units._CHARGE})),
+    unit=st.sampled_from(sorted({*MASS, *AMOUNT, *CHARGE})),
     value=st.floats(1e-3, 1e6),
 )
 def test_factors_are_linear_and_there_and_back_is_the_same(analyte: units.Analyte, unit: str, value: float) -> None:

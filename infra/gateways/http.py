@@ -1,0 +1,249 @@
+"""Events over HTTP: `POST /v1/events/{topic}`, one JSON event or a line each, answered when all replicas have them.
+
+Each event is checked as workers check it, and the answer says of each whether it was accepted or what is wrong, by
+reason and field, never by value. So a request with bad events is answered with 200: what was sound is published, and to
+repeat the request would not make the others better. A request that got no answer, or 429 or 503, may be repeated as it
+is: ids of events are their own. Fields that the schema does not know are dropped: nothing may travel under them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.utils import get_openapi
+
+from wardstream.agents.metrics import GATEWAY_EVENTS, GATEWAY_REJECTS, HTTP_REQUESTS, HTTP_SECONDS, Meters
+from wardstream.agents.streams.outputs import MAX_ROW_BYTES
+from wardstream.infra.feeds.ndjson import BadLine, parsed, publishable
+from wardstream.infra.gateways.auth import Authority
+from wardstream.infra.gateways.delivery import Delivery, Row
+from wardstream.schemas.bad_event import REASONS
+from wardstream.schemas.decode import encode
+from wardstream.schemas.envelope import Event
+from wardstream.schemas.topics import TOPICS
+
+BODY_BYTES: Final = 4 << 20
+LINES: Final = 10_000
+HELD_BYTES: Final = 64 << 20
+"""Of all requests that are under way; further ones are told to come again."""
+_BODY_S: Final = 30.0
+_DELIVER_S: Final = 30.0
+_JSON: Final = ("application/json",)
+_NDJSON: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+_GATEWAY: Final = "http"
+_AT_ONCE: Final = 500  # lines, before others get their turn
+_SCHEMAS: Final = "#/components/schemas/{name}"
+
+
+class Result(msgspec.Struct, omit_defaults=True):
+    """What became of one event: its line from 1, and why it was not accepted."""
+
+    line: int
+    accepted: bool
+    reason: str = ""
+    fields: tuple[str, ...] = ()
+
+
+class Answer(msgspec.Struct):
+    """A result for each event, in their order."""
+
+    results: list[Result]
+
+
+class Refused(Exception):
+    """A request that is answered with something else than 200."""
+
+    def __init__(self, status: int, detail: str, **headers: str) -> None:
+        super().__init__(detail)
+        self.status, self.detail = status, detail
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+class Limits(NamedTuple):
+    """Of the requests to one gateway: bytes and lines of a body, bytes under way, seconds for body and for Kafka."""
+
+    body_bytes: int = BODY_BYTES
+    lines: int = LINES
+    held_bytes: int = HELD_BYTES
+    body_s: float = _BODY_S
+    deliver_s: float = _DELIVER_S
+
+
+def make_app(authority: Authority, delivery: Delivery, meters: Meters, limits: Limits | None = None) -> FastAPI:
+    """The application. `delivery` is run by the caller."""
+    app = FastAPI(title="wardstream", version="1", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    publishing = _Publishing(authority, delivery, meters, limits or Limits())
+    for topic in publishable():
+        app.add_api_route(
+            f"/v1/events/{topic}",
+            publishing.handler(topic),
+            methods=["POST"],
+            operation_id=f"publish-{topic}",
+            summary=TOPICS[topic].description,
+            response_class=Response,
+            openapi_extra=_operation(topic),
+        )
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
+    return app
+
+
+class _Publishing:
+    """What the routes share."""
+
+    def __init__(self, authority: Authority, delivery: Delivery, meters: Meters, limits: Limits) -> None:
+        self._authority, self._delivery, self._meters, self._limits = authority, delivery, meters, limits
+        self._held = 0
+
+    def handler(self, topic: str) -> Callable[[Request], Awaitable[Response]]:
+        """The route of one topic."""
+
+        async def publish(request: Request) -> Response:
+            begun = asyncio.get_running_loop().time()
+            try:
+                answer = await self._publish(topic, request)
+            except Refused as refused:
+                response = Response(
+                    msgspec.json.encode({"detail": refused.detail}),
+                    refused.status,
+                    refused.headers,
+                    "application/json",
+                )
+            else:
+                response = Response(msgspec.json.encode(answer), media_type="application/json")
+            self._meters.count(HTTP_REQUESTS, (topic, str(response.status_code)))
+            self._meters.observe(HTTP_SECONDS, asyncio.get_running_loop().time() - begun, (topic,))
+            return response
+
+        return publish
+
+    async def _publish(self, topic: str, request: Request) -> Answer:
+        self._let_in(request)
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind not in (*_JSON, *_NDJSON) or request.headers.get("content-encoding", "identity") != "identity":
+            raise Refused(415, "send application/json, or application/x-ndjson with an event a line; not compressed")
+        async with self._room(request) as most:
+            body = await self._body(request, most)
+            lines = [body] if kind in _JSON else self._lines(body)
+            results, rows = await self._checked(topic, lines)
+            try:
+                async with asyncio.timeout(self._limits.deliver_s):
+                    await (await self._delivery.offer(rows))
+            except TimeoutError:
+                raise Refused(503, "Kafka does not take it now; send it again", Retry_After="5") from None
+        return Answer(results)
+
+    def _let_in(self, request: Request) -> None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        principal = self._authority.principal(token.strip() if scheme.lower() == "bearer" else "")
+        if principal is None:
+            raise Refused(401, "show a token: Authorization: Bearer …", WWW_Authenticate="Bearer")
+        if "publisher" not in principal.roles:
+            raise Refused(403, "this token's role does not publish")
+
+    @asynccontextmanager
+    async def _room(self, request: Request) -> AsyncIterator[int]:
+        """How many bytes the body may have; they are kept free until the end of the request."""
+        declared = request.headers.get("content-length", "")
+        most = int(declared) if declared.isdecimal() else self._limits.body_bytes
+        if most > self._limits.body_bytes:
+            raise Refused(413, f"more than {self._limits.body_bytes} bytes")
+        if self._held + most > self._limits.held_bytes:
+            raise Refused(429, "too much at a time; send it again", Retry_After="1")
+        self._held += most
+        try:
+            yield most
+        finally:
+            self._held -= most
+
+    async def _body(self, request: Request, most: int) -> bytes:
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._limits.body_s):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > most:
+                        raise Refused(413, f"more than {most} bytes")
+        except TimeoutError:
+            raise Refused(408, "the body did not come in time", Connection="close") from None
+        return bytes(body)
+
+    def _lines(self, body: bytes) -> list[bytes]:
+        stripped = body.rstrip(b"\n")
+        if stripped.count(b"\n") >= self._limits.lines:
+            raise Refused(413, f"more than {self._limits.lines} lines")
+        return stripped.split(b"\n")
+
+    async def _checked(self, topic: str, lines: list[bytes]) -> tuple[list[Result], list[Row]]:
+        """What is wrong with each event, and the rows of those with which nothing is."""
+        results: list[Result] = []
+        rows: list[Row] = []
+        for first in range(0, len(lines), _AT_ONCE):
+            for number, outcome in _numbered(topic, lines[first : first + _AT_ONCE], first + 1):
+                if isinstance(outcome, Event):
+                    value = encode(outcome)
+                    if len(value) <= MAX_ROW_BYTES:
+                        rows.append(Row(topic, outcome.patient_id, value))
+                        results.append(Result(number, accepted=True))
+                        self._meters.count(GATEWAY_EVENTS, (_GATEWAY, topic))
+                        continue
+                    outcome = BadLine(number, "too_large", ())
+                results.append(Result(number, False, outcome.reason, outcome.fields))
+                self._meters.count(GATEWAY_REJECTS, (_GATEWAY, topic, outcome.reason))
+            await asyncio.sleep(0)
+        return results, rows
+
+
+def _numbered(topic: str, lines: list[bytes], first: int) -> list[tuple[int, Event | BadLine]]:
+    """Each event or what is wrong with it, with the number of its line; empty lines are none."""
+    numbers = (number for number, line in enumerate(lines, first) if line.strip())
+    return list(zip(numbers, parsed(topic, lines, first), strict=True))
+
+
+def _operation(topic: str) -> dict[str, Any]:
+    """What OpenAPI says beside what FastAPI knows."""
+    event = {"$ref": _SCHEMAS.format(name=TOPICS[topic].type.__name__)}
+    answer = {"schema": {"$ref": _SCHEMAS.format(name="Answer")}}
+    refusals = {
+        "401": "No token, or one that is not known.",
+        "403": "The token's role does not publish.",
+        "408": "The body did not come in time.",
+        "413": f"More than {BODY_BYTES} bytes or {LINES} lines.",
+        "415": "Another content type.",
+        "429": "Too much at a time; send it again after Retry-After seconds.",
+        "503": "Kafka does not take it now; send it again after Retry-After seconds.",
+    }
+    return {
+        "security": [{"token": []}],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": event},
+                "application/x-ndjson": {"schema": event, "x-lines": "one such event a line"},
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "A result for each event; all in-sync replicas have those that were accepted.",
+                "content": {"application/json": answer},
+            },
+            **{status: {"description": text} for status, text in refusals.items()},
+        },
+    }
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The document, with the schemas of the topics as the decoder has them."""
+    document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    types = [TOPICS[topic].type for topic in publishable()]
+    _, schemas = msgspec.json.schema_components([*types, Answer], ref_template=_SCHEMAS)
+    schemas["Result"]["properties"]["reason"]["enum"] = ["", *REASONS]
+    document["components"] = {
+        "schemas": schemas,
+        "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+    }
+    return document

@@ -1,0 +1,55 @@
+"""audit.v1: who did what to whose data, when and why.
+
+Hash-chained: each record holds the SHA-256 of the bytes of the one before, and they count from 0 in the topic's one
+partition. A record that was changed, removed or put between others breaks the chain (`wardstream audit verify`); to
+notice that the last ones were cut off, note the hash that it prints elsewhere. Kept for ever.
+"""
+
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+from wardstream.schemas.bad_event import BadEvent
+from wardstream.schemas.envelope import FIRST_YEAR, LAST_YEAR, Label, Moment, PatientId, Phrase
+from wardstream.schemas.topic import Topic
+
+Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+BEGIN: Final = "0" * 64
+"""What the first record has in place of a hash."""
+
+What = Literal["identity_shown"]
+
+
+class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One deed, written before it is done."""
+
+    sequence: Annotated[Annotated[int, Meta(ge=0)], Meta(description="Number of the record, from 0 without a gap.")]
+    previous: Annotated[Hash, Meta(description="SHA-256 of the record before, in hex; zeros in the first.")]
+    at: Annotated[Moment, Meta(description="When (wall clock).")]
+    who: Annotated[Label, Meta(description="Name of the token that was shown; the Kafka key.", examples=["m.garcia"])]
+    what: Annotated[What, Meta(description="What was done.")]
+    patient_id: Annotated[PatientId | None, Meta(description="Whose data, by pseudonym; null: nobody's.")] = None
+    why: Annotated[Phrase, Meta(description="The reason given.")]
+
+    def check(self) -> None:
+        """Check that the time is sensible, and that only the first record has no predecessor.
+
+        Raises
+        ------
+        BadEvent
+            With reason `inconsistent` or `out_of_bounds`.
+        """
+        if not FIRST_YEAR <= self.at.year <= LAST_YEAR:
+            raise BadEvent("out_of_bounds", "at")
+        if (self.sequence == 0) != (self.previous == BEGIN):
+            raise BadEvent("inconsistent", "sequence", "previous")
+
+
+TOPIC: Final = Topic(
+    name="audit.v1",
+    type=AuditRecord,
+    role="output",
+    keyed_by="who",
+    retention_ms=None,
+    description="Who did what to whose data, when and why; hash-chained.",
+)

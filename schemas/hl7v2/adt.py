@@ -1,0 +1,161 @@
+"""ADT (chapter 3): movements, their cancellations and merges, to admissions.v1.
+
+**Ids.** A UUIDv5 of feed, patient, encounter, trigger, time, and of what the event says: an A08 that is sent again is
+the same event, one that says something else in the same second is another. The message's control id is no part of it.
+
+**Cancellations** (A11, A12, A13, A38) do not say which event they cancel; they are events of a kind of their own, and
+`models/stay.py` finds what they take back.
+
+**Times**: when it happened (EVN-6), else the visit's own time (PV1-44 of an admission, PV1-45 of a discharge), else
+when it was recorded (EVN-2), else when it was sent (MSH-7). One that cannot be read is passed over and counted as
+(`time`, place): a movement that is lost is worse than one with the time of its recording.
+
+A swap (A17) is two transfers. A merge (A40 and its older forms) has a pair of PID and MRG for each patient that ceases;
+where both are the same patient here, because only another kind of number changed, it is ignored as (`merge`, place).
+Observations in an ADT (height, reason for the visit) have no order and no time, and are not read: (`segment`, `OBX`).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from wardstream.schemas.admissions import Admission, Kind
+from wardstream.schemas.bad_event import BadEvent
+from wardstream.schemas.hl7v2.mapped import Person
+from wardstream.schemas.hl7v2.patients import age_years, identifier, person
+from wardstream.schemas.hl7v2.reading import Segment
+from wardstream.schemas.hl7v2.visits import disposition, encounter_id, patient_class, place
+from wardstream.schemas.hl7v2.work import Work, made
+
+TOPIC: Final = "admissions.v1"
+KINDS: Final[Mapping[str, Kind]] = {
+    **dict.fromkeys(("A01", "A04", "A05"), "admit"),
+    **dict.fromkeys(("A02", "A06", "A07", "A17"), "transfer"),
+    "A03": "discharge",
+    **dict.fromkeys(("A08", "A28", "A31"), "update"),
+    **dict.fromkeys(("A11", "A38"), "cancel_admit"),
+    "A12": "cancel_transfer",
+    "A13": "cancel_discharge",
+    **dict.fromkeys(("A18", "A30", "A34", "A36", "A39", "A40", "A46", "A47"), "merge"),
+}
+"""By trigger. A06 and A07 change the class; A28 and A31 are about the person, A30 to A47 join two record numbers."""
+_OF_PERSON: Final = frozenset(("A28", "A31"))
+_FIELDS: Final = {
+    "observed_at": "EVN-2",
+    "unit": "PV1-3",
+    "room": "PV1-3",
+    "bed": "PV1-3",
+    "merged_patient_id": "MRG-1",
+    "encounter_id": "PV1-19",
+}
+
+
+@dataclass(eq=False)
+class _Part:
+    """A PID with what belongs to it."""
+
+    pid: Segment
+    pv1: Segment | None = None
+    mrg: Segment | None = None
+
+
+def map_admission(work: Work, trigger: str) -> None:
+    """Map an ADT message of a trigger that is in `KINDS`."""
+    kind, evn = KINDS[trigger], work.message.first("EVN")
+    parts = list(_parts(work))
+    if not parts:
+        work.ignore("patient", "PID-3")
+    if work.message.first("OBX") is not None:
+        work.ignore("segment", "OBX")
+    for part in parts:
+        patient = person(work, part.pid, TOPIC, evn, part.pv1, part.mrg)
+        if patient is None:
+            continue
+        at = _time(work, kind, evn, part.pv1)
+        if at is None:
+            work.reject(TOPIC, "missing_field", ("EVN-2",), evn, part.pid, part.pv1, part.mrg)
+        elif kind == "merge":
+            _merge(work, part, patient, at, evn, trigger)
+        else:
+            said = {} if trigger in _OF_PERSON else _stay(part, kind, trigger)
+            encounter = None if trigger in _OF_PERSON else encounter_id(work, part.pid, part.pv1)
+            _keep(work, part, patient, at, evn, trigger, {"kind": kind, "encounter_id": encounter, **said})
+
+
+def _parts(work: Work) -> Iterator[_Part]:
+    part: _Part | None = None
+    for segment in work.message.segments:
+        if segment.name == "PID":
+            if part is not None:
+                yield part
+            part = _Part(segment)
+        elif part is not None and segment.name == "PV1":
+            part.pv1 = part.pv1 or segment
+        elif part is not None and segment.name == "MRG":
+            part.mrg = part.mrg or segment
+    if part is not None:
+        yield part
+
+
+def _time(work: Work, kind: Kind, evn: Segment | None, pv1: Segment | None) -> datetime | None:
+    of_visit = {"admit": 44, "discharge": 45}.get(kind)
+    places = [(evn, 6), (pv1, of_visit) if of_visit else (None, 0), (evn, 2)]
+    texts = []
+    for segment, number in places:
+        text = "" if segment is None else segment.text(number)
+        if segment is not None and text:
+            if work.moments.read(text) is None:
+                work.ignore("time", segment.place(number))
+            texts.append(text)
+    return work.moments.first((*texts, work.message.header.sent_at))
+
+
+def _stay(part: _Part, kind: Kind, trigger: str) -> dict[str, Any]:
+    """What the event says of the stay."""
+    said = {**place(part.pv1), "patient_class": "preadmit" if trigger == "A05" else patient_class(part.pv1)}
+    if kind == "discharge":
+        said["disposition"] = disposition(part.pid, part.pv1)
+    return said
+
+
+def _merge(work: Work, part: _Part, patient: Person, at: datetime, evn: Segment | None, trigger: str) -> None:
+    if part.mrg is None:
+        work.reject(TOPIC, "missing_field", ("MRG-1",), evn, part.pid)
+        return
+    ceased, found = identifier(work, part.mrg, 1)
+    if ceased is None:
+        work.reject(TOPIC, "bad_format" if found else "missing_field", ("MRG-1",), evn, part.pid, part.mrg)
+        return
+    merged = work.pseudonyms.patient(*ceased)
+    if merged == patient.patient_id:
+        work.ignore("merge", "MRG-1")
+        return
+    _keep(work, part, patient, at, evn, trigger, {"kind": "merge", "encounter_id": None, "merged_patient_id": merged})
+
+
+def _keep(
+    work: Work, part: _Part, patient: Person, at: datetime, evn: Segment | None, trigger: str, said: dict[str, Any]
+) -> None:
+    who = {"age_years": age_years(patient.birth_date, at), "sex": patient.sex}
+    identity = (
+        "adt",
+        patient.patient_id,
+        trigger,
+        at.isoformat(),
+        patient.birth_date,
+        sorted(said.items()),
+        patient.sex,
+    )
+    fields = {
+        **work.about(patient, None),
+        **who,
+        **said,
+        "event_id": work.event_id(*identity),
+        "observed_at": at,
+    }
+    try:
+        work.keep(made(Admission, fields))
+    except BadEvent as bad:
+        places = sorted({_FIELDS.get(name, "PID") for name in bad.fields})
+        work.reject(TOPIC, bad.reason, places, evn, part.pid, part.pv1, part.mrg)

@@ -1,0 +1,48 @@
+"""identities.v1: who a pseudonym is, sealed; restricted to those who hold the key, and each look-up is audited.
+
+Compacted and kept for ever: a pseudonym that cannot be traced back to a person is of no use at the bedside.
+"""
+
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from wardstream.schemas.bad_event import BadEvent
+from wardstream.schemas.envelope import FIRST_YEAR, LAST_YEAR, Label, Moment, PatientId
+from wardstream.schemas.topic import Topic
+
+Sealed = Annotated[str, Meta(min_length=40, max_length=8192, pattern=r"^[A-Za-z0-9+/]+={0,2}$(?!\n)")]
+"""Base64 of a nonce (12 bytes) and the AES-256-GCM ciphertext with its tag; bound to the patient_id."""
+
+
+class Identity(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The person behind a pseudonym, as a feed last told it."""
+
+    patient_id: Annotated[PatientId, Meta(description="The pseudonym; the Kafka key.")]
+    source: Annotated[Label, Meta(description="The feed that told it.", examples=["icu"])]
+    changed_at: Annotated[Moment, Meta(description="When wardstream learned it.")]
+    sealed: Annotated[
+        Sealed, Meta(description="Name, record number with its authority, date of birth and sex, encrypted.")
+    ]
+
+    def check(self) -> None:
+        """Check that the time is sensible.
+
+        Raises
+        ------
+        BadEvent
+            With reason `out_of_bounds`.
+        """
+        if not FIRST_YEAR <= self.changed_at.year <= LAST_YEAR:
+            raise BadEvent("out_of_bounds", "changed_at")
+
+
+TOPIC: Final = Topic(
+    name="identities.v1",
+    type=Identity,
+    role="output",
+    keyed_by="patient_id",
+    compacted=True,
+    retention_ms=None,
+    description="Who a pseudonym is: encrypted, for those who hold the key.",
+)

@@ -1,0 +1,302 @@
+"""The gateways as they are run, on a real broker: what was acknowledged is there, once, and nobody's name is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from tests.gateways import NAMES, PLAIN, Gateways, admit, kill, result
+from tests.infra.gateways.certificates import Authority
+from tests.infra.gateways.senders import said, sender
+from tests.reading import read_all
+from wardstream.client import Publisher
+from wardstream.infra.kafka.broker import Cluster
+from wardstream.infra.kafka.topics import wishes
+from wardstream.schemas.decode import decoder
+from wardstream.schemas.vitals import Vitals
+
+pytestmark = pytest.mark.connected
+
+PATIENCE_S = 90  # of senders, while Kafka is away
+MLLP_SEND = Path(sys.executable).parent / "mllp_send"
+
+
+@pytest.fixture
+def gateways(own_kafka: Cluster, tmp_path: Path) -> Iterator[Gateways]:
+    found = Gateways(own_kafka, tmp_path, TOKENS_FILE=str(tmp_path / "tokens.json"))
+    try:
+        yield found
+    finally:
+        found.end()
+
+
+def read(cluster: Cluster, *topics: str) -> dict[str, list[Any]]:
+    return asyncio.run(read_all(",".join(cluster.bootstrap_servers), list(topics)))
+
+
+def ids(records: list[Any]) -> list[str]:
+    return [json.loads(record.value)["event_id"] for record in records]
+
+
+def test_mllp_send_and_what_is_on_the_topics(own_kafka: Cluster, gateways: Gateways, tmp_path: Path) -> None:
+    process, port = gateways.start()
+    bad = result("c3").replace(b"|4.1|", b"|Habermehl 8847120|")
+    unknown = result("c4").replace(b"ORU^R01", b"ZZZ^Z99")
+    file = tmp_path / "messages.hl7"
+    file.write_bytes(b"".join((admit("c1"), result("c2"), bad, unknown, b"MSH|^~\\&|HIS\r")))
+    sent = subprocess.run(
+        [MLLP_SEND, "--loose", "--port", str(port), "--file", file, "127.0.0.1"],
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    answers = [said(part) for part in sent.stdout.split(b"\x0b")[1:]]
+    assert answers[:3] == [("AA", "c1"), ("AA", "c2"), ("AA", "c3")]
+    assert answers[4][0] in ("AE", "AR")
+
+    topics = [wish.name for wish in wishes(4, 1)]
+    found = read(own_kafka, *topics)
+    assert len(found["admissions.v1"]) == 1
+    lab = decoder("labs.v1")(found["labs.v1"][0].value)
+    assert (lab.source, lab.loinc, lab.value, lab.unit) == ("icu", "2823-3", 4.1, "mmol/L")  # type: ignore[union-attr]
+    assert found["admissions.v1"][0].key == found["labs.v1"][0].key == found["identities.v1"][0].key
+    assert len(found["identities.v1"]) == 1
+    everything = b"".join(
+        part
+        for records in found.values()
+        for record in records
+        for part in (record.key or b"", record.value or b"", *(name.encode() + value for name, value in record.headers))
+    )
+    on_disk = b"".join(path.read_bytes() for path in (tmp_path / "home").rglob("*") if path.is_file())
+    logged = b"".join(log.read_bytes() for log in gateways.logs)
+    for name in NAMES:
+        assert name not in everything
+        assert name not in on_disk
+        assert name not in logged
+
+    listed = gateways.run("dead", "list").stdout
+    assert "hl7v2:icu" in listed
+    (letter,) = found["labs.v1.dead"]
+    shown = gateways.run("dead", "show", "labs.v1", str(letter.partition), str(letter.offset))
+    assert shown.returncode == 0, shown.stderr
+    assert not any(name.decode() in shown.stdout for name in NAMES)
+    assert "1 of feeds, still not mapped" in gateways.run("dead", "replay", "labs.v1").stdout
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+
+
+def test_a_letter_is_mapped_again_when_the_feed_was_mended(
+    own_kafka: Cluster, gateways: Gateways, tmp_path: Path
+) -> None:
+    process, port = gateways.start()
+
+    async def ask() -> tuple[str, str]:
+        async with sender(port) as engine:
+            return await engine.ask(result("c1").replace(b"|mmol/L|", b"|MMOLL|"))
+
+    assert asyncio.run(ask()) == ("AA", "c1")
+    found = read(own_kafka, "labs.v1", "labs.v1.dead")
+    assert (len(found["labs.v1"]), len(found["labs.v1.dead"])) == (0, 1)
+    without = gateways.run("dead", "replay", "labs.v1", FEEDS_FILE="")
+    assert without.returncode != 0 or "not configured here" in without.stdout
+    (tmp_path / "feeds.toml").write_text(PLAIN + '\n[feeds.icu.units]\nMMOLL = "mmol/L"\n')
+    assert "1 dead letters replayed" in gateways.run("dead", "replay", "labs.v1").stdout
+    (record,) = read(own_kafka, "labs.v1")["labs.v1"]
+    assert json.loads(record.value)["unit"] == "mmol/L"
+    again = gateways.run("dead", "replay", "labs.v1").stdout
+    assert "0 dead letters replayed" in again
+    kill(process)
+
+
+def test_killed_while_kafka_is_away(own_kafka: Cluster, gateways: Gateways) -> None:
+    """200 messages a second on two connections; the broker is gone for seconds, the gateway is killed meanwhile."""
+
+    async def send(port: int, names: list[str], tail: str, acknowledged: set[str], unanswered: list[str]) -> None:
+        waiting = list(names)
+        async with sender(port) as engine:
+            try:
+                for name in names:
+                    code, control_id = await engine.ask(result(name, minute=int(name[1:]), tail=tail), PATIENCE_S)
+                    assert code in ("AA", "CA")
+                    acknowledged.add(control_id)
+                    waiting.remove(name)
+                    await asyncio.sleep(0.01)
+            except (OSError, asyncio.IncompleteReadError):
+                unanswered += waiting
+
+    async def life(
+        port: int, todo: dict[str, list[str]], acknowledged: set[str], seconds: float, end: Any
+    ) -> dict[str, list[str]]:
+        left: dict[str, list[str]] = {tail: [] for tail in todo}
+        tasks = [asyncio.create_task(send(port, names, tail, acknowledged, left[tail])) for tail, names in todo.items()]
+        await asyncio.sleep(seconds)
+        await end()
+        await asyncio.gather(*tasks)
+        return left
+
+    async def nothing() -> None:
+        pass
+
+    acknowledged: set[str] = set()
+    todo = {"": [f"o{n}" for n in range(400)], "||AL|NE": [f"e{n}" for n in range(1000)]}
+    process, port = gateways.start()
+
+    async def strike() -> None:
+        own_kafka.kill(1)
+        await asyncio.sleep(4)
+        kill(process)
+
+    todo = asyncio.run(life(port, todo, acknowledged, 2, strike))
+    kept = {name for name in acknowledged if name.startswith("e")}
+    assert kept, "in enhanced mode the spool takes them while Kafka is away"
+    _, port = gateways.start()  # Kafka is still away
+
+    async def mend() -> None:
+        await asyncio.to_thread(own_kafka.start, 1)
+
+    asyncio.run(life(port, todo, acknowledged, 2, mend))
+    assert len(acknowledged) == 1400
+
+    async def until_all() -> list[Any]:
+        async with asyncio.timeout(60):
+            while True:
+                records = (await read_all(",".join(own_kafka.bootstrap_servers), ["labs.v1"]))["labs.v1"]
+                if len(set(ids(records))) >= 1400:
+                    return records
+                await asyncio.sleep(0.5)
+
+    records = asyncio.run(until_all())
+    assert len(set(ids(records))) == 1400, "every acknowledged message, none under two ids"
+
+
+def test_a_gateway_that_may_not_listen_says_so(own_kafka: Cluster, gateways: Gateways, tmp_path: Path) -> None:
+    (tmp_path / "feeds.toml").write_text(PLAIN.replace("127.0.0.1:0", "0.0.0.0:0"))
+    refused = gateways.run("serve", "mllp")
+    assert refused.returncode == 2
+    assert "without TLS and without client certificates" in refused.stderr
+    refused = gateways.run("serve", "http", HTTP_LISTEN="0.0.0.0:0")
+    assert refused.returncode == 2
+    assert "without TLS" in refused.stderr
+
+
+def test_tls_and_client_certificates(own_kafka: Cluster, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.certificate("server")
+    files = f'tls_cert = "{certificate}"\ntls_key = "{key}"\nclient_ca = "{authority.file}"\n'
+    gateways = Gateways(own_kafka, tmp_path, PLAIN + files)
+    try:
+        _, port = gateways.start()
+
+        async def ask(context: Any) -> tuple[str, str]:
+            async with sender(port, ssl=context) as engine:
+                return await engine.ask(admit("c1"))
+
+        assert asyncio.run(ask(authority.client("his"))) == ("AA", "c1")
+        with pytest.raises((OSError, asyncio.IncompleteReadError)):
+            asyncio.run(ask(authority.client()))
+    finally:
+        gateways.end()
+
+
+def test_http_with_curl_and_with_the_client(own_kafka: Cluster, gateways: Gateways, tmp_path: Path) -> None:
+    token = gateways.run("tokens", "add", "monitor", "--role", "publisher").stdout.strip()
+    gateways.environment["WARDSTREAM_HTTP_LISTEN"] = "127.0.0.1:0"
+    process, port = gateways.start("http")
+    now = "2026-03-01T08:00:00Z"
+    event = {"source": "curl", "patient_id": "p-1", "observed_at": now, "received_at": now}
+    events = [
+        {**event, "event_id": "018f6b1e-7c00-7000-8000-000000000001", "heart_rate_bpm": 70},
+        {**event, "event_id": "018f6b1e-7c00-7000-8000-000000000002", "heart_rate_bpm": 700},
+    ]
+    (tmp_path / "events.ndjson").write_text("\n".join(map(json.dumps, events)))
+
+    def curl(*words: str) -> tuple[int, Any]:
+        url = f"http://127.0.0.1:{port}/v1/events/vitals.v1"
+        command = [
+            "curl",
+            "-sS",
+            "-w",
+            "\n%{http_code}",
+            "--data-binary",
+            f"@{tmp_path / 'events.ndjson'}",
+            *words,
+            url,
+        ]
+        body, code = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.rsplit(
+            "\n", 1
+        )
+        return int(code), json.loads(body)
+
+    ndjson = ("-H", "Content-Type: application/x-ndjson")
+    assert curl(*ndjson)[0] == 401
+    status, answer = curl(*ndjson, "-H", f"Authorization: Bearer {token}")
+    assert status == 200
+    assert [one["accepted"] for one in answer["results"]] == [True, False]
+    assert answer["results"][1] == {
+        "line": 2,
+        "accepted": False,
+        "reason": "out_of_bounds",
+        "fields": ["heart_rate_bpm"],
+    }
+    (record,) = read(own_kafka, "vitals.v1")["vitals.v1"]
+    one = decoder("vitals.v1")(record.value)
+    assert isinstance(one, Vitals)
+
+    async def publish() -> None:
+        async with Publisher(f"http://127.0.0.1:{port}", token=token) as publisher:
+            await publisher.publish(*(msgspec.structs.replace(one, event_id=uuid4()) for _ in range(500)))
+
+    asyncio.run(publish())
+    assert len(read(own_kafka, "vitals.v1")["vitals.v1"]) == 501
+    assert gateways.run("tokens", "remove", "monitor").returncode == 0
+    assert curl(*ndjson, "-H", f"Authorization: Bearer {token}")[0] == 401
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    (snapshot, *_) = read(own_kafka, "metrics.v1")["metrics.v1"]
+    assert json.loads(snapshot.value)["role"] == "http-gateway"
+
+
+def test_identities_are_shown_to_operators_and_audited(own_kafka: Cluster, gateways: Gateways) -> None:
+    _, port = gateways.start()
+
+    async def ask() -> None:
+        async with sender(port) as engine:
+            for number in range(3):
+                assert (await engine.ask(admit(f"c{number}", number=f"884712{number}")))[0] == "AA"
+
+    asyncio.run(ask())
+    patient = read(own_kafka, "identities.v1")["identities.v1"][0].key.decode()
+    operator = gateways.run("tokens", "add", "m.garcia", "--role", "operator").stdout.strip()
+    viewer = gateways.run("tokens", "add", "viewer", "--role", "viewer").stdout.strip()
+    words = ("identities", "show", patient, "--why", "call about an alert")
+    for token in ({}, {"TOKEN": viewer}, {"TOKEN": "ws_guess"}):
+        refused = gateways.run(*words, **token)
+        assert refused.returncode == 2
+        assert "Habermehl" not in refused.stdout
+    assert read(own_kafka, "audit.v1")["audit.v1"] == []
+    for count in range(1, 4):
+        shown = gateways.run(*words, TOKEN=operator)
+        assert shown.returncode == 0, shown.stderr
+        assert "Habermehl" in shown.stdout
+        assert "Wilhelmine" in shown.stdout
+        verified = gateways.run("audit", "verify")
+        assert verified.returncode == 0, verified.stderr
+        assert f"{count} records, none missing or changed" in verified.stdout
+    nobody = gateways.run("identities", "show", "p-unknown", "--why", "x", TOKEN=operator)
+    assert "nothing is known of p-unknown" in nobody.stderr
+    records = read(own_kafka, "audit.v1")["audit.v1"]
+    told = [json.loads(record.value) for record in records]
+    assert [entry["sequence"] for entry in told] == [0, 1, 2, 3]
+    assert {entry["who"] for entry in told} == {"m.garcia"}
+    assert told[0]["patient_id"] == patient
+    assert told[0]["why"] == "call about an alert"

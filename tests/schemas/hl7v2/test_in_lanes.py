@@ -1,0 +1,68 @@
+"""From messages to scores and alerts: what the mappings make is what the lanes' handlers were made for."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.agents.bedside import Bedside, Said
+from tests.schemas.hl7v2.messages import PATIENT, PID, PV1, mapped, utc
+
+SIGNS = (("9279-1", "25", "/min"), ("59408-5", "97", "%"), ("8480-6", "125", "mm[Hg]"), ("8310-5", "37.0", "Cel"))
+
+
+@pytest.fixture
+def bedside() -> Bedside:
+    return Bedside()
+
+
+async def hears(bedside: Bedside, *segments: str, kind: str = "ORU^R01", minute: int = 0) -> Said:
+    found = mapped(*segments, kind=kind, now=utc(2026, 3, 10, 9, minute))
+    assert found.rejects == ()
+    return await bedside.give(*found.events)
+
+
+def signs(rate: str = "25", status: str = "F") -> list[str]:
+    obr = "OBR|1|P|F|85353-1^vital signs^LN|||20260310095500"
+    values = [(code, rate if code == "9279-1" else value, unit) for code, value, unit in SIGNS]
+    obx = [f"OBX|1|NM|{code}^^LN||{value}|{unit}|||||{status}|||20260310095500" for code, value, unit in values]
+    more = [
+        f"OBX|5|NM|8867-4^^LN||130|/min|||||{status}|||20260310095500",
+        f"OBX|6|ST|AVPU||Alert||||||{status}|||20260310095500",
+        f"OBX|7|NM|3150-6^^LN||21|%|||||{status}|||20260310095500",
+    ]
+    return [PID, PV1, obr, *obx, *more]
+
+
+async def test_a_deterioration_its_correction_and_the_end(bedside: Bedside) -> None:
+    await hears(bedside, "EVN|A01|20260310090000", PID, PV1, kind="ADT^A01")
+    said = await hears(bedside, *signs())
+    assert said.news2().value == 5
+    assert said.transitions() == [("news2", "raised")]
+    assert said.alerts[0].unit == "W3"
+    assert (await hears(bedside, *signs(), minute=1)).scores == []  # sent again
+    said = await hears(bedside, *signs("18", "C"), minute=2)
+    assert (said.news2().value, said.transitions()) == (2, [("news2", "retracted")])
+    said = await hears(bedside, *signs("25", "C"), minute=3)
+    assert said.transitions() == [("news2", "raised")]
+    said = await hears(bedside, "EVN|A03|20260310100400", PID, PV1, kind="ADT^A03", minute=4)
+    assert said.transitions() == [("news2", "expired")]
+    await hears(bedside, "EVN|A13|20260310100500", PID, PV1, kind="ADT^A13", minute=5)
+    assert bedside.patient(PATIENT).stay.phase == "present"
+
+
+async def test_the_versions_of_a_result(bedside: Bedside) -> None:
+    def result(value: str, status: str) -> tuple[str, ...]:
+        obx = f"OBX|1|NM|6690-2^WBC^LN||{value}|10*9/L|||||{status}"
+        return PID, "OBR|1|P|F|58410-2^CBC^LN|||20260310095000", obx
+
+    async def sirs(value: str, status: str, minute: int) -> int | None:
+        said = await hears(bedside, *result(value, status), minute=minute)
+        return next(score.value for score in said.scores[-1].scores if score.name == "sirs")
+
+    assert await sirs("13", "P", 1) == 1
+    assert await sirs("11", "F", 2) == 0
+    assert await sirs("14", "C", 3) == 1
+    assert await sirs("10", "C", 4) == 0
+    assert [one.values for one in bedside.sets(PATIENT)] == [{"wbc": 10.0}]
+    await hears(bedside, *result("", "X"), minute=5)
+    assert [one.values for one in bedside.sets(PATIENT)] == [{}]
