@@ -77,7 +77,8 @@ def test_kafka_bindings_say_key_and_retention(document: Document) -> None:
         topic = TOPICS[channel["address"]]
         binding = channel["bindings"]["kafka"]
         assert binding["topic"] == topic.name
-        assert binding["topicConfiguration"] == {"cleanup.policy": ["delete"], "retention.ms": topic.retention_ms}
+        policy, kept = (["compact"], -1) if topic.compacted else (["delete"], topic.retention_ms)
+        assert binding["topicConfiguration"] == {"cleanup.policy": policy, "retention.ms": kept}
         message = document["components"]["messages"][topic.type.__name__]
         assert ("bindings" in message) == (topic.keyed_by != "none")
 

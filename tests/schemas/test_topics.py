@@ -14,10 +14,11 @@ from wardstream.schemas.topics import LANE_INPUTS, TOPICS, dead, partitions_of
 
 
 def test_every_schema_module_with_a_topic_is_found() -> None:
-    inputs = {name for name, topic in TOPICS.items() if topic.role == "input"}
+    inputs = {name for name, topic in TOPICS.items() if topic.role != "output"}
     assert set(LANE_INPUTS) == inputs >= {"admissions.v1", "labs.v1", "vitals.v1", "outcomes.v1", "ticks.v1"}
     assert TOPICS.keys() - inputs >= {"scores.v1", "predictions.v1", "findings.v1", "alerts.v1", "metrics.v1"}
     assert "metrics.v1" not in LANE_INPUTS
+    assert [name for name, topic in TOPICS.items() if topic.role == "internal"] == ["handovers.v1"]
 
 
 @pytest.mark.parametrize("name", TOPICS)
@@ -39,7 +40,7 @@ def test_key_is_a_field(name: str) -> None:
 
 def test_partitions() -> None:
     for name in TOPICS:
-        assert partitions_of(name, 12) == (1 if name == "metrics.v1" else 12)
+        assert partitions_of(name, 12) == {"metrics.v1": 1, "occupancy.v1": 4}.get(name, 12)
     assert partitions_of(dead("vitals.v1"), 12) == 12
     assert dead("vitals.v1") == "vitals.v1.dead"
     with pytest.raises(KeyError):
@@ -50,8 +51,11 @@ def test_retention_is_stated() -> None:
     day = 24 * 3600 * 1000
     assert TOPICS["waveforms.v1"].retention_ms == 2 * day
     assert TOPICS["alerts.v1"].retention_ms == 400 * day
-    assert not any(topic.compacted for topic in TOPICS.values())  # records are events; compaction would lose some
-    assert all(topic.retention_ms is not None and topic.retention_ms >= day for topic in TOPICS.values())
+    tables = {name for name, topic in TOPICS.items() if topic.compacted}
+    assert tables == {"occupancy.v1"}  # all other records are events; compaction would lose some
+    for name, topic in TOPICS.items():
+        assert (topic.retention_ms is None) == (name in tables)
+        assert topic.retention_ms is None or topic.retention_ms >= day
 
 
 def structs() -> dict[str, inspect.StructType]:
