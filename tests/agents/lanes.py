@@ -18,6 +18,7 @@ from wardstream.agents.streams.dead_letters import DeadLetters
 from wardstream.agents.streams.lane import Lane, LaneSettings
 from wardstream.agents.streams.outputs import Row
 from wardstream.agents.streams.state import LaneState
+from wardstream.infra.changelogs import router
 from wardstream.infra.worker import CLOCK_TOPIC, HANDLERS, output_partition
 from wardstream.models.bins import Bins, MeasurementSet
 from wardstream.models.patient import Patient, PatientCodec
@@ -133,6 +134,16 @@ class Lanes:
     def restart(self) -> None:
         """Nothing is left but the changelogs."""
         self.lanes = [self._opened(number) for number in range(len(self.lanes))]
+
+    def migrated(self, lanes: int) -> Lanes:
+        """The same topics and state with more lanes, as `wardstream lanes migrate` leaves them."""
+        more, route = Lanes(lanes), router(lanes)
+        more.logs, more._written = self.logs, self._written
+        for number, rows in enumerate(self.rows):
+            for key, row in rows.items():
+                more.rows[route(key, number)][key] = row
+        more.restart()
+        return more
 
     def patient(self, key: str) -> Patient | None:
         """A patient's state, from its row."""

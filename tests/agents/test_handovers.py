@@ -164,6 +164,23 @@ async def test_an_older_merge_that_comes_late_changes_no_survivor(lanes: Lanes, 
     assert lanes.moved().keys() == {a, c}
 
 
+async def test_merges_that_are_done_and_under_way_survive_a_migration_to_more_lanes() -> None:
+    old = Lanes(2)
+    ids = [f"P{number}" for number in range(12)]
+    pairs = list(zip(ids[::2], ids[1::2], strict=True))
+    await old.give(*(vitals(f"v{key}", n, patient_id=key, **WELL) for n, key in enumerate(ids)))
+    await old.give(*(merge(b, a, 20) for a, b in pairs[:3]))
+    old.publish(*(merge(b, a, 21) for a, b in pairs[3:]))
+    for number in range(2):  # asked, and not all have answered
+        await old.step(number, {"admissions.v1": 9})
+    lanes = old.migrated(5)
+    await lanes.give(*(vitals(f"w{key}", 30 + n, patient_id=key, **WELL) for n, key in enumerate(ids)))
+    assert lanes.dead() == []
+    assert lanes.moved() == dict(pairs)
+    for a, b in pairs:
+        assert {one.event_id for one in lanes.sets(b)} == {event_id(f"{v}{key}") for v in "vw" for key in (a, b)}
+
+
 async def test_an_older_merge_on_its_way_while_a_newer_one_reverses_the_survivor() -> None:
     lanes = Lanes(3)
     a, b, c = (next(f"P{n}" for n in range(60) if lanes.lane_of(f"P{n}") == lane) for lane in range(3))
