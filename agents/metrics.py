@@ -40,6 +40,9 @@ DUPLICATES = Metric(
 STRAYS = Metric(
     "strays_total", "counter", "events", "Events found in another lane than their patient's, forwarded", ("topic",)
 )
+FOLLOWED = Metric(
+    "followed_total", "counter", "events", "Events of an id that has ceased in a merge, forwarded", ("topic",)
+)
 HANDLER_ERRORS = Metric(
     "handler_errors_total",
     "counter",
@@ -118,6 +121,9 @@ PREDICTIONS = Metric(
     "predictions",
     "Predictions published, by how far to trust them",
     ("model", "quality"),
+)
+HANDOVERS = Metric(
+    "handovers_total", "counter", "records", "What lanes asked and gave for merges: asked, given, joined", ("step",)
 )
 EVICTIONS = Metric(
     "evictions_total", "counter", "patients", "Patients removed from the state after discharge or long silence"

@@ -89,7 +89,7 @@ def take_in(batch: PatientBatch, received: Received[Any], measured: MeasurementS
     if event.status in ("corrected", "cancelled") or taken.outcome in ("revised", "already_revised"):
         batch.count(m.REVISIONS, (taken.outcome,))
     revised = taken.outcome == "revised"
-    results = _news(bins, patient, taken.outcome) if bins.before else ()
+    results = news(bins, patient, taken.outcome) if bins.before else ()
     if taken.changed or results:
         for result in results:
             for flag in result.flags:
@@ -98,7 +98,7 @@ def take_in(batch: PatientBatch, received: Received[Any], measured: MeasurementS
         rescore(batch, key, patient, received, rules, bins if revised else None, codes, results)
 
 
-def _news(bins: LabBins, patient: Patient, outcome: Outcome) -> tuple[Result, ...]:
+def news(bins: LabBins, patient: Patient, outcome: Outcome) -> tuple[Result, ...]:
     """What is to be told of results that have changed. One that came after a newer one changes nothing by itself."""
     found = []
     for code, (before, after) in changes(bins).items():
@@ -231,7 +231,8 @@ def publish_alerts(
             **envelope(key, patient, cause.event, at),
         )
         batch.count(m.ALERTS, (change.condition, change.transition))
-        batch.emit("alerts.v1", str(alert.alert_id), transition, cause)
+        lane = None if alert.raised_by is None else batch.lane_of(alert.raised_by)
+        batch.emit("alerts.v1", str(alert.alert_id), transition, cause, lane)
 
 
 def envelope(key: str, patient: Patient, event: Any, at: float) -> dict[str, Any]:

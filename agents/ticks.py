@@ -6,6 +6,7 @@ At the end of each hour of a stay the deep models are asked.
 from __future__ import annotations
 
 from wardstream.agents import metrics as m
+from wardstream.agents.occupancy import lose_sight
 from wardstream.agents.predicting import ask
 from wardstream.agents.scoring import PatientBatch, Rules, expire, rescore
 from wardstream.agents.streams.batch import Handler
@@ -25,6 +26,7 @@ def handler(rules: Rules) -> Handler:
                     patient = batch.state[key]
                     if patient.forget_at() <= now:
                         expire(batch, key, patient, received, "nothing has been heard of the patient")
+                        lose_sight(batch, key, patient, received)
                         batch.state.forget(key)
                         batch.count(m.EVICTIONS)
                         continue

@@ -1,8 +1,8 @@
 """From the changelog of n lanes to that of more: all rows, each to the lane its patient has there.
 
-Rows of an entity (`p`, `c` and `i`, see `agents.streams.state`) follow murmur2 of the patient. A lane's own row stays
-with its number: partition p of the inputs is still partition p, and what had been read of it has been read. A lane
-that is new has no row, and so starts at the beginning of its partitions.
+Rows of an entity (`p`, `c`, `i` and `m`, see `agents.streams.state`) follow murmur2 of the patient. A lane's own row
+stays with its number: partition p of the inputs is still partition p, and what had been read of it has been read. A
+lane that is new has no row, and so starts at the beginning of its partitions.
 
 The copy is one transaction, whatever the size (the broker allows it 15 minutes, enough for tens of gigabytes): the new
 changelog is complete or empty, never in part. One lane's rows are in memory at a time, as in a worker.

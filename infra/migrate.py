@@ -20,13 +20,14 @@ the patients, so none is applied twice. Their order among a patient's newer even
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
 
 from aiokafka.admin import NewPartitions
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import InvalidPartitionsError, KafkaError, UnknownTopicOrPartitionError, for_code
 
 from wardstream.agents.streams.producer import LaneProducer
 from wardstream.infra import changelogs
@@ -148,7 +149,8 @@ class _Migration:
         async with asyncio.timeout(_DEADLINE_S), admin(self._options) as client:
             fewer = (await layout(client, self._settings.app_id)).fewer(lanes)
             for number, name in enumerate(sorted(fewer, key=lambda name: name in LANE_INPUTS), start=1):
-                await client.create_partitions({name: NewPartitions(lanes)})
+                with contextlib.suppress(InvalidPartitionsError):  # it has them: whoever told the count was behind
+                    await client.create_partitions({name: NewPartitions(lanes)})
                 self._progress("topics grown", number, len(fewer))
         async with asyncio.timeout(_DEADLINE_S):
             while True:

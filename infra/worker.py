@@ -15,7 +15,7 @@ from uuid import UUID
 import faust
 from aiokafka.errors import KafkaError
 
-from wardstream.agents import admissions, imaging, labs, outcomes, predicting, ticks, vitals
+from wardstream.agents import admissions, handovers, imaging, labs, outcomes, predicting, ticks, vitals
 from wardstream.agents.metrics import Meters, measure_model
 from wardstream.agents.scoring import Rules
 from wardstream.agents.streams.batch import Handler, lane_agent
@@ -32,6 +32,7 @@ from wardstream.models.imaging.state import ImagingCodec
 from wardstream.models.patient import PatientCodec
 from wardstream.models.serving import Served
 from wardstream.models.triton import TritonClient
+from wardstream.schemas import occupancy
 from wardstream.schemas.decode import decoder, encode
 from wardstream.schemas.partition import partition_of
 
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 # The table of the worker: one line an event type. Within a minute of the stream's time a lane handles its topics in
 # this order.
 HANDLERS: dict[str, Callable[[Rules], Handler]] = {
+    "handovers.v1": handovers.handler,
     "admissions.v1": admissions.handler,
     "labs.v1": labs.handler,
     "vitals.v1": vitals.handler,
@@ -53,6 +55,7 @@ IMAGING: dict[str, Callable[[imaging.Tools], Handler]] = {
     "ticks.v1": imaging.tick_handler,
 }
 CLOCK_TOPIC = "ticks.v1"
+OCCUPANCY_TOPIC = "occupancy.v1"
 IMAGING_SUFFIX = "-imaging"  # of the app's id: names the group, the transactions and the changelog
 IMAGING_AT_ONCE = 4  # records of a batch
 IMAGING_DEADLINE_S = 40.0  # above that of an event's own; with the time of a commit still below the watchdog's
@@ -106,11 +109,18 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
         codec=PatientCodec(),
         meters=meters,
         at_end=predicting.at_end(rules),
+        partition_of=output_partition,
+        follows=handovers.follows,
     )
     app = lane_app(settings, lane_settings, {topic: make(rules) for topic, make in HANDLERS.items()})
     if client is not None:
         _close_at_the_end(app, client.close)
     return app
+
+
+def output_partition(topic: str, key: bytes) -> int | None:
+    """The partition of what is not in its patient's."""
+    return occupancy.place(key) if topic == OCCUPANCY_TOPIC else None
 
 
 def build_imaging_app(

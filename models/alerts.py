@@ -35,7 +35,7 @@ RAISE_HIGH = 7
 RESOLVE_AT = 3
 SEPSIS_RESOLVE_SHARE = 0.5  # of the threshold: this project's choice, so that one on the threshold is one alert
 
-_RANK = {None: -1, "low": 0, "medium": 1, "high": 2}
+RANK = {None: -1, "low": 0, "medium": 1, "high": 2}
 
 Recount = Callable[[float], Score | None]
 
@@ -97,12 +97,12 @@ def judge_sepsis(
     if probability >= threshold * SEPSIS_RESOLVE_SHARE:
         return []
     corrects = isinstance(cause, Event) and cause.status in ("corrected", "cancelled")
-    return [_end(patient, "sepsis", "retracted" if corrects else "resolved", said)]
+    return [end(patient, "sepsis", "retracted" if corrects else "resolved", said)]
 
 
 def close(patient: Patient, why: str) -> list[Change]:
     """Let every open alert expire."""
-    return [_end(patient, condition, "expired", why) for condition in list(patient.alerts)]
+    return [end(patient, condition, "expired", why) for condition in list(patient.alerts)]
 
 
 def _judge_news2(
@@ -117,25 +117,25 @@ def _judge_news2(
     alert, priority = patient.alerts.get("news2"), _news2_priority(score)
     changes: list[Change] = []
     if alert is not None and score.not_applicable is not None:
-        return [_end(patient, "news2", "retracted", f"NEWS2 is not for this patient: {score.not_applicable}")]
-    if alert is not None and recount is not None and _RANK[priority] < _RANK[alert.priority]:
+        return [end(patient, "news2", "retracted", f"NEWS2 is not for this patient: {score.not_applicable}")]
+    if alert is not None and recount is not None and RANK[priority] < RANK[alert.priority]:
         then = recount(alert.stepped_at)
-        if then is not None and _RANK[_news2_priority(then)] < _RANK[alert.priority]:
-            changes = [_end(patient, "news2", "retracted", f"corrected values: {_news2_reason(then)} at that time")]
+        if then is not None and RANK[_news2_priority(then)] < RANK[alert.priority]:
+            changes = [end(patient, "news2", "retracted", f"corrected values: {_news2_reason(then)} at that time")]
             alert = None
     if alert is None:
         if priority is not None:
             changes.append(_raise(key, patient, "news2", priority, at, caused_by, _news2_reason(score)))
         return changes
     if priority is not None:
-        if _RANK[priority] <= _RANK[alert.priority]:
+        if RANK[priority] <= RANK[alert.priority]:
             return []
         alert.priority, alert.stepped_at = priority, at
         alert.transitions += 1
         return [Change("news2", "worsened", alert, _news2_reason(score))]
     known = set(score.missing) <= never_carried
     if known and score.value is not None and score.value <= RESOLVE_AT:
-        return [_end(patient, "news2", "resolved", _news2_reason(score))]
+        return [end(patient, "news2", "resolved", _news2_reason(score))]
     return []
 
 
@@ -160,7 +160,7 @@ def _judge_stale(key: str, patient: Patient, current: Signals, at: float, caused
     if alert is None and (len(current) == len(signals) or BEDSIDE.isdisjoint(signals.keys() - current.keys())):
         return []  # by far the most frequent: all is current, so nothing is overdue
     if patient.stay.phase == "preadmitted":  # nobody measures at home
-        return [] if alert is None else [_end(patient, "stale", "expired", "the patient is not there")]
+        return [] if alert is None else [end(patient, "stale", "expired", "the patient is not there")]
     overdue = tuple(
         group[0]
         for group in NEWS2_GROUPS
@@ -179,8 +179,8 @@ def _judge_stale(key: str, patient: Patient, current: Signals, at: float, caused
         return []
     came = [group for group in NEWS2_GROUPS if group[0] in alert.signals and not signals.keys().isdisjoint(group)]
     if came:
-        return [_end(patient, "stale", "resolved", "no signal is overdue any more")]
-    return [_end(patient, "stale", "retracted", "what was overdue has been cancelled")]
+        return [end(patient, "stale", "resolved", "no signal is overdue any more")]
+    return [end(patient, "stale", "retracted", "what was overdue has been cancelled")]
 
 
 def _raise(
@@ -191,7 +191,8 @@ def _raise(
     return Change(condition, "raised", alert, reason)
 
 
-def _end(patient: Patient, condition: str, transition: Transition, reason: str) -> Change:
+def end(patient: Patient, condition: str, transition: Transition, reason: str) -> Change:
+    """End an open alert."""
     alert = patient.alerts.pop(condition)
     alert.transitions += 1
     return Change(condition, transition, alert, reason)

@@ -48,7 +48,8 @@ class Taken(NamedTuple):
 class OpenAlert(msgspec.Struct, omit_defaults=True):
     """An alert that has been raised and not yet ended.
 
-    `stepped_at` is when it last was raised or worsened; `signals` are those that a stale alert waits for.
+    `stepped_at` is when it last was raised or worsened; `signals` are those that a stale alert waits for. `raised_by`
+    is the id that raised it, where the patient now has another one; None: the patient's own.
     """
 
     alert_id: UUID
@@ -57,6 +58,7 @@ class OpenAlert(msgspec.Struct, omit_defaults=True):
     stepped_at: float
     transitions: int = 1
     signals: tuple[str, ...] = ()
+    raised_by: str | None = None
 
 
 class Death(msgspec.Struct, array_like=True, frozen=True):
@@ -73,8 +75,8 @@ class Patient(msgspec.Struct, omit_defaults=True):
 
     `heard` is the newest time at which anything of the patient was observed or received. `scored` is the time of the
     newest scores: what lapses after it wakes the patient. `predicted` is the end of the last hour of the stay that was
-    predicted from. `awaited` are events that were revised before they came, and
-    since when.
+    predicted from. `awaited` are events that were revised before they came, and since when. `survived` is about the
+    newest merge in which this id was to survive: when it was made, when it was received, and its event.
     """
 
     heard: float = 0.0
@@ -86,6 +88,7 @@ class Patient(msgspec.Struct, omit_defaults=True):
     deaths: tuple[Death, ...] = ()
     alerts: dict[str, OpenAlert] = {}
     awaited: dict[UUID, float] = {}
+    survived: tuple[datetime, datetime, UUID] | None = None
 
     def hear(self, *times: datetime) -> None:
         """Something was observed or received."""

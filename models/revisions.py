@@ -68,10 +68,15 @@ def settle(found: Sequence[MeasurementSet], measured: MeasurementSet, supersedes
     MeasurementSet
         One of them; its `revised` names all others of the family.
     """
-    family = {measured.event_id, *(() if supersedes is None else (supersedes,))}
-    for one in found:
-        family |= {one.event_id, *one.revised}
-    named = {supersedes, *(event_id for one in found for event_id in one.revised)}
-    holds = [one for one in (*found, measured) if one.event_id not in named] or [measured]
+    if supersedes is not None:
+        measured = replace(measured, revised=(*measured.revised, supersedes))
+    return held((*found, measured))
+
+
+def held(family: Sequence[MeasurementSet]) -> MeasurementSet:
+    """The set that holds of those of one family; its `revised` names all others, known or not."""
+    named = {event_id for one in family for event_id in one.revised}
+    holds = [one for one in family if one.event_id not in named] or [family[-1]]
     best = max(holds, key=lambda one: (one.received, one.event_id))
-    return replace(best, revised=tuple(sorted(family - {best.event_id})))
+    others = (named | {one.event_id for one in family}) - {best.event_id}
+    return replace(best, revised=tuple(sorted(others)))

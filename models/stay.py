@@ -1,4 +1,4 @@
-"""Where a patient is: the admission events folded into one present.
+"""Where a patient is: the admission events folded into one present, and into the units passed through on the way.
 
 Events come late, twice, corrected and cancelled (HL7's A11 to A13 do not even say which event they cancel), so the
 present is not changed in place: the stay's events are kept, and folded anew, in the order in which they happened,
@@ -16,8 +16,10 @@ import msgspec
 
 from wardstream.models.revisions import standing
 from wardstream.schemas.admissions import Admission
+from wardstream.schemas.occupancy import row_key
 
 KEPT_EVENTS = 40
+KEPT_VISITS = 40  # of those that are folded for good
 
 _CANCELS: dict[str, str] = {
     "cancel_admit": "admit",
@@ -28,14 +30,20 @@ _RANK = {"admit": 0, "transfer": 1, "update": 1, "merge": 1, "discharge": 2}  # 
 
 
 class Stay(msgspec.Struct, omit_defaults=True):
-    """The present of a stay. Times in seconds since 1970; None: not known."""
+    """The present of a stay. Times in seconds since 1970; None: not known.
+
+    `since` and `came_from` are about the unit in which the patient is present: when entered, and the unit before.
+    """
 
     phase: Literal["unknown", "preadmitted", "present", "left"] = "unknown"
     encounter_id: str | None = None
+    facility: str | None = None
     patient_class: str | None = None
     unit: str | None = None
     room: str | None = None
     bed: str | None = None
+    since: float | None = None
+    came_from: str | None = None
     admitted_at: float | None = None
     left_at: float | None = None
     disposition: str | None = None
@@ -46,9 +54,30 @@ class Stay(msgspec.Struct, omit_defaults=True):
     complaint: str | None = None
     code_status: str | None = None
 
+    @property
+    def occupies(self) -> str | None:
+        """The unit in which the patient is; None: in none, or nobody says in which."""
+        return self.unit if self.phase == "present" else None
+
+
+class Visit(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A time in one unit. `stay` is what was known at its end, or is; `until` and `left_to` None: still there."""
+
+    stay: Stay
+    until: float | None = None
+    left_to: str | None = None
+
+    @property
+    def unit(self) -> str:
+        return self.stay.unit or ""
+
+    @property
+    def since(self) -> float:
+        return self.stay.since or self.stay.admitted_at or 0.0  # an older version kept no `since`
+
 
 _WHO = ("age_years", "sex", "pregnant")
-_LASTING = (*_WHO, "encounter_id", "patient_class", "acuity", "complaint", "code_status")
+_LASTING = (*_WHO, "encounter_id", "facility", "patient_class", "acuity", "complaint", "code_status")
 _PLACE = ("unit", "room", "bed")
 
 
@@ -70,49 +99,119 @@ def effective(events: Iterable[Admission]) -> list[Admission]:
 
 def fold(events: Iterable[Admission], base: Stay | None = None) -> Stay:
     """The present that the events add up to, after what `base` already says."""
+    return trace(events, base)[0]
+
+
+def trace(events: Iterable[Admission], base: Stay | None = None) -> tuple[Stay, list[Visit]]:
+    """The present, and the visits of units that ended on the way there, in their order.
+
+    A visit goes on while the patient changes bed, class or encounter in one unit.
+    """
     stay = Stay() if base is None else msgspec.structs.replace(base)
+    ended: list[Visit] = []
     for event in effective(events):
-        at, elsewhere = event.observed_at.timestamp(), _is_elsewhere(event, stay)
-        if _cancels_admission(event):
-            if stay.phase == "unknown":  # no other admission holds: nobody came
-                stay.phase, stay.left_at = "left", at
+        before, stay = stay, _after(event, msgspec.structs.replace(stay))
+        left, entered = before.occupies, stay.occupies
+        if left == entered:
             continue
-        if event.kind == "admit" and stay.phase == "left":  # another stay: only who the patient is lasts
-            stay = Stay(age_years=stay.age_years, sex=stay.sex)
-        _state(event, stay, _WHO if elsewhere else _LASTING)
-        if elsewhere:
-            continue
-        if event.kind == "discharge":
-            stay.phase, stay.left_at, stay.disposition = "left", at, event.disposition
-        elif event.kind not in ("admit", "transfer"):  # update, merge
-            _state(event, stay, _PLACE)
-        elif stay.disposition != "died":  # the dead are moved too, but it brings nobody back
-            if event.unit is not None or event.room is not None or event.bed is not None:
-                # A place is one statement: a new unit without a bed has no old bed.
-                stay.unit = event.unit if event.unit is not None else stay.unit
-                stay.room, stay.bed = event.room, event.bed
-            stay.phase = "preadmitted" if event.patient_class == "preadmit" else "present"
-            stay.left_at = stay.disposition = None
-            if stay.admitted_at is None and stay.phase == "present":
-                stay.admitted_at = at
+        at = event.observed_at.timestamp()
+        if left is not None:
+            before.encounter_id = before.encounter_id or stay.encounter_id
+            before.disposition = stay.disposition
+            ended.append(Visit(_brief(before), max(at, before.since or at), entered))
+        stay.since, stay.came_from = (None, None) if entered is None else (at, left)
+    return stay, ended
+
+
+def _brief(stay: Stay) -> Stay:
+    """Without the texts that nobody asks of a visit."""
+    return msgspec.structs.replace(stay, complaint=None, code_status=None)
+
+
+def _after(event: Admission, stay: Stay) -> Stay:
+    """The stay after one more event; may change the one given."""
+    at, elsewhere = event.observed_at.timestamp(), _is_elsewhere(event, stay)
+    if _cancels_admission(event):
+        if stay.phase == "unknown":  # no other admission holds: nobody came
+            stay.phase, stay.left_at = "left", at
+        return stay
+    if event.kind == "admit" and stay.phase == "left":  # another stay: only who the patient is lasts
+        stay = Stay(age_years=stay.age_years, sex=stay.sex)
+    _state(event, stay, _WHO if elsewhere else _LASTING)
+    if elsewhere:
+        return stay
+    if event.kind == "discharge":
+        stay.phase, stay.left_at, stay.disposition = "left", at, event.disposition
+    elif event.kind not in ("admit", "transfer"):  # update, merge
+        if event.unit is not None and event.unit != stay.unit:
+            stay.room = stay.bed = None  # those of the unit before
+        _state(event, stay, _PLACE)
+    elif stay.disposition != "died":  # the dead are moved too, but it brings nobody back
+        if event.unit is not None or event.room is not None or event.bed is not None:
+            # A place is one statement: a new unit without a bed has no old bed.
+            stay.unit = event.unit if event.unit is not None else stay.unit
+            stay.room, stay.bed = event.room, event.bed
+        stay.phase = "preadmitted" if event.patient_class == "preadmit" else "present"
+        stay.left_at = stay.disposition = None
+        if stay.admitted_at is None and stay.phase == "present":
+            stay.admitted_at = at
     return stay
 
 
-class StayLog(msgspec.Struct):
-    """The events of a stay that may still be revised, and what the older ones add up to."""
+class StayLog(msgspec.Struct, omit_defaults=True):
+    """The events of a stay that may still be revised, and what the older ones add up to.
+
+    `past` are the visits of units that the older ones ended. `told` are the rows of occupancy.v1 that were written and
+    may still be revised, by key: a digest of each (see `models.occupancy`).
+    """
 
     events: list[Admission] = []
     base: Stay = msgspec.field(default_factory=Stay)
+    past: list[Visit] = []
+    told: dict[str, str] = {}
 
     def add(self, event: Admission) -> Stay:
         """Take an event in; returns the present."""
         self.events = [*(known for known in self.events if known.event_id != event.event_id), event]
-        if len(self.events) > KEPT_EVENTS:
+        self._settle()
+        return fold(self.events, self.base)
+
+    def join(self, other: "StayLog") -> Stay:
+        """Take in the events of another id of the same patient; returns the present.
+
+        Older events that either has folded for good cannot be folded together: where both have some, this log's count.
+        """
+        known = {event.event_id for event in self.events}
+        self.events = [*self.events, *(event for event in other.events if event.event_id not in known)]
+        if self.base == Stay():
+            self.base = other.base
+        ended = [*self.past, *(visit for visit in other.past if visit not in self.past)]
+        self.told = other.told | self.told
+        self._keep(sorted(ended, key=lambda visit: (visit.since, visit.unit)))
+        self._settle()
+        return fold(self.events, self.base)
+
+    def visits(self) -> list[Visit]:
+        """The times in units, as far back as they are kept, in their order; the last one may go on."""
+        stay, ended = trace(self.events, self.base)
+        return [*self.past, *ended, *([] if stay.occupies is None else [Visit(_brief(stay))])]
+
+    def _settle(self) -> None:
+        while len(self.events) > KEPT_EVENTS:
             oldest = min(self.events, key=_order)
             if oldest in effective(self.events):
-                self.base = fold([oldest], self.base)
+                self.base, ended = trace([oldest], self.base)
+                self._keep([*self.past, *ended])
             self.events.remove(oldest)
-        return fold(self.events, self.base)
+
+    def _keep(self, past: list[Visit]) -> None:
+        """Of the visits that are folded for good the newest; the rows of the others stay as they were told."""
+        self.past = past[-KEPT_VISITS:]
+        for visit in past[:-KEPT_VISITS]:
+            encounter_id = visit.stay.encounter_id
+            key = row_key(visit.unit, encounter_id, "")
+            for told in [told for told in self.told if told == key or (encounter_id is None and told.startswith(key))]:
+                del self.told[told]
 
 
 def _order(event: Admission) -> tuple[object, ...]:

@@ -1,4 +1,8 @@
-"""admissions.v1: where a patient is: admit, transfer, discharge, update, their cancellations, and merge."""
+"""admissions.v1: where a patient is: admit, transfer, discharge, update, their cancellations, and merge.
+
+A merge cannot be taken back: of two histories that were joined nobody knows any more which event was whose. A message
+that undoes one (HL7 A37, A43 and the like) has no event here; a person sorts it out, and the two ids go on as one.
+"""
 
 from typing import Annotated, Final, Literal
 
@@ -38,14 +42,17 @@ class Admission(Event, frozen=True, kw_only=True, omit_defaults=True):
     disposition: Annotated[Disposition | None, Meta(description="Where a discharged patient went.")] = None
     code_status: Annotated[CodeStatus | None, Meta(description="Orders on resuscitation and intubation.")] = None
     merged_patient_id: Annotated[
-        PatientId | None, Meta(description="Kind merge: the id that ceases; patient_id survives. Else null.")
+        PatientId | None,
+        Meta(description="Kind merge: the id that ceases, for good; patient_id survives. Else null."),
     ] = None
 
     def check(self) -> None:
-        """Add to the envelope's checks: a merge names two patients, a transfer says where to."""
+        """Add to the envelope's checks: a merge names two patients and is final, a transfer says where to."""
         Event.check(self)
         kind, merged = self.kind, self.merged_patient_id
         if kind == "merge":
+            if self.supersedes is not None:  # nor is it ever undone: two states that were joined are one
+                raise BadEvent("inconsistent", "kind", "supersedes")
             if merged is None:
                 raise BadEvent("missing_field", "merged_patient_id")
             if merged == self.patient_id:

@@ -1,4 +1,8 @@
-"""alerts.v1: every transition of an alert's life, with its evidence."""
+"""alerts.v1: every transition of an alert's life, with its evidence.
+
+All transitions of an alert are in one partition: that of the patient who raised it. Where that id has since ceased in a
+merge, later transitions carry the id that survives, and are still there.
+"""
 
 from typing import Annotated, Final, Literal
 from uuid import UUID
@@ -58,5 +62,5 @@ TOPIC: Final = Topic(
     role="output",
     keyed_by="alert_id",
     retention_ms=YEAR_MS,
-    description="Every transition of an alert's life, in the partition of its patient.",
+    description="Every transition of an alert's life, in the partition of the patient who raised it.",
 )

@@ -50,6 +50,7 @@ TOPIC: Final = Topic(
     type=AuditRecord,
     role="output",
     keyed_by="who",
+    partitions=1,
     retention_ms=None,
     description="Who did what to whose data, when and why; hash-chained.",
 )

@@ -17,7 +17,8 @@ KAFKA_BINDING_VERSION: Final = "0.5.0"
 
 _KEYS: Final = {
     "patient_id": "The patient_id; murmur2 of its UTF-8 gives the partition.",
-    "alert_id": "The alert_id. The partition is that of the record's patient_id, not of this key.",
+    "alert_id": "The alert_id. The partition is that of the patient who raised it, not of this key.",
+    "unit": "The unit, a tab and the encounter_id, or two tabs and the patient_id. The partition is by the unit alone.",
     "process": "The process.",
     "who": "Who did it.",
 }

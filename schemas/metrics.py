@@ -77,6 +77,7 @@ TOPIC: Final = Topic(
     type=Metrics,
     role="output",
     keyed_by="process",
+    partitions=1,
     retention_ms=7 * DAY_MS,
     description="Snapshots of what each process has counted.",
 )

@@ -14,8 +14,8 @@ DAY_MS: Final = 24 * 60 * 60 * 1000
 MONTH_MS: Final = 30 * DAY_MS
 YEAR_MS: Final = 400 * DAY_MS
 
-Key = Literal["patient_id", "alert_id", "process", "who", "none"]
-Role = Literal["input", "output"]
+Key = Literal["patient_id", "alert_id", "unit", "process", "who", "none"]
+Role = Literal["input", "internal", "output"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +29,13 @@ class Topic:
     type : type
         The record's type: an `Event`, or one of those that are no events about a patient: `Tick`, `Metrics`,
         `Identity`, `AuditRecord`.
-    role : {"input", "output"}
-        Whether others publish to it or this project does.
-    keyed_by : {"patient_id", "alert_id", "process", "who", "none"}
-        The field whose UTF-8 is the record's key; none: no key, written to a partition by number.
+    role : {"input", "internal", "output"}
+        Whether others publish to it, lanes do for each other, or this project does for all.
+    keyed_by : {"patient_id", "alert_id", "unit", "process", "who", "none"}
+        The field whose UTF-8 is the record's key; unit: with the encounter behind it, see `occupancy`; none: no key,
+        written to a partition by number.
+    partitions : int or None
+        How many, where they are not the lanes. It never changes: the place of a key follows from it. None: the lanes.
     compacted : bool
         Whether Kafka keeps the last record of each key for ever.
     retention_ms : int or None
@@ -45,6 +48,7 @@ class Topic:
     type: "type[Event] | type[Tick] | type[Metrics] | type[Identity] | type[AuditRecord]"
     role: Role
     keyed_by: Key = "patient_id"
+    partitions: int | None = None
     compacted: bool = False
     retention_ms: int | None = MONTH_MS
     description: str
@@ -52,4 +56,4 @@ class Topic:
     @property
     def in_lanes(self) -> bool:
         """Whether its partitions are the lanes: the patient's partition, whatever the key."""
-        return self.keyed_by not in ("process", "who")
+        return self.partitions is None

@@ -2,15 +2,16 @@
 
 **Partitions.** All topics about patients have the same number of partitions: lane p is partition p of each of them,
 so that everything about a patient is handled in one place and in one order. `metrics.v1` has one partition: it is
-small, and whoever reads it wants all of it. `audit.v1` has one because its records are a chain. A dead-letter topic has
-as many as the topic whose bad input it holds.
+small, and whoever reads it wants all of it. `audit.v1` has one because its records are a chain. `occupancy.v1` is about
+units: it has partitions of its own, whose number does not follow that of the lanes, or the rows of a unit would be in
+two of them. A dead-letter topic has as many as the topic whose bad input it holds.
 
 **Retention.** What devices send is kept for a month (enough to replay an incident or a week's training), waveforms for
 two days because of their size. What explains a decision or judges it later (admissions, outcomes, acknowledgements,
 predictions, alerts) is kept for 400 days: a year, so that seasons can be compared and late outcomes still meet their
-predictions. What happened is not compacted: each record is an event, not the latest state of its key. In particular
-alerts.v1 is keyed by alert, but compaction would leave only the last transition of each. `identities.v1` is a state, so
-it is compacted; it and the audit are kept for ever.
+predictions. No topic of events is compacted: each record says what happened, not how its key stands. In particular
+alerts.v1 is keyed by alert, but compaction would leave only the last transition of each. `occupancy.v1` and
+`identities.v1` are tables, and compacted; they and the audit are kept for ever.
 """
 
 from importlib import import_module
@@ -37,10 +38,10 @@ def _declared() -> list[Topic]:
 TOPICS: Final[dict[str, Topic]] = {
     topic.name: topic for topic in sorted(_declared(), key=lambda topic: (topic.role, topic.name))
 }
-"""By name; inputs first."""
+"""By name; inputs first, outputs last."""
 
-LANE_INPUTS: Final = tuple(topic.name for topic in TOPICS.values() if topic.role == "input" and topic.in_lanes)
-"""Inputs of lanes. In which order a lane handles them is the worker's to say."""
+LANE_INPUTS: Final = tuple(topic.name for topic in TOPICS.values() if topic.role != "output" and topic.in_lanes)
+"""Inputs of lanes, what they tell each other among them. In which order a lane handles them is the worker's to say."""
 
 DEAD_RETENTION_MS: Final = MONTH_MS
 """How long dead letters are kept: a month to mend a feed and replay them."""
@@ -66,4 +67,4 @@ def partitions_of(topic_name: str, lanes: int) -> int:
     KeyError
         For a topic that is not in `TOPICS`.
     """
-    return lanes if TOPICS[topic_name.removesuffix(".dead")].in_lanes else 1
+    return TOPICS[topic_name.removesuffix(".dead")].partitions or lanes

@@ -45,6 +45,8 @@ def row(name: str) -> str:
     stem = topic.name.removesuffix(".v1")
     if topic.role == "input":
         use = f"in: `agents/{stem}.py`" if topic.name in HANDLERS | IMAGING else "in: no agent reads it yet"
+    elif topic.role == "internal":
+        use = f"between lanes: `agents/{stem}.py`"
     else:
         use = "out"
     kept = "for ever" if topic.retention_ms is None else f"{topic.retention_ms // DAY_MS} days"

@@ -80,9 +80,20 @@ class Batch(Generic[E, S]):
     def __len__(self) -> int:
         return len(self.received)
 
-    def emit(self, topic: str, key: str, event: Any, cause: Received[E]) -> None:
-        """Write an event to a topic, stamped with the publishing time of the event that caused it."""
-        self.outputs.write(topic, Row(key.encode(), self._encode(event), cause.timestamp_ms))
+    def emit(self, topic: str, key: str, event: Any, cause: Received[E], lane: int | None = None) -> None:
+        """Write an event to a topic, stamped with the publishing time of the event that caused it.
+
+        It goes where the topic's keys go, or to the lane that is given: that of another patient (`lane_of`).
+        """
+        self.outputs.write(topic, Row(key.encode(), self._encode(event), cause.timestamp_ms), lane)
+
+    def withdraw(self, topic: str, key: str, cause: Received[E]) -> None:
+        """Write a tombstone to a compacted topic: the row of this key is no more."""
+        self.outputs.write(topic, Row(key.encode(), None, cause.timestamp_ms))
+
+    def lane_of(self, patient_id: str) -> int:
+        """The lane of a patient, which may be another than this one."""
+        return self.outputs.lane_of(patient_id)
 
     def count(self, metric: Metric, labels: Labels = (), by: int = 1) -> None:
         """Count something that is true once the batch is committed."""

@@ -45,6 +45,9 @@ SLOW_S = 2.0  # a batch that takes longer is followed by shorter ones: handlers 
 SHORTEST = 64  # records
 AT_FIRST = 512
 
+MOST_FORWARDS = 32  # no chain of merges is that long: whatever goes in circles must end
+_FORWARDED = "forwarded-from"
+
 Dispatch = Callable[[str, Batch[Any, Any]], Awaitable[None]]
 
 
@@ -57,7 +60,8 @@ class LaneSettings:
     by patient, None for those that are. `now` is None where a feed brings its own ticks. `release_limit` is the most
     records of a batch, and `handler_deadline_s` the most time that a handler may take for one: a group that awaits slow
     things (image stores) takes few records and has long, but less than what the watchdog grants a lane. `at_end` is
-    called once a batch, after its handlers, with what they have left (`Batch.leave`) in `outputs.left`.
+    called once a batch, after its handlers, with what they have left (`Batch.leave`) in `outputs.left`. `follows` tells
+    whether an event of a patient who has become part of another goes there, or to its handler all the same.
     """
 
     app_id: str
@@ -75,6 +79,7 @@ class LaneSettings:
     meters: Meters = field(default_factory=Meters)
     now: clock.Now | None = None
     at_end: Handler | None = None
+    follows: Callable[[Any], bool] = lambda event: True
     release_limit: int = RELEASE_LIMIT
     handler_deadline_s: float = HANDLER_DEADLINE_S
 
@@ -220,13 +225,13 @@ class Lane:
         await self._commit(items, work, outputs)
 
     def _outputs(self) -> Outputs:
-        return Outputs(self.number, self.settings.partition_of)
+        return Outputs(self.number, self.settings.partition_of, self.settings.lane_of)
 
     async def _run(self, items: list[Received[Any]], work: Work[Any], outputs: Outputs, dispatch: Dispatch) -> None:
         lane_of, number = self.settings.lane_of, self.number
         for topic, run in groupby(items, key=_topic_of):
             received: list[Received[Any]] = []
-            duplicates = 0
+            duplicates, moving = 0, work.moving
             for item in run:
                 if item.bad is not None:
                     self._bury(item, item.bad.reason, item.bad.fields, outputs)
@@ -234,8 +239,12 @@ class Lane:
                 patient_id: str | None = getattr(item.event, "patient_id", None)
                 if patient_id is None:
                     received.append(item)
-                elif (lane := lane_of(patient_id)) != number:
-                    self._forward(item, patient_id, lane, outputs)
+                elif lane_of(patient_id) != number:
+                    self._forward(item, patient_id, item.record.value, outputs, m.STRAYS)
+                elif moving and (moved := work.moved(patient_id)) is not None and self.settings.follows(item.event):
+                    # Under the id that is now its patient's. It keeps its own, by which that patient knows it.
+                    event = msgspec.structs.replace(item.event, patient_id=moved.to)
+                    self._forward(item, moved.to, self.settings.encode(event), outputs, m.FOLLOWED)
                 elif work.first_sight(patient_id, item.event.event_id):
                     received.append(item)
                 else:
@@ -264,16 +273,18 @@ class Lane:
         outputs.write(f"{item.topic}.dead", row, self.number)
         outputs.counts[m.DEAD_LETTERS, (item.topic, reason)] += 1
 
-    def _forward(self, item: Received[Any], patient_id: str, lane: int, outputs: Outputs) -> None:
-        """A publisher with another partitioner put the event here: it goes to its patient's lane, unread."""
+    def _forward(self, item: Received[Any], patient_id: str, value: bytes, outputs: Outputs, counted: m.Metric) -> None:
+        """The event belongs to another lane: a publisher has another partitioner, or the patient another id."""
         raw = item.record
         headers = tuple((name, value) for name, value in raw.headers if value is not None)
-        row = Row(patient_id.encode(), raw.value, raw.timestamp, (*headers, ("forwarded-from", b"%d" % self.number)))
+        row = Row(patient_id.encode(), value, raw.timestamp, (*headers, (_FORWARDED, b"%d" % self.number)))
         if row.size > MAX_ROW_BYTES:
             self._bury(item, "too_large", (), outputs)
-            return
-        outputs.write(item.topic, row, lane)
-        outputs.counts[m.STRAYS, (item.topic,)] += 1
+        elif sum(name == _FORWARDED for name, _ in headers) >= MOST_FORWARDS:
+            self._bury(item, "forwarded_too_often", (), outputs)
+        else:
+            outputs.write(item.topic, row, self.settings.lane_of(patient_id))
+            outputs.counts[counted, (item.topic,)] += 1
 
     async def tick(self) -> None:
         """Lane 0: publish the minutes that have passed, if this worker keeps the live clock."""

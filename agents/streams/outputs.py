@@ -12,6 +12,7 @@ from wardstream.agents.metrics import Labels, Metric
 
 Headers = tuple[tuple[str, bytes], ...]
 PartitionOf = Callable[[str, bytes], int | None]
+LaneOf = Callable[[str], int]
 
 MAX_ROW_BYTES = 1_000_000  # Kafka refuses a batch of more than 1 MiB and 12 bytes: a row over it would stop its lane
 
@@ -42,10 +43,12 @@ class Outputs:
     ----------
     lane : the partition of everything that belongs to the lane's patients.
     partition_of : the partition of a key in a topic that is *not* keyed by patient; None for topics that are.
+    lane_of : the lane of a patient, for what is written about those of other lanes; this one by default.
     """
 
-    def __init__(self, lane: int, partition_of: PartitionOf | None = None) -> None:
+    def __init__(self, lane: int, partition_of: PartitionOf | None = None, lane_of: LaneOf | None = None) -> None:
         self.lane = lane
+        self.lane_of: LaneOf = lane_of or (lambda _: lane)
         self._partition_of = partition_of
         self.rows: dict[tuple[str, int], list[Row]] = {}
         self.counts: Counter[tuple[Metric, Labels]] = Counter()  # counted when the batch is committed

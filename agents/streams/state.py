@@ -7,6 +7,7 @@ Rows of the changelog (all written in the same transaction as a batch's outputs 
 ``p \\0 patient``                      the entity, encoded by the codec; small, for each batch rewrites it
 ``c \\0 patient \\0 name``              a row of the entity's own, such as an hourly bin: written when it changes
 ``i \\0 patient \\0 block``             ids of recent events (`recent`)
+``m \\0 patient``                      that the entity has become part of another, see `Moved`
 ====================================  ==========================================================================
 
 A batch changes nothing here. It works on a `Work`, an overlay that decodes entities when they are first touched; only
@@ -16,6 +17,7 @@ A batch changes nothing here. It works on a `Work`, an overlay that decodes enti
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from itertools import islice
 from typing import Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
@@ -56,6 +58,18 @@ class LaneRow(msgspec.Struct):
     replayed: bool = False  # the last tick read was a replay's
 
 
+class Moved(msgspec.Struct, frozen=True):
+    """Of an entity that is no more: its events go to another one.
+
+    `order` says when that was decided, when it was received, and by which event: of two decisions the greater holds. It
+    is forgotten after `until` (s since 1970).
+    """
+
+    to: str
+    order: tuple[datetime, datetime, UUID]
+    until: float
+
+
 class _Entity:
     """An entity at rest."""
 
@@ -76,6 +90,7 @@ class LaneState(Generic[E]):
         self.lane = LaneRow()
         self._entities: dict[str, _Entity] = {}
         self._decoded: dict[str, E] = {}
+        self.moved: dict[str, Moved] = {}
         self.bytes = 0  # of rows, keys and ids apart
         self._restore(rows)
 
@@ -92,6 +107,10 @@ class LaneState(Generic[E]):
                 entity = known[patient] = self._entities[patient.decode()] = _Entity()
             if kind == b"i":
                 entity.recent.restore(int(rest[0]), value)
+                continue
+            if kind == b"m":
+                moved = self.moved[patient.decode()] = msgspec.json.decode(value, type=Moved)
+                entity.due = moved.until
                 continue
             self.bytes += len(value)
             if kind == b"p":
@@ -155,6 +174,7 @@ class LaneState(Generic[E]):
             gone = self._entities.pop(key, None)
             self.bytes -= 0 if gone is None else _size(gone)
             self._decoded.pop(key, None)
+            self.moved.pop(key, None)
         for key, value in work.touched.items():
             entity = self._entity(key)
             encoded = self.codec.encode(value)
@@ -176,6 +196,13 @@ class LaneState(Generic[E]):
         for key, digests in work.digests.items():
             recent = self._entity(key).recent
             rows += [(f"i\0{key}\0{block}".encode(), recent.block(block)) for block in recent.add(digests)]
+        for key, moved in work.moves.items():
+            if moved is not None:
+                self.moved[key] = moved
+                self._entity(key).due = moved.until
+                rows.append((b"m\0" + key.encode(), msgspec.json.encode(moved)))
+            elif self.moved.pop(key, None) is not None:
+                rows.append((b"m\0" + key.encode(), None))
         for key in list(islice(self._decoded, max(0, len(self._decoded) - DECODED_LIMIT))):  # the longest untouched
             del self._decoded[key]
         return rows
@@ -187,6 +214,8 @@ class LaneState(Generic[E]):
         yield b"p\0" + key.encode()
         yield from (f"c\0{key}\0{name}".encode() for name in entity.children)
         yield from (f"i\0{key}\0{block}".encode() for block in range(-(-len(entity.recent) // 16)))
+        if key in self.moved:
+            yield b"m\0" + key.encode()
 
 
 def _size(entity: _Entity) -> int:
@@ -200,6 +229,7 @@ class Mark(NamedTuple):
     children: dict[str, bytes | None] | None
     digests: dict[bytes, None] | None
     forgotten: bool
+    moves: dict[str, Moved | None]
 
 
 class Work(Generic[E]):
@@ -211,6 +241,7 @@ class Work(Generic[E]):
         self.changed_children: dict[str, dict[str, bytes | None]] = {}
         self.digests: dict[str, dict[bytes, None]] = {}
         self.forgotten: set[str] = set()
+        self.moves: dict[str, Moved | None] = {}
 
     def __getitem__(self, key: str) -> E:
         """The entity, new if it was not known; it counts as changed."""
@@ -258,6 +289,42 @@ class Work(Generic[E]):
         mine[item] = None
         return True
 
+    def remember(self, key: str, digests: Iterable[bytes]) -> None:
+        """Take digests of events of the entity for seen, in place of its oldest."""
+        self.digests.setdefault(key, {}).update(dict.fromkeys(digests))
+
+    def newest_ids(self, key: str, number: int) -> list[bytes]:
+        """The digests of the entity's newest events, the oldest of them first."""
+        entity = None if key in self.forgotten else self._state._entities.get(key)
+        known = [] if entity is None else entity.recent.newest(number)
+        return [*known, *self.digests.get(key, ())][-number:]
+
+    def rows(self, key: str) -> dict[str, bytes]:
+        """All that is kept of the entity, ids apart, by name; its own row has none."""
+        if key not in self:
+            return {}
+        return {"": self._state.codec.encode(self[key]), **self.children(key)}
+
+    @property
+    def moving(self) -> bool:
+        """Whether any entity has been moved."""
+        return bool(self.moves or self._state.moved)
+
+    def moved(self, key: str) -> Moved | None:
+        """Where the entity's events go; None: nowhere else."""
+        if key in self.moves:
+            return self.moves[key]
+        return None if key in self.forgotten else self._state.moved.get(key)
+
+    def move(self, key: str, moved: Moved) -> None:
+        """Forget the entity; from now on its events go to another."""
+        self.forget(key)
+        self.moves[key] = moved
+
+    def bring_back(self, key: str) -> None:
+        """Have the events of an entity that was moved come to itself again."""
+        self.moves[key] = None
+
     def due(self, at: float) -> list[str]:
         """Entities that time alone must wake at `at`."""
         codec = self._state.codec
@@ -272,6 +339,7 @@ class Work(Generic[E]):
             None if children is None else dict(children),
             None if digests is None else dict(digests),
             key in self.forgotten,
+            {key: self.moves[key]} if key in self.moves else {},
         )
 
     def back(self, key: str, mark: Mark) -> None:
@@ -279,6 +347,7 @@ class Work(Generic[E]):
         self.forget(key)
         if not mark.forgotten:
             self.forgotten.discard(key)
+        self.moves |= mark.moves
         if mark.row is not None:
             self.touched[key] = self._state.codec.decode(mark.row)
         if mark.children is not None:
@@ -291,4 +360,5 @@ class Work(Generic[E]):
         self.touched.pop(key, None)
         self.changed_children.pop(key, None)
         self.digests.pop(key, None)
+        self.moves.pop(key, None)
         self.forgotten.add(key)

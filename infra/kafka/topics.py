@@ -101,7 +101,7 @@ def wishes(lanes: int, replication: int) -> tuple[Wish, ...]:
         kept = None if topic.compacted else topic.retention_ms
         policy = "compact" if topic.compacted else "delete"
         wanted.append(_wish(topic.name, lanes, replication, policy, kept))
-        if topic.role == "input":
+        if topic.role != "output":
             wanted.append(_wish(dead(topic.name), lanes, replication, "delete", DEAD_RETENTION_MS))
     return tuple(wanted)
 

@@ -10,7 +10,7 @@ put into the rows or taken out; so `Patient.measure` settles corrections for bot
 be older than the bins: then it is taken out of its row all the same.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -40,7 +40,7 @@ class Past(msgspec.Struct, array_like=True, frozen=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(list[Past]).decode
+decode_past = msgspec.json.Decoder(list[Past]).decode
 
 
 class LabBins(Bins):
@@ -66,7 +66,7 @@ class LabBins(Bins):
     def past(self, code: str) -> list[Past]:
         """The results of one analyte, or the collections of urine, in the order of time."""
         row = self._past.get(code)
-        return [] if row is None else _decode(row)
+        return [] if row is None else decode_past(row)
 
     def add(self, measured: MeasurementSet) -> None:
         """Put a set into its hour, and its result into its row."""
@@ -85,11 +85,16 @@ class LabBins(Bins):
         for code in list(self._past.names()):
             row = self._past.get(code) or b""
             if any(text in row for text in wanted):
-                known = _decode(row)
+                known = decode_past(row)
                 gone = [one for one in known if any(i == one.event_id or i in one.revised for i in event_ids)]
                 self._preliminary += tuple(one.event_id for one in gone if one.preliminary)
                 self._put(code, known, [one for one in known if one not in gone])
         return super().take_out(event_ids, near)
+
+    def join_past(self, code: str, results: Iterable[Past], gone: Collection[UUID]) -> None:
+        """Put other results in place of an analyte's: those of some, which may come twice, whose event is not gone."""
+        kept = {one.event_id: one for one in results if one.event_id not in gone}
+        self._put(code, self.past(code), _newest(code, kept.values()))
 
     def _keep(self, code: str, measured: MeasurementSet) -> None:
         value, hours = measured.values[code], measured.values.get("urineh")
@@ -105,13 +110,18 @@ class LabBins(Bins):
             measured.revised,
         )
         known = self.past(code)
-        results = sorted([*known, one], key=lambda one: (one.at, one.received, one.event_id))
-        since = results[-1].at - KEPT_S[code]
-        self._put(code, known, [one for one in results[-KEPT_RESULTS:] if one.at > since])
+        self._put(code, known, _newest(code, [*known, one]))
 
     def _put(self, code: str, known: list[Past], results: list[Past]) -> None:
         self.before.setdefault(code, known)
         self._past.put(code, _encode(results) if results else None)
+
+
+def _newest(code: str, results: Iterable[Past]) -> list[Past]:
+    """Those that are kept, in the order of time."""
+    ordered = sorted(results, key=lambda one: (one.at, one.received, one.event_id))
+    since = ordered[-1].at - KEPT_S[code] if ordered else 0.0
+    return [one for one in ordered[-KEPT_RESULTS:] if one.at > since]
 
 
 def changes(bins: LabBins) -> Mapping[str, tuple[list[Past], list[Past]]]:

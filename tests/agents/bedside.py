@@ -20,8 +20,9 @@ from wardstream.models.bins import Bins, MeasurementSet
 from wardstream.models.patient import Patient, PatientCodec
 from wardstream.models.serving import Served
 from wardstream.schemas.alerts import Alert
-from wardstream.schemas.decode import decoder, encode
+from wardstream.schemas.decode import decoder, decoder_of, encode
 from wardstream.schemas.envelope import Event
+from wardstream.schemas.occupancy import Occupancy
 from wardstream.schemas.predictions import Prediction
 from wardstream.schemas.scores import Score, Scores
 from wardstream.schemas.ticks import Tick
@@ -34,6 +35,7 @@ class Said:
     scores: list[Scores] = field(default_factory=list)
     predictions: list[Prediction] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
+    occupancy: dict[str, Occupancy | None] = field(default_factory=dict)
     counts: Counter[tuple[str, tuple[str, ...]]] = field(default_factory=Counter)
     changelog: dict[bytes, bytes | None] = field(default_factory=dict)
 
@@ -49,6 +51,7 @@ class Said:
         self.scores += other.scores
         self.predictions += other.predictions
         self.alerts += other.alerts
+        self.occupancy |= other.occupancy
         self.counts.update(other.counts)
         self.changelog |= other.changelog
         return self
@@ -148,6 +151,10 @@ def _read(outputs: Outputs, changelog: dict[bytes, bytes | None]) -> Said:
     for (topic, partition), rows in outputs.rows.items():
         assert partition == 0, "outputs belong to the patient's lane"
         for row in rows:
+            if topic == "occupancy.v1":
+                assert row.key is not None
+                said.occupancy[row.key.decode()] = None if row.value is None else decoder_of(Occupancy)(row.value)
+                continue
             assert row.value is not None
             message: Any = decoder(topic)(row.value)
             assert row.key == str(message.alert_id if topic == "alerts.v1" else message.patient_id).encode()

@@ -48,7 +48,7 @@ def lane(patient: str, lanes: int) -> int:
 def test_rows_of_patients_follow_them_and_rows_of_lanes_stay() -> None:
     lane_of = changelogs.router(7)
     for patient in ("P1", "ward-3:17", "x@y"):
-        rows = (f"p\0{patient}", f"c\0{patient}\0bin/2026-01-01T00", f"i\0{patient}\x003")
+        rows = (f"p\0{patient}", f"c\0{patient}\0bin/2026-01-01T00", f"i\0{patient}\x003", f"m\0{patient}")
         assert {lane_of(row.encode(), 0) for row in rows} == {lane(patient, 7)}
     assert [lane_of(LANE_ROW, number) for number in range(3)] == [0, 1, 2]
 

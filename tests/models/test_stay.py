@@ -122,8 +122,13 @@ def test_another_stay_knows_only_who_the_patient_is() -> None:
     again = admission("again", 600, "admit", unit="C")
     stay = present(first, LEAVE, again)
     assert stay == Stay(
-        phase="present", unit="C", admitted_at=at(600).timestamp(), age_years=30.0, sex="female"
-    )  # fmt: skip
+        phase="present",
+        unit="C",
+        since=at(600).timestamp(),
+        admitted_at=at(600).timestamp(),
+        age_years=30.0,
+        sex="female",
+    )
     stay = present(first, LEAVE, again, admission("undo", 610, "cancel_admit"))
     assert (stay.phase, stay.left_at) == ("left", at(120).timestamp())
 

@@ -16,10 +16,11 @@ from wardstream.schemas.topics import LANE_INPUTS, TOPICS, dead, partitions_of
 
 
 def test_every_schema_module_with_a_topic_is_found() -> None:
-    inputs = {name for name, topic in TOPICS.items() if topic.role == "input"}
+    inputs = {name for name, topic in TOPICS.items() if topic.role != "output"}
     assert set(LANE_INPUTS) == inputs >= {"admissions.v1", "labs.v1", "vitals.v1", "outcomes.v1", "ticks.v1"}
     assert TOPICS.keys() - inputs >= {"scores.v1", "predictions.v1", "findings.v1", "alerts.v1", "metrics.v1"}
     assert "metrics.v1" not in LANE_INPUTS
+    assert [name for name, topic in TOPICS.items() if topic.role == "internal"] == ["handovers.v1"]
 
 
 @pytest.mark.parametrize("name", TOPICS)
@@ -41,7 +42,8 @@ def test_key_is_a_field(name: str) -> None:
 
 def test_partitions() -> None:
     for name in TOPICS:
-        assert partitions_of(name, 12) == (1 if name in ("audit.v1", "metrics.v1") else 12)
+        own = {"audit.v1": 1, "metrics.v1": 1, "occupancy.v1": 4}
+        assert partitions_of(name, 12) == own.get(name, 12)
     assert partitions_of(dead("vitals.v1"), 12) == 12
     assert dead("vitals.v1") == "vitals.v1.dead"
     with pytest.raises(KeyError):
@@ -52,10 +54,10 @@ def test_retention_is_stated() -> None:
     day = 24 * 3600 * 1000
     assert TOPICS["waveforms.v1"].retention_ms == 2 * day
     assert TOPICS["alerts.v1"].retention_ms == 400 * day
-    # Records are events, and compaction would lose some; who somebody is, is a state.
-    assert {name for name, topic in TOPICS.items() if topic.compacted} == {"identities.v1"}
+    tables = {name for name, topic in TOPICS.items() if topic.compacted}
+    assert tables == {"identities.v1", "occupancy.v1"}  # all other records are events; compaction would lose some
     for_ever = {name for name, topic in TOPICS.items() if topic.retention_ms is None}
-    assert for_ever == {"audit.v1", "identities.v1"}
+    assert for_ever == {*tables, "audit.v1"}
     assert all(topic.retention_ms is None or topic.retention_ms >= day for topic in TOPICS.values())
 
 

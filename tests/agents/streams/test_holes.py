@@ -52,7 +52,7 @@
         test_state.test_forgetting_deletes_every_row
         test_state.test_a_patient_of_whom_only_ids_are_kept_can_be_forgotten
 15  `partition_of`.
-        test_lane.test_topics_with_other_keys_have_their_own_partitions
+        test_forwarding.test_topics_with_other_keys_have_their_own_partitions
 16  The batch is the event's value; concurrency is the number of lanes.
         test_batch.test_an_agent_changes_state_and_adds_outputs
         test_batch.test_an_agent_is_listed_under_its_handlers_name

@@ -218,28 +218,6 @@ async def test_duplicates_change_nothing_within_a_batch_after_a_commit_and_after
     assert after.commits[0].offsets == {TopicPartition(name, 0): at for name, at in zip(TOPICS, (1, 6, 0), strict=True)}
 
 
-async def test_a_stray_is_forwarded_to_its_lane_and_counted() -> None:
-    lane, producer = open_lane()
-    stray = beat("stray7")
-    (record,) = records("vitals", stray)
-    await lane.apply(items(lane, record._replace(key=b"wrong", headers=(("h", b"1"),), timestamp=77)), to_agents)
-    (commit,) = producer.commits
-    (row,) = commit.rows["vitals", 1]
-    assert (row.key, row.value, row.timestamp_ms) == (b"stray7", record.value, 77)
-    assert dict(row.headers) == {"h": b"1", "forwarded-from": b"0"}
-    assert commit.offsets == {TopicPartition("vitals", 0): 1}
-    assert "stray7" not in lane.state
-    assert lane.meters.values[m.STRAYS, ("vitals",)] == 1
-
-
-async def test_a_stray_too_large_to_be_written_again_is_a_dead_letter() -> None:
-    lane, producer = open_lane()
-    (record,) = records("vitals", beat("stray7"))
-    await lane.apply(items(lane, record._replace(headers=(("h", bytes(MAX_ROW_BYTES)),))), to_agents)
-    assert letters(lane, producer) == [("too_large", 0)]
-    assert not producer.rows("vitals")
-
-
 async def test_an_output_that_kafka_would_refuse_stops_no_lane() -> None:
     async def shout(batch: Batch[Any, Tally]) -> None:
         for received in batch:
@@ -250,17 +228,6 @@ async def test_an_output_that_kafka_would_refuse_stops_no_lane() -> None:
     await lane.apply(items(lane, *read), dispatch(shout, failures=HandlerFailed))
     assert letters(lane, producer) == [("handler_failed", 1)]
     assert len(producer.rows("sums")) == 2
-
-
-async def test_topics_with_other_keys_have_their_own_partitions() -> None:
-    async def occupy(batch: Batch[Any, Tally]) -> None:
-        for received in batch:
-            batch.emit("occupancy", "bed-5", {}, received)
-            batch.emit("sums", "p1", {}, received)
-
-    lane, producer = open_lane(partition_of=lambda topic, key: 5 if topic == "occupancy" else None)
-    await lane.apply(items(lane, *records("vitals", beat())), dispatch(occupy, failures=HandlerFailed))
-    assert {("occupancy", 5), ("sums", 0), ("changelog", 0)} == set(producer.commits[0].rows)
 
 
 async def test_what_a_rebalance_interrupts_leaves_no_trace() -> None:

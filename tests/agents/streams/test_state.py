@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,12 +14,13 @@ from hypothesis import strategies as st
 
 from tests.agents.streams.fakes import Tally, TallyCodec
 from wardstream.agents.streams import state as state_module
-from wardstream.agents.streams.recent import CAPACITY
-from wardstream.agents.streams.state import LANE_ROW, LaneState, Work
+from wardstream.agents.streams.recent import CAPACITY, digest
+from wardstream.agents.streams.state import LANE_ROW, LaneState, Moved, Work
 
 PATIENTS = ("p1", "p2", "p3")
 NAMES = ("bin/1", "bin/2")
 IDS = [UUID(int=i) for i in range(12)]
+ORDER = (datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC), UUID(int=1))
 
 steps = st.one_of(
     st.tuples(st.just("add"), st.sampled_from(PATIENTS), st.integers(1, 9)),
@@ -26,12 +28,17 @@ steps = st.one_of(
     st.tuples(st.just("child"), st.sampled_from(PATIENTS), st.sampled_from(NAMES), st.none() | st.binary(max_size=5)),
     st.tuples(st.just("sight"), st.sampled_from(PATIENTS), st.sampled_from(IDS)),
     st.tuples(st.just("forget"), st.sampled_from(PATIENTS)),
+    st.tuples(st.just("move"), st.sampled_from(PATIENTS), st.sampled_from(PATIENTS)),
+    st.tuples(st.just("back"), st.sampled_from(PATIENTS)),
+    st.tuples(st.just("remember"), st.sampled_from(PATIENTS), st.sampled_from(IDS)),
 )
 batches = st.lists(st.lists(steps, max_size=8), max_size=6)
 
 
 def run(work: Work[Tally], batch: list[tuple[Any, ...]]) -> None:
     for kind, key, *rest in batch:
+        if kind in ("add", "due", "child") and work.moved(key) is not None:
+            continue  # its events go elsewhere
         match kind:
             case "add":
                 work[key].total += rest[0]
@@ -44,6 +51,13 @@ def run(work: Work[Tally], batch: list[tuple[Any, ...]]) -> None:
                 work.first_sight(key, rest[0])
             case "forget":
                 work.forget(key)
+            case "move":
+                work.move(key, Moved(rest[0], ORDER, 50.0))
+            case "back" if work.moved(key):
+                work.bring_back(key)
+                work[key].total += 1
+            case "remember":
+                work.remember(key, [digest(rest[0])])
 
 
 def seen_through(state: LaneState[Tally], work: Work[Tally]) -> dict[str, Any]:
@@ -54,6 +68,8 @@ def seen_through(state: LaneState[Tally], work: Work[Tally]) -> dict[str, Any]:
             {name: work.child(key, name) for name in NAMES},
             work.children(key),
             [event_id for event_id in IDS if not Work(state).first_sight(key, event_id)],
+            work.moved(key),
+            work.newest_ids(key, 3),
         )
         for key in PATIENTS
     }
@@ -219,6 +235,35 @@ def test_a_patient_of_whom_only_ids_are_kept_can_be_forgotten() -> None:
     applied(changelog, state.absorb(work))
     assert changelog == {}
     assert len(state) == 0
+
+
+def test_an_entity_that_moves_leaves_nothing_but_where_to() -> None:
+    state, changelog = LaneState(TallyCodec(), {}), dict[bytes, bytes]()
+    work = touch(state, "p1", 5)
+    work.put_child("p1", "bin/1", b"x")
+    work.first_sight("p1", IDS[0])
+    applied(changelog, state.absorb(work))
+    work = Work(state)
+    assert not work.moving
+    assert work.first_sight("p1", IDS[1])
+    assert work.rows("p1") == {"": TallyCodec().encode(Tally(total=5, due=0.0)), "bin/1": b"x"}
+    assert work.newest_ids("p1", 9) == [digest(IDS[0]), digest(IDS[1])]
+    assert work.newest_ids("p1", 1) == [digest(IDS[1])]
+    work.move("p1", Moved("p2", ORDER, 50.0))
+    assert work.moving
+    assert work.rows("p1") == {}
+    applied(changelog, state.absorb(work))
+    assert changelog.keys() == {b"m\0p1"}
+    for one in (state, LaneState(TallyCodec(), changelog)):
+        assert Work(one).moved("p1") == Moved("p2", ORDER, 50.0)
+        assert one.due(49) == []
+        assert one.due(50) == ["p1"]
+    work = Work(state)
+    work.forget("p1")
+    assert work.moved("p1") is None
+    applied(changelog, state.absorb(work))
+    assert changelog == {}
+    assert not Work(state).moving
 
 
 def test_entities_are_kept_decoded_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,13 @@ def present(partitions: int, replicas: tuple[int, ...], **configs: str) -> Prese
 
 def test_every_topic_and_the_dead_letters_of_inputs_are_wished() -> None:
     wanted = {wish.name: wish for wish in wishes(lanes=5, replication=3)}
-    inputs = {name for name, topic in TOPICS.items() if topic.role == "input"}
+    inputs = {name for name, topic in TOPICS.items() if topic.role != "output"}
     assert wanted.keys() == TOPICS.keys() | {dead(name) for name in inputs}
     assert {wanted[name].partitions for name in LANE_INPUTS} == {5}
     assert wanted["vitals.v1.dead"].partitions == 5
     assert wanted["metrics.v1"].partitions == 1
+    assert wanted["occupancy.v1"].partitions == 4
+    assert wanted["occupancy.v1"].configs["cleanup.policy"] == "compact"
     for name, topic in TOPICS.items():
         expected = -1 if topic.compacted or topic.retention_ms is None else topic.retention_ms
         assert wanted[name].configs["retention.ms"] == str(expected)
