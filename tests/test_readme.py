@@ -81,7 +81,7 @@ def test_commands() -> None:
 
 def test_make_targets() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"\bmake ([a-z]+)", README)):
+    for target in set(re.findall(r"\bmake ([a-z-]+)", README)):
         assert f"\n{target}:" in makefile, target
 
 
