@@ -17,7 +17,7 @@ from tests.bench.timeline import quantile
 from tests.workers import create_topics, worker_environment
 from wardstream.infra.kafka.broker import Cluster
 
-RATES = (20, 100, 1_000, 3_000, 5_000, 7_000, 9_000, 12_000, 16_000)
+RATES = (20, 100, 1_000, 3_000, 5_000, 7_000, 9_000, 12_000, 16_000, 20_000)
 PATIENTS = 1_000
 EVERY_S = 60  # of the stream's time, between two sets of a patient
 WARM_UP = (200, 5.0)

@@ -12,7 +12,7 @@ from tests.bench.checking import differences, expected_means, expected_news2, la
 from tests.bench.contestants import ALL
 from tests.bench.events import RELAY_BYTES, events
 from tests.bench.report import latency_table, rounded, table
-from tests.bench.timeline import Seen, cpu_seconds, figures, full_swing, quantile, spread, thinned
+from tests.bench.timeline import Seen, came_per_s, cpu_seconds, figures, full_swing, quantile, spread, thinned
 from wardstream.schemas.decode import decode
 
 
@@ -100,6 +100,13 @@ def test_the_table_shows_what_went_wrong() -> None:
     assert "**" not in text
     assert "10 outputs of 9 events" in table([first | good | {"whole": whole, "outputs": 10}])
     assert "failed: it ended" in table([first | {"job": ours.job, "contestant": ours.name, "failed": "it ended\nlog"}])
+
+
+def test_what_comes_out_is_counted_while_more_is_due() -> None:
+    due = [float(at) for at in range(0, 10_001, 10)]  # 100 a second
+    assert came_per_s(due, [at + 300 for at in due]) == pytest.approx(100, rel=0.01)  # late, but it keeps up
+    assert came_per_s(due, [2 * at for at in due]) == pytest.approx(50, rel=0.01)  # half of it comes after the end
+    assert came_per_s([], []) == came_per_s([0.0, 100.0], [5.0, 105.0]) == 0.0
 
 
 def test_a_saturated_rate_says_so() -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+SETTLED_S = 2.0  # after the first event of a fixed rate
 SWING = (0.25, 0.75)  # of the outputs
 STEPS = 6  # at the least, within
 
@@ -81,6 +82,14 @@ class Spread(msgspec.Struct):
 def spread(values: Sequence[float]) -> Spread:
     """Summarise repeats; the spread is shown as it is, no run is left out."""
     return Spread(median(values), min(values), max(values), len(values))
+
+
+def came_per_s(due: Sequence[float], came: Sequence[float]) -> float:
+    """How many came a second while others were still due, from `SETTLED_S` after the first on; times in ms."""
+    if not due or max(due) <= min(due) + SETTLED_S * 1000:
+        return 0.0
+    begin, end = min(due) + SETTLED_S * 1000, max(due)
+    return sum(begin <= at <= end for at in came) / (end - begin) * 1000
 
 
 def cpu_seconds(stat: str, ticks_per_s: int) -> float:

@@ -18,11 +18,11 @@ from functools import lru_cache, partial
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from tests.bench.events import rounds
+from tests.bench.timeline import came_per_s
 from wardstream.schemas.partition import partition_of
 
 PARTITIONS = 4
 STEP_S = 0.002  # between two looks at what is due; waiting on the clock in a loop takes the broker's core from it
-SETTLED_S = 2.0
 READY_S = 2.0  # librdkafka asks for its producer id each half a second until the broker it knows has answered
 LONG_S = 60.0  # for longer than this events are made as they go, not all before the first
 
@@ -73,15 +73,7 @@ def observe(broker: str, number: int, seconds: float) -> None:
         came += [now] * (len(due) - len(came))
     consumer.close()
     latencies = [at - then for then, at in zip(due, came, strict=True)]
-    print(json.dumps({"latencies_ms": latencies, "per_s": _rate(due, came)}))
-
-
-def _rate(due: list[int], came: list[float]) -> float:
-    """How many came a second while others were published, from `SETTLED_S` after the first on."""
-    if not due or max(due) <= min(due) + SETTLED_S * 1000:
-        return 0.0
-    begin, end = min(due) + SETTLED_S * 1000, max(due)
-    return sum(begin <= at <= end for at in came) / (end - begin) * 1000
+    print(json.dumps({"latencies_ms": latencies, "per_s": came_per_s(due, came)}))
 
 
 def _end(consumer: Consumer, tp: TopicPartition) -> int:
