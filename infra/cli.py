@@ -7,7 +7,20 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from wardstream.infra.commands import audit, data, dead, feed, identities, kafka, lanes, serve, tokens, topics, triton
+from wardstream.infra.commands import (
+    audit,
+    data,
+    dead,
+    feed,
+    flow,
+    identities,
+    kafka,
+    lanes,
+    serve,
+    tokens,
+    topics,
+    triton,
+)
 from wardstream.infra.commands.demo import demo
 from wardstream.infra.commands.deploy import deploy
 from wardstream.infra.commands.evaluate import evaluate
@@ -44,6 +57,7 @@ main.add_typer(lanes.commands, name="lanes")
 main.add_typer(dead.commands, name="dead")
 main.add_typer(data.commands, name="data")
 main.add_typer(feed.commands, name="feed")
+main.add_typer(flow.commands, name="flow")
 main.add_typer(serve.commands, name="serve")
 main.add_typer(tokens.commands, name="tokens")
 main.add_typer(identities.commands, name="identities")

@@ -1,0 +1,134 @@
+"""What the forecasters are worth on recorded series: the stream's own order, each forecast made before it is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from wardstream.models.flow.admission import AdmissionModel, Triage
+from wardstream.models.flow.arrivals import HORIZONS, Arrivals
+from wardstream.models.flow.calendar import Calendar
+from wardstream.models.flow.counts import Doubles
+from wardstream.models.flow.measures import Quality, mase, quality
+
+Progress = Callable[[int], None]
+
+COMBINED, CALIBRATED = "combined", "calibrated"
+
+
+class Judged(NamedTuple):
+    """Of the arrivals' forecasts.
+
+    Attributes
+    ----------
+    quality : dict
+        By horizon and forecaster.
+    mase : dict
+        By horizon and forecaster; the naive forecast of the scored span is 1.
+    """
+
+    quality: dict[int, dict[str, Quality]]
+    mase: dict[int, dict[str, float]]
+
+
+def judge_arrivals(
+    first: int,
+    counts: Doubles,
+    temperature_c: Doubles,
+    calendar: Calendar,
+    scored_from: int,
+    horizons: Sequence[int] = HORIZONS,
+    progress: Progress = lambda done: None,
+) -> Judged:
+    """Go through a series hour by hour, and score the forecasts of the hours from the index `scored_from` on.
+
+    The forecast of an hour at a horizon of h is the one made when the hour h before it had been learnt.
+    """
+    arrivals = Arrivals(calendar)
+    rows = [HORIZONS.index(h) for h in horizons]
+    names = (*arrivals.members, COMBINED, CALIBRATED)
+    said: dict[tuple[int, str], list[Doubles]] = {(h, name): [] for h in horizons for name in names}
+    for i, count in enumerate(counts):
+        arrivals.learn(first + i, float(count), float(temperature_c[i]))
+        if i + max(horizons) >= scored_from:
+            opinion = arrivals.forecast()
+            for h, row in zip(horizons, rows, strict=True):
+                if scored_from <= i + h < len(counts):
+                    alone = opinion.alone[:, row]
+                    for name, pmf in zip(names, (*alone, opinion.combined[row], opinion.calibrated[row]), strict=True):
+                        said[h, name].append(pmf.astype(np.float32))
+        progress(i + 1)
+    observed = counts[scored_from:]
+    found: dict[int, dict[str, Quality]] = {}
+    scaled: dict[int, dict[str, float]] = {}
+    for h in horizons:
+        for name in names:
+            pmf = stacked(said.pop((h, name)))
+            one = quality(pmf, observed)
+            found.setdefault(h, {})[name] = one
+            scaled.setdefault(h, {})[name] = mase(np.array([one.mae.value]), observed)
+    return Judged(found, scaled)
+
+
+def stacked(rows: Sequence[Doubles]) -> Doubles:
+    """Distributions of different sizes as one array: (rows, size)."""
+    found = np.zeros((len(rows), max(len(row) for row in rows)))
+    for row, pmf in zip(found, rows, strict=True):
+        row[: len(pmf)] = pmf
+    return found
+
+
+class Outcome(Protocol):
+    """A visit with what became of it."""
+
+    @property
+    def year(self) -> int: ...
+    @property
+    def triage(self) -> Triage: ...
+    @property
+    def admitted(self) -> bool: ...
+    @property
+    def weight(self) -> float: ...
+
+
+class Answers(NamedTuple):
+    """Of the visits of the scored year.
+
+    Attributes
+    ----------
+    admitted, weight : (visits,)
+    frozen : (visits,)
+        Probability by a model that learnt nothing in that year.
+    online : (visits,)
+        Probability by one that went on learning, said before it learnt the visit.
+    """
+
+    admitted: Doubles
+    weight: Doubles
+    frozen: Doubles
+    online: Doubles
+
+
+def judge_admission(visits: Iterable[Outcome], year: int, progress: Progress = lambda done: None) -> Answers:
+    """Learn the visits before a year one by one, then answer those of it; visits come in the order of time."""
+    model = AdmissionModel()
+    visits = list(visits)
+    mean_weight = float(np.mean([visit.weight for visit in visits if visit.year < year]))
+    before = [visit for visit in visits if visit.year < year]
+    scored = [visit for visit in visits if visit.year == year]
+    for i, visit in enumerate(before):
+        model.learn(visit.triage, visit.admitted, visit.weight / mean_weight)
+        progress(i + 1)
+    frozen = [model.probability(visit.triage) for visit in scored]
+    online = []
+    for i, visit in enumerate(scored):
+        online.append(model.learn(visit.triage, visit.admitted, visit.weight / mean_weight))
+        progress(len(before) + i + 1)
+    return Answers(
+        np.array([float(visit.admitted) for visit in scored]),
+        np.array([visit.weight for visit in scored]),
+        np.array(frozen),
+        np.array(online),
+    )

@@ -1,0 +1,58 @@
+"""`wardstream flow …`: tables from recorded series, and clear refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+from typer.testing import CliRunner
+
+from tests.infra.feeds.test_flow_series import HEADER, ROW
+from wardstream.infra.cli import main
+from wardstream.infra.feeds.uihc import SPECIAL
+
+
+@pytest.fixture
+def series(tmp_path: Path) -> Path:
+    flags = ",".join("0" for _ in SPECIAL)
+    lines = [f"{3 + hour % 5},2013-12-{day:02},{hour},40,{flags}" for day in range(1, 15) for hour in range(24)]
+    path = tmp_path / "hours.csv"
+    path.write_text("\n".join((HEADER, *lines)))
+    return path
+
+
+def test_arrivals_are_scored_by_horizon_and_forecaster(series: Path) -> None:
+    command = ["flow", "arrivals", str(series), "--scored-from", "2013-12-10", "--horizons", "1,24"]
+    ran = CliRunner().invoke(main, [*command, "--json"])
+    assert ran.exit_code == 0, ran.output
+    found = orjson.loads(ran.stdout)
+    assert set(found) == {"1", "24"}
+    assert {"hour of week", "seasonal naive", "moving average", "combined", "calibrated"} < set(found["24"])
+    assert sum(found["24"]["calibrated"]["pit"]) == pytest.approx(1.0)
+    table = CliRunner().invoke(main, command)
+    assert "seasonal naive" in table.stdout
+
+
+@pytest.mark.parametrize("wrong", [("--scored-from", "tomorrow"), ("--scored-from", "2015-01-01"), ("--horizons", "3")])
+def test_what_cannot_be_scored_is_said(series: Path, wrong: tuple[str, str]) -> None:
+    ran = CliRunner().invoke(main, ["flow", "arrivals", str(series), "--scored-from", "2013-12-10", *wrong])
+    assert ran.exit_code == 2
+    assert "--" in ran.output or "horizons" in ran.output
+
+
+def test_admission_with_the_conditions_and_without(tmp_path: Path) -> None:
+    rows = [
+        ROW | {"YEAR": year, "AGE": 20 + 60 * (i % 2), "ADMITHOS": int(i % 4 in (1, 3) or i % 8 == 0)}
+        for year in (2019, 2020)
+        for i in range(60)
+    ]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "visits.parquet")
+    ran = CliRunner().invoke(main, ["flow", "admission", str(tmp_path / "visits.parquet"), "--json"])
+    assert ran.exit_code == 0, ran.output
+    found = orjson.loads(ran.stdout)
+    assert found["without conditions"]["frozen"]["AUROC"] > 0.8
+    assert "complaints" in found["fields"]
+    assert found["all fields"]["online"]["visits"] == 60
