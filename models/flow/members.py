@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from river import linear_model, optim, preprocessing, time_series
@@ -107,6 +107,13 @@ class Snarimax:
             optimizer=optim.SGD(0.001), intercept_lr=0.001, l2=1e-4
         )
         self.model = time_series.SNARIMAX(p=2, d=0, q=1, m=WEEK, sp=2, sd=0, sq=0, regressor=regressor)
+        self._known = lru_cache(256)(self._known_of)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_known"}  # a cache is made anew
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
         self._known = lru_cache(256)(self._known_of)
 
     def _known_of(self, hour: int) -> dict[str, float]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -60,6 +60,13 @@ class StateSpace:
                 ]
             )
         )
+        self._row = lru_cache(4096)(self._row_of)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_row"}  # a cache is made anew
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
         self._row = lru_cache(4096)(self._row_of)
 
     def _row_of(self, hour: int) -> Doubles:

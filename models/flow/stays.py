@@ -27,6 +27,7 @@ AGES: Final = (5, 18, 40, 65, 80)
 NODES: Final = 5  # at which a shared effect is integrated out (Gauss and Hermite)
 WANDER: Final = 1e-6  # variance that each coefficient gains in an hour
 DAYS_KEPT: Final = 0.98  # of what is known of the shared effect, a day: half in five weeks
+FIRST_DAYS: Final = 14  # of a unit: what they err by is what is not learnt yet, and shared with nobody
 DAY_H: Final = 24
 
 _BIAS, _ELAPSED, _CLOCK = 0, 1, 2 + len(ELAPSED_H)
@@ -61,7 +62,7 @@ class RemainingStay:
         self.mean: Doubles = np.zeros(_SIZE)
         self.mean[0] = -3.0  # a stay of a day, before anything is known
         self.covariance: Doubles = np.diag(_PRIOR)
-        self.excess, self.squares = 0.0, 1.0  # of the shared effect, fading
+        self.excess, self.squares, self.days = 0.0, 1.0, 0  # of the shared effect, fading; days that were learnt
         self.today: Doubles = np.zeros(2)  # left beyond what was expected, and the variance of that, so far today
 
     def learn(self, hour: int, patients: Patients, left: npt.NDArray[np.bool_]) -> None:
@@ -79,8 +80,10 @@ class RemainingStay:
             self.mean = self.mean + self.covariance @ (rows.T @ (left - p))
         if self._calendar.at(hour).hour_of_week % DAY_H == DAY_H - 1:
             beyond, variance_sum = self.today
-            self.excess = DAYS_KEPT * self.excess + beyond**2 - variance_sum
-            self.squares = DAYS_KEPT * self.squares + variance_sum**2
+            self.days += 1
+            if self.days > FIRST_DAYS:
+                self.excess = DAYS_KEPT * self.excess + beyond**2 - variance_sum
+                self.squares = DAYS_KEPT * self.squares + variance_sum**2
             self.today = np.zeros(2)
 
     @property

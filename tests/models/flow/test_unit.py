@@ -1,0 +1,94 @@
+"""A unit's forecast of beds: near what comes, wider in what is shared, through outages and restores."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from wardstream.models.flow.arrivals import HORIZONS
+from wardstream.models.flow.calendar import Calendar
+from wardstream.models.flow.counts import mean_of
+from wardstream.models.flow.judging_beds import judge_beds
+from wardstream.models.flow.snapshot import VERSION, BadSnapshot, dump, load
+from wardstream.models.flow.unit import AHEAD, Beds, Present, Unit
+
+FIRST = 400_008
+
+
+def ward(hours: int, seed: int = 1) -> Iterator[tuple[int, int, dict[str, Present]]]:
+    """Some come by day, and stay for a day or two; nobody leaves at night."""
+    rng = np.random.default_rng(seed)
+    present: dict[str, Present] = {}
+    for hour in range(FIRST, FIRST + hours):
+        by_day = 8 <= hour % 24 < 20
+        present = {key: one for key, one in present.items() if not (by_day and rng.random() < 0.08)}
+        arrived = int(rng.poisson(2.0 if by_day else 0.5))
+        present |= {f"{hour}-{i}": Present(hour + float(rng.random()), 60.0, 3) for i in range(arrived)}
+        yield hour, arrived, dict(present)
+
+
+def same(one: Beds, other: Beds) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one.needed + one.raw, other.needed + other.raw, strict=True))
+
+
+def test_a_restored_unit_says_what_it_would_have_said() -> None:
+    """Snapshot, end, restore, go on: every forecast is the same bit by bit, so a kill changes none."""
+    hours = list(ward(24 * 12))
+    calendar, whole = Calendar(), Unit(Calendar())
+    for hour, arrived, present in hours[:-30]:
+        whole.learn(hour, arrived, present)
+    restored = load(dump(whole), calendar)
+    for hour, arrived, present in hours[-30:]:
+        assert same(whole.learn(hour, arrived, present), restored.learn(hour, arrived, present))
+    assert len(dump(whole)) < 500_000  # a row of Kafka's is a megabyte at most
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("called",)
+
+
+@pytest.mark.parametrize("content", [pickle.dumps(Evil()), pickle.dumps(3.0), b"", b"\x80\x05rubbish"])
+def test_what_is_no_snapshot_is_refused_and_calls_nothing(content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    for snapshot in (VERSION + content, content):
+        with pytest.raises(BadSnapshot):
+            load(snapshot, Calendar())
+    assert capsys.readouterr().out == ""
+
+
+def test_beds_are_forecast_soon_after_a_unit_opens() -> None:
+    """From the third week on: a day ahead better than by the weeks before, and intervals hold what they should."""
+    judged = judge_beds(ward(24 * 28), Calendar(), 24 * 14, horizons=(24,))[24]
+    assert judged["beds"].crps.value < 0.9 * judged["hour of week"].crps.value
+    assert judged["beds"].coverage[0.8] > 0.7
+
+
+def test_an_outage_is_gone_over() -> None:
+    unit = Unit(Calendar())
+    for hour, arrived, present in ward(24 * 10):
+        if 24 * 7 <= hour - FIRST < 24 * 8:
+            unit.miss(hour)
+        else:
+            said = unit.learn(hour, arrived, present)
+    assert np.isfinite(said.expected).all()
+    assert [float(pmf.sum()) for pmf in said.needed] == pytest.approx([1.0] * len(HORIZONS))
+    assert mean_of(said.raw[0]) == pytest.approx(len(present), abs=5.0)
+
+
+def test_means_and_the_peak_follow_from_the_distributions() -> None:
+    unit = Unit(Calendar())
+    for hour, arrived, present in ward(24 * 8):
+        said = unit.learn(hour, arrived, present)
+    assert [said.expected[h - 1] for h in HORIZONS] == pytest.approx([float(mean_of(p)) for p in said.raw], rel=0.01)
+    assert (np.diff(said.discharges) >= 0.0).all()
+    assert said.discharges[-1] <= len(present)
+    assert said.expected[said.peak_h - 1] == said.expected.max()
+    assert len(said.expected) == AHEAD
+
+
+def test_an_empty_unit_is_forecast() -> None:
+    said = Unit(Calendar()).learn(FIRST, 0, {})
+    assert np.isfinite(said.expected).all()
