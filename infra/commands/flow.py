@@ -1,109 +1,33 @@
-"""`wardstream flow …`: what the forecasts of patient flow are worth on recorded series, measured as a stream would."""
+"""`wardstream flow …`: what the forecasts of patient flow are worth on recorded series, measured as a stream would.
+
+What they need (River and SciPy take a second to load) is imported when one of them is asked for.
+"""
 
 from __future__ import annotations
 
-import time
-from datetime import date
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
-
-from wardstream.infra.commands.progress import shown
-from wardstream.infra.failure import Failure
-from wardstream.infra.feeds import flow_hospital, nhamcs, uihc
-from wardstream.models.flow.admission import ALLOWED
-from wardstream.models.flow.arrivals import HORIZONS
-from wardstream.models.flow.calendar import Calendar
-from wardstream.models.flow.counts import Doubles
-from wardstream.models.flow.judging import Answers, Judged, judge_admission, judge_arrivals
-from wardstream.models.flow.judging_beds import judge_beds
-from wardstream.models.flow.measures import Measure
-from wardstream.models.training.measures import auroc, brier, ece, interval
-from wardstream.models.training.recipe import Report
 
 commands = typer.Typer(no_args_is_help=True, help="Patient flow: how good its forecasts are.")
 SCORED_FROM = "2016-07-01"
-WARM_UP_D = 40
-BOOTSTRAPS = 200
-_WIDE = 170
 
 
 @commands.command()
 def arrivals(
     path: Annotated[Path, typer.Argument(help="hourly arrivals: the table of UIHC")],
-    scored_from: Annotated[str, typer.Option(help="the first day that is scored; all before is only learnt")] = "",
+    scored_from: Annotated[
+        str, typer.Option(help="the first day that is scored; all before is only learnt")
+    ] = SCORED_FROM,
     hours: Annotated[int | None, typer.Option(min=1, help="the first so many: to try it")] = None,
     horizons: Annotated[str, typer.Option(help="hours ahead, with commas; all without it")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print the measures as JSON")] = False,
 ) -> None:
     """Forecast arrivals hour by hour, learning online, and score each forecaster on the days from one on."""
-    found = uihc.hours(path, hours)
-    try:
-        begin = found.place(date.fromisoformat(scored_from or SCORED_FROM))
-        chosen = tuple(int(h) for h in horizons.split(",")) if horizons else HORIZONS
-    except ValueError:
-        raise Failure("--scored-from is a day such as 2016-07-01, --horizons are hours such as 1,24") from None
-    if not set(chosen) <= set(HORIZONS) or not 0 < begin < len(found.counts):
-        raise Failure(f"horizons are of {', '.join(map(str, HORIZONS))}; the days that are scored must be in the file")
-    with shown() as report:
-        judged = judge_arrivals(
-            found.first,
-            found.counts,
-            found.temperature_c,
-            found.calendar,
-            begin,
-            chosen,
-            partial(_tell, report, "hours", len(found.counts)),
-        )
-    if as_json:
-        typer.echo(orjson.dumps(arrivals_measures(judged), option=orjson.OPT_INDENT_2).decode())
-    else:
-        _console().print(_arrivals_table(judged))
+    from wardstream.infra import flow_trials
 
-
-def arrivals_measures(judged: Judged) -> dict[str, Any]:
-    """As JSON has it: by horizon and forecaster."""
-    return {
-        str(h): {
-            name: {
-                "mae": one.mae._asdict(),
-                "crps": one.crps._asdict(),
-                "mase": judged.mase[h][name],
-                "pinball": one.pinball,
-                "coverage": {str(share): value for share, value in one.coverage.items()},
-                "coverage_if_true": {str(share): value for share, value in one.expected.items()},
-                "pit": one.pit.tolist(),
-            }
-            for name, one in by_name.items()
-        }
-        for h, by_name in judged.quality.items()
-    }
-
-
-def _arrivals_table(judged: Judged) -> Table:
-    columns = ("h", "forecaster", "MAE (95 % over weeks)", "MASE", "CRPS (95 % over weeks)", "pinball", "80 %", "95 %")
-    table = Table(*columns, "PIT, lowest and highest tenth", caption="80 % and 95 %: covered, and (if true) expected")
-    for h, by_name in judged.quality.items():
-        for name, one in by_name.items():
-            covered = (f"{one.coverage[s]:.3f} ({one.expected[s]:.3f})" for s in (0.8, 0.95))
-            table.add_row(
-                str(h),
-                name,
-                _over_weeks(one.mae),
-                f"{judged.mase[h][name]:.3f}",
-                _over_weeks(one.crps),
-                f"{one.pinball:.3f}",
-                *covered,
-                f"{one.pit.min():.3f} to {one.pit.max():.3f}",
-            )
-        table.add_section()
-    return table
+    flow_trials.arrivals(path, scored_from, hours, horizons, as_json)
 
 
 @commands.command()
@@ -114,23 +38,9 @@ def admission(
     as_json: Annotated[bool, typer.Option("--json", help="print the measures as JSON")] = False,
 ) -> None:
     """Predict admission at triage, learning visit by visit, with the chart's conditions and without them."""
-    found: dict[str, Any] = {"fields": list(ALLOWED)}
-    for name, conditions in (("all fields", True), ("without conditions", False)):
-        visits = nhamcs.visits(path, conditions=conditions, every=every)
-        if len({visit.admitted for visit in visits if visit.year == year}) < 2:
-            raise Failure(f"no year {year} with admissions in {path}")
-        with shown() as report:
-            answers = judge_admission(visits, year, partial(_tell, report, name, len(visits)))
-        found[name] = admission_measures(answers)
-    if as_json:
-        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
-        return
-    table = Table("measure", *(f"{name}, {how}" for name in list(found)[1:] for how in ("frozen", "online")))
-    for measure in found["all fields"]["frozen"]:
-        values = (found[name][how][measure] for name in list(found)[1:] for how in ("frozen", "online"))
-        table.add_row(measure, *map(_text, values))
-    _console().print(table)
-    _console().print(f"fields known at triage: {', '.join(ALLOWED)}")
+    from wardstream.infra import flow_trials
+
+    flow_trials.admission(path, year, every, as_json)
 
 
 @commands.command()
@@ -140,66 +50,6 @@ def hospital(
     unit: Annotated[list[str] | None, typer.Option(help="such as ED, W0 to W9; wards: all ten as one")] = None,
 ) -> None:
     """Forecast beds in a hospital that is SIMULATED, with a surge of a week and a feed that is down for a day."""
-    console = _console()
-    surge, down = (days + 40) // 2, WARM_UP_D + 14
-    found = flow_hospital.simulate(folder, days, surge)
-    for name in unit or (flow_hospital.EMERGENCY, flow_hospital.ALL_WARDS):
-        outage = range(down * 24, down * 24 + 24)
-        began = time.process_time()
-        with shown() as report:
-            told = partial(_tell, report, name, found.hours)
-            by_horizon = judge_beds(found.unit(name), Calendar(), WARM_UP_D * 24, outage, progress=told)
-        cost = (time.process_time() - began) / found.hours
-        title = f"simulated {name}: surge from day {surge}, no data on day {down}; {cost * 1000:.0f} ms CPU an hour"
-        table = Table("h", "forecaster", "MAE (95 % over weeks)", "CRPS", "80 %", "95 %", title=title)
-        for h, by_name in by_horizon.items():
-            for forecaster, one in by_name.items():
-                covered = (f"{one.coverage[s]:.3f} ({one.expected[s]:.3f})" for s in (0.8, 0.95))
-                table.add_row(str(h), forecaster, _over_weeks(one.mae), _over_weeks(one.crps), *covered)
-            table.add_section()
-        console.print(table)
+    from wardstream.infra import flow_trials
 
-
-def admission_measures(answers: Answers) -> dict[str, dict[str, Any]]:
-    """AUROC with its interval over visits, and calibration; `weighted`: with the survey's weights."""
-    label = answers.admitted.astype(np.int8)
-    drawn = np.random.default_rng(1).integers(0, len(label), (BOOTSTRAPS, len(label)))
-    found = {}
-    for name, said in (("frozen", answers.frozen), ("online", answers.online)):
-        resampled = [auroc(label, said, np.bincount(rows, minlength=len(label)).astype(float)) for rows in drawn]
-        found[name] = {
-            "AUROC": auroc(label, said),
-            "AUROC, 95 %": interval(resampled),
-            "AUROC, weighted": auroc(label, said, answers.weight),
-            "Brier": brier(label, said),
-            "ECE": ece(label, said),
-            "mean said, weighted": _mean(said, answers.weight),
-            "admitted, weighted": _mean(answers.admitted, answers.weight),
-            "mean said": float(said.mean()),
-            "admitted": float(answers.admitted.mean()),
-            "visits": len(label),
-        }
-    return found
-
-
-def _over_weeks(measure: Measure) -> str:
-    return f"{measure.value:.3f} ({measure.low:.3f} to {measure.high:.3f})"
-
-
-def _tell(report: Report, task: str, of: int, done: int) -> None:
-    report(task, done, of)
-
-
-def _mean(values: Doubles, weight: Doubles) -> float:
-    return float(np.average(values, weights=weight))
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return " to ".join(f"{v:.4f}" for v in value)
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=_WIDE)
+    flow_trials.hospital(folder, days, unit or ())
