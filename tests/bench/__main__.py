@@ -23,6 +23,7 @@ from tests.bench.patients import COUNTS, patients
 from tests.bench.predictions import predictions, predictions_table
 from tests.bench.profiling import profile
 from tests.bench.report import latency_table, patients_table, scaling_table, steady_table, table
+from tests.bench.risk import risk, risk_table
 from tests.bench.running import BENCH, ROOT
 from tests.bench.scaling import scaling
 from tests.bench.steady import MINUTES, steady
@@ -30,7 +31,7 @@ from tests.bench.throughput import Bench, throughput, wanted
 
 RESULTS = ROOT / ".wardstream" / "bench" / "results"
 EVENTS = {"relay": 1_000_000, "vitals": 400_000, "scaling": 200_000}
-REPEATS = {"relay": 5, "vitals": 5, "scaling": 3, "predictions": 5}
+REPEATS = {"relay": 5, "vitals": 5, "scaling": 3, "predictions": 5, "risk": 5}
 
 
 def main() -> None:
@@ -118,6 +119,10 @@ def _predictions(options: Any, folder: Path, save: Path) -> str:
     return predictions_table(predictions(folder, options.repeats or REPEATS["predictions"], save))
 
 
+def _risk(options: Any, folder: Path, save: Path) -> str:
+    return risk_table(risk(options.repeats or REPEATS["risk"], save))
+
+
 def _profile(options: Any, folder: Path, save: Path) -> str:
     with pinned_broker(folder / "kafka") as cluster:
         return profile(cluster, folder, options.events or EVENTS["vitals"], save.with_suffix(".txt"))
@@ -131,6 +136,7 @@ _PARTS: dict[str, Callable[[Any, Path, Path], str]] = {
     "patients": _patients,
     "scaling": _scaling,
     "predictions": _predictions,
+    "risk": _risk,
     "profile": _profile,
 }
 
