@@ -122,6 +122,16 @@ PREDICTIONS = Metric(
     "Predictions published, by how far to trust them",
     ("model", "quality"),
 )
+EXAMPLES = Metric(
+    "training_examples_total", "counter", "examples", "Patient-hours told with their label, or why not", ("label",)
+)
+LATE_OUTCOMES = Metric(
+    "late_outcomes_total",
+    "counter",
+    "outcomes",
+    "Outcomes that came when hours they are about had been told: the grace is too short for them",
+    ("kind",),
+)
 HANDOVERS = Metric(
     "handovers_total", "counter", "records", "What lanes asked and gave for merges: asked, given, joined", ("step",)
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wardstream.agents import metrics as m
 from wardstream.agents.streams.batch import Batch, Received
@@ -31,6 +31,9 @@ from wardstream.schemas.output_id import output_id
 from wardstream.schemas.predictions import Prediction
 from wardstream.schemas.scores import Reading, Result, Score, Scores
 
+if TYPE_CHECKING:  # it imports this module
+    from wardstream.agents.risk import Risk
+
 SOURCE = "wardstream"
 _ORGANS = frozenset((*SOFA_LABS, "urine"))
 _KIDNEYS = frozenset(("creat", "urine", "kg"))  # what KDIGO's stage reads
@@ -42,11 +45,12 @@ class Rules:
     """What a site declares, and what handlers ask.
 
     `never_carried` are parts of NEWS2 that none of its feeds carries. `sepsis` is the served model; None: there is
-    none, and nothing is predicted.
+    none, and nothing is predicted. `risk` is what is learned online; None: nothing is.
     """
 
     never_carried: frozenset[str] = frozenset()
     sepsis: Served | None = None
+    risk: Risk | None = None
 
     def __post_init__(self) -> None:
         unknown = self.never_carried.difference(Observations.__struct_fields__)

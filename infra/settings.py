@@ -82,11 +82,13 @@ class Settings(BaseSettings):
     triton_deadline_ms : int
         For one batch, all in all; later it is `degraded`.
     models : Path
-        Folder of the models that are served (Triton's model repository); the one that comes with the package by
-        default.
+        Folder of the models that are served (Triton's model repository); by default the package's own.
     never_carried : frozenset of str
         Parts of NEWS2 that none of the feeds carries, as a JSON list (`["consciousness"]`): their absence alone does
         not keep an alert open. They are still named as missing.
+    risk_outcomes, risk_horizon_h, risk_grace_h
+        Outcomes (JSON list of `kind`) of which the risk model learns the probability, within how many hours they
+        count, and in how many hours after that they may become known. Empty: no hour waits for its label.
     imaging_folders : tuple of Path
         Below which image files may be read, as a JSON list; none by default.
     imaging_hosts : frozenset of str
@@ -137,6 +139,9 @@ class Settings(BaseSettings):
     triton_deadline_ms: int = Field(default=250, ge=10, le=10_000)
     models: Path = _REPOSITORY
     never_carried: frozenset[str] = frozenset()
+    risk_outcomes: frozenset[str] = frozenset()
+    risk_horizon_h: float = Field(default=12.0, gt=0, le=8760)
+    risk_grace_h: float = Field(default=36.0, ge=0, le=8760)
     imaging_folders: tuple[Path, ...] = ()
     imaging_hosts: frozenset[str] = frozenset()
     imaging_s3_endpoint: str | None = None

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import faust
@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from wardstream.agents import admissions, handovers, imaging, labs, outcomes, predicting, ticks, vitals
 from wardstream.agents.metrics import Meters, measure_model
+from wardstream.agents.risk import EXAMPLES_TOPIC, Risk
 from wardstream.agents.scoring import Rules
 from wardstream.agents.streams.batch import Handler, lane_agent
 from wardstream.agents.streams.dead_letters import DeadLetters
@@ -30,10 +31,12 @@ from wardstream.infra.settings import PREFIX, Settings, SettingsError, kafka_cli
 from wardstream.models import sepsis
 from wardstream.models.imaging.state import ImagingCodec
 from wardstream.models.patient import PatientCodec
+from wardstream.models.risk.target import DETERIORATION, KINDS, Target
 from wardstream.models.serving import Served
 from wardstream.models.triton import TritonClient
 from wardstream.schemas import occupancy
 from wardstream.schemas.decode import decoder, encode
+from wardstream.schemas.outcomes import Kind
 from wardstream.schemas.partition import partition_of
 
 log = logging.getLogger(__name__)
@@ -100,7 +103,7 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
         )
     served = Served(client, settings.models / sepsis.NAME) if client else None
     try:
-        rules = rules or Rules(settings.never_carried, served)
+        rules = rules or Rules(settings.never_carried, served, _risk(settings))
     except ValueError as error:
         raise SettingsError(f"{PREFIX}NEVER_CARRIED: {error}") from None
     lane_settings = LaneSettings(
@@ -118,9 +121,30 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
     return app
 
 
+def _risk(settings: Settings) -> Risk | None:
+    """What is learned online.
+
+    Raises
+    ------
+    SettingsError
+        There is no such outcome.
+    """
+    kinds = settings.risk_outcomes
+    unknown = kinds - KINDS
+    if unknown:
+        raise SettingsError(f"{PREFIX}RISK_OUTCOMES names no outcome: {len(unknown)} of its {len(kinds)}")
+    if not kinds:
+        return None
+    name = "deterioration" if kinds == frozenset(DETERIORATION) else "_or_".join(sorted(kinds))[:64]
+    known = tuple(kind for kind in get_args(Kind) if kind in kinds)
+    return Risk(Target(name=name, kinds=known, horizon_h=settings.risk_horizon_h, grace_h=settings.risk_grace_h))
+
+
 def output_partition(topic: str, key: bytes) -> int | None:
     """The partition of what is not in its patient's."""
-    return occupancy.place(key) if topic == OCCUPANCY_TOPIC else None
+    if topic == OCCUPANCY_TOPIC:
+        return occupancy.place(key)
+    return 0 if topic == EXAMPLES_TOPIC else None
 
 
 def build_imaging_app(

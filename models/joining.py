@@ -63,6 +63,9 @@ def join_patients(patient: Patient, other: Patient, other_id: str, bins: Bins) -
     patient.scored = max(patient.scored, other.scored)
     patient.predicted = max(patient.predicted, other.predicted)
     patient.facility = patient.facility or other.facility
+    for name, (logit, at) in other.answers.items():
+        if name not in patient.answers or patient.answers[name][1] < at:
+            patient.answers[name] = (logit, at)
     for code, latest in other.signals.items():
         take(patient.signals, MeasurementSet(latest.at, latest.received, _NOBODY, latest.device, {code: latest.value}))
     hours = bins.hours()

@@ -76,7 +76,9 @@ class Patient(msgspec.Struct, omit_defaults=True):
     `heard` is the newest time at which anything of the patient was observed or received. `scored` is the time of the
     newest scores: what lapses after it wakes the patient. `predicted` is the end of the last hour of the stay that was
     predicted from. `awaited` are events that were revised before they came, and since when. `survived` is about the
-    newest merge in which this id was to survive: when it was made, when it was received, and its event.
+    newest merge in which this id was to survive: when it was made, when it was received, and its event. `answers` are
+    the last log-odds of the deep models by the name of the risk model's input, and as of when. `waiting` is when the
+    first and the last hour that wait for their label are told; None: none waits.
     """
 
     heard: float = 0.0
@@ -89,6 +91,8 @@ class Patient(msgspec.Struct, omit_defaults=True):
     alerts: dict[str, OpenAlert] = {}
     awaited: dict[UUID, float] = {}
     survived: tuple[datetime, datetime, UUID] | None = None
+    answers: dict[str, tuple[float, float]] = {}
+    waiting: tuple[float, float] | None = None
 
     def hear(self, *times: datetime) -> None:
         """Something was observed or received."""
@@ -185,8 +189,10 @@ class Patient(msgspec.Struct, omit_defaults=True):
         """When the state may leave memory, in seconds since 1970."""
         left = self.stay.left_at if self.stay.phase == "left" else self.died_at
         if left is not None:
-            return max(left, self.heard) + KEPT_AFTER_LEAVING_S
-        return self.heard + (KEPT_UNADMITTED_S if self.stay.phase == "unknown" else KEPT_IN_SILENCE_S)
+            until = max(left, self.heard) + KEPT_AFTER_LEAVING_S
+        else:
+            until = self.heard + (KEPT_UNADMITTED_S if self.stay.phase == "unknown" else KEPT_IN_SILENCE_S)
+        return until if self.waiting is None else max(until, self.waiting[1])
 
 
 class PatientCodec:
@@ -206,8 +212,10 @@ class PatientCodec:
         return self._encode(entity)
 
     def due(self, entity: Patient) -> float:
-        """When a signal lapses next or is overdue, an hour of the stay ends, or the patient may be forgotten."""
+        """When a signal lapses or is overdue, an hour of the stay ends or is told, or the patient may be forgotten."""
         due = entity.forget_at()
+        if entity.waiting is not None:
+            due = min(due, entity.waiting[0])
         if entity.gone:
             return due
         due = min(due, entity.lapses_at())

@@ -7,10 +7,11 @@ gradient descent. A model that has learned from oversampled positives says too m
 Equal to River's `LogisticRegression(SGD(rate), intercept_lr=rate, initializer=Constant(1))` on that one feature.
 """
 
-from math import exp
+from math import exp, log
 
 import msgspec
 
+SURE = 1e-5  # a probability is taken no surer than that
 LOGIT_LIMIT = 12.0  # a probability of 6 in a million: beyond it a slope would follow single examples
 
 
@@ -53,3 +54,9 @@ def probability(logit: float) -> float:
         return 1.0 / (1.0 + exp(-logit))
     odds = exp(logit)
     return odds / (1.0 + odds)
+
+
+def log_odds(probability: float) -> float:
+    """Log-odds of a probability, finite."""
+    limited = min(1.0 - SURE, max(SURE, probability))
+    return log(limited / (1.0 - limited))

@@ -28,7 +28,7 @@ UNITS: Final = 64  # more units than that are one, `OTHER_UNITS`
 OTHER_UNITS: Final = "other units"
 BY_UNIT_FROM: Final = (200, 10)  # predictions, positives: of fewer nothing is said
 SURE: Final = 1e-6  # a probability is taken no surer than that in the log loss
-_NEWTON: Final = 25
+_NEWTON: Final = 50
 _CALIBRATION_BINS: Final = 10
 
 Doubles = npt.NDArray[np.float64]
@@ -151,12 +151,20 @@ class Prequential(msgspec.Struct):
 
 
 def _slope(weights: Doubles) -> float:
-    """Slope of the weighted logistic regression of the label on the log-odds, by Newton's method."""
+    """Slope of the weighted logistic regression of the label on the log-odds, by Newton's method.
+
+    A step that overshoots is halved.
+    """
     used = weights > 0
-    x, y, w = _ROWS[used], _LABELS[used].astype(np.float64), weights[used]
+    x, y, w = _ROWS[used], _LABELS[used].astype(np.float64), weights[used] / weights.sum()
     if len(np.unique(x)) < 2 or not 0 < (w * y).sum() < w.sum():
         return float("nan")
-    slope, intercept = 1.0, 0.0
+
+    def off_by(slope: float, intercept: float) -> float:
+        logit = slope * x + intercept
+        return float((w * (np.logaddexp(0.0, logit) - y * logit)).sum())
+
+    slope, intercept, now = 1.0, 0.0, off_by(1.0, 0.0)
     for _ in range(_NEWTON):
         p = 0.5 * (1.0 + np.tanh(0.5 * (slope * x + intercept)))
         off, bend = w * (y - p), w * p * (1.0 - p)
@@ -164,9 +172,12 @@ def _slope(weights: Doubles) -> float:
         determinant = a * c - b * b
         if determinant <= 1e-12 * a * c:  # separated, or as good as
             return float("nan")
-        by_slope = (a * (off * x).sum() - b * off.sum()) / determinant
-        by_intercept = (c * off.sum() - b * (off * x).sum()) / determinant
-        slope, intercept = slope + by_slope, intercept + by_intercept
+        by_slope = float(a * (off * x).sum() - b * off.sum()) / determinant
+        by_intercept = float(c * off.sum() - b * (off * x).sum()) / determinant
+        share = 1.0
+        while (then := off_by(slope + share * by_slope, intercept + share * by_intercept)) > now + 1e-12:
+            share /= 2.0
+        slope, intercept, now = slope + share * by_slope, intercept + share * by_intercept, then
         if abs(by_slope) + abs(by_intercept) < 1e-9:
             return float(slope)
     return float("nan")

@@ -27,9 +27,12 @@ def test_every_schema_module_with_a_topic_is_found() -> None:
 def test_one_event_one_topic_one_file(name: str) -> None:
     topic = TOPICS[name]
     assert topic.name == name
-    module = re.fullmatch(r"([a-z]+)\.v1", name)
+    module = re.fullmatch(r"([a-z]+(?:-[a-z]+)*)\.v1", name)
     assert module
-    assert getattr(importlib.import_module(f"wardstream.schemas.{module[1]}"), topic.type.__name__) is topic.type
+    assert (
+        getattr(importlib.import_module(f"wardstream.schemas.{module[1].replace('-', '_')}"), topic.type.__name__)
+        is topic.type
+    )
     assert [each.type for each in TOPICS.values()].count(topic.type) == 1
 
 
@@ -42,7 +45,7 @@ def test_key_is_a_field(name: str) -> None:
 
 def test_partitions() -> None:
     for name in TOPICS:
-        own = {"audit.v1": 1, "metrics.v1": 1, "occupancy.v1": 4}
+        own = {"audit.v1": 1, "metrics.v1": 1, "occupancy.v1": 4, "training-examples.v1": 1}
         assert partitions_of(name, 12) == own.get(name, 12)
     assert partitions_of(dead("vitals.v1"), 12) == 12
     assert dead("vitals.v1") == "vitals.v1.dead"

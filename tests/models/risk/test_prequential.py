@@ -67,6 +67,12 @@ def test_calibration() -> None:
     )
 
 
+@pytest.mark.parametrize("steep", [0.2, 5.0])
+def test_a_slope_that_is_far_from_one_is_found(steep: float) -> None:
+    found = tallied(said(20_000, steep=steep, off=3.0)).measures()
+    assert found.slope == pytest.approx(1 / steep, rel=0.15)
+
+
 def test_of_nothing_and_of_one_kind_nothing_is_said() -> None:
     for predictions in ([], [(0.1, False)] * 9, [(0.1, True)] * 9):
         found = tallied(predictions).measures()
