@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -23,15 +23,17 @@ from wardstream.agents.streams.batch import Received
 from wardstream.models.patient import Patient
 from wardstream.models.risk.features import NAMES, VERSION, Known, gather
 from wardstream.models.risk.labels import Report, is_late, report_of, together
-from wardstream.models.risk.learner import CHAMPION, Answer, Learner
 from wardstream.models.risk.platt import probability
-from wardstream.models.risk.target import Target
+from wardstream.models.risk.target import CHAMPION, Target
 from wardstream.models.risk.waiting import Told, Waiting, WaitingHours
 from wardstream.models.signals import HOUR
 from wardstream.schemas.outcomes import Outcome
 from wardstream.schemas.output_id import output_id
 from wardstream.schemas.predictions import Contribution, Prediction
 from wardstream.schemas.training_examples import Input, TrainingExample
+
+if TYPE_CHECKING:  # it imports River, and with it SciPy: a second of each command's start
+    from wardstream.models.risk.learner import Answer, Learner
 
 NAME: Final = "risk"
 EXAMPLES_TOPIC: Final = "training-examples.v1"

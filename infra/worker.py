@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import lru_cache, partial
-from typing import Any, get_args
+from typing import Any
 from uuid import UUID
 
 import faust
@@ -27,16 +27,15 @@ from wardstream.agents.streams.topic_ids import topic_ids
 from wardstream.agents.streams.transport import LaneConsumer, lane_transport
 from wardstream.agents.streams.watchdog import Standing, Watchdog
 from wardstream.infra.preflight import changelog_name, check_start, dead_letter_key, refuse_two_agents
+from wardstream.infra.risk import risk_target
 from wardstream.infra.settings import PREFIX, Settings, SettingsError, kafka_client_options, load_settings
 from wardstream.models import sepsis
 from wardstream.models.imaging.state import ImagingCodec
 from wardstream.models.patient import PatientCodec
-from wardstream.models.risk.target import DETERIORATION, KINDS, Target
 from wardstream.models.serving import Served
 from wardstream.models.triton import TritonClient
 from wardstream.schemas import occupancy
 from wardstream.schemas.decode import decoder, encode
-from wardstream.schemas.outcomes import Kind
 from wardstream.schemas.partition import partition_of
 
 log = logging.getLogger(__name__)
@@ -102,8 +101,9 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
             on_outcome=partial(measure_model, meters),
         )
     served = Served(client, settings.models / sepsis.NAME) if client else None
+    target = risk_target(settings)
     try:
-        rules = rules or Rules(settings.never_carried, served, _risk(settings))
+        rules = rules or Rules(settings.never_carried, served, None if target is None else Risk(target))
     except ValueError as error:
         raise SettingsError(f"{PREFIX}NEVER_CARRIED: {error}") from None
     lane_settings = LaneSettings(
@@ -119,25 +119,6 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
     if client is not None:
         _close_at_the_end(app, client.close)
     return app
-
-
-def _risk(settings: Settings) -> Risk | None:
-    """What is learned online.
-
-    Raises
-    ------
-    SettingsError
-        There is no such outcome.
-    """
-    kinds = settings.risk_outcomes
-    unknown = kinds - KINDS
-    if unknown:
-        raise SettingsError(f"{PREFIX}RISK_OUTCOMES names no outcome: {len(unknown)} of its {len(kinds)}")
-    if not kinds:
-        return None
-    name = "deterioration" if kinds == frozenset(DETERIORATION) else "_or_".join(sorted(kinds))[:64]
-    known = tuple(kind for kind in get_args(Kind) if kind in kinds)
-    return Risk(Target(name=name, kinds=known, horizon_h=settings.risk_horizon_h, grace_h=settings.risk_grace_h))
 
 
 def output_partition(topic: str, key: bytes) -> int | None:

@@ -131,7 +131,10 @@ class Step(NamedTuple):
 
 
 def course(log: "StayLog") -> list[Step]:
-    """How a stay went, by what is known now: what it was after each event that holds, in the order of time."""
+    """How a stay went, by what is known now: what it was after each event that holds, in the order of time.
+
+    Of events that are folded for good only what they add up to is known: it is taken to have been so from the first.
+    """
     stay = msgspec.structs.replace(log.base)
     steps = [Step(float("-inf"), stay)]
     for event in effective(log.events):

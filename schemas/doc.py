@@ -21,6 +21,7 @@ _KEYS: Final = {
     "unit": "The unit, a tab and the encounter_id, or two tabs and the patient_id. The partition is by the unit alone.",
     "process": "The process.",
     "who": "Who did it.",
+    "name": "The name.",
 }
 
 

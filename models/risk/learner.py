@@ -17,11 +17,8 @@ from wardstream.models.risk.features import COLUMNS, NAMES, VERSION, Doubles, In
 from wardstream.models.risk.gate import Paired, Passed, gate
 from wardstream.models.risk.platt import Platt, probability
 from wardstream.models.risk.prequential import Prequential, loss
-from wardstream.models.risk.target import Target
+from wardstream.models.risk.target import CHALLENGER, CHAMPION, MODELS, Target
 
-CHAMPION: Final = "logistic"
-CHALLENGER: Final = "tree"
-MODELS: Final = (CHAMPION, CHALLENGER)
 KEPT_CHANGES: Final = 50
 
 
@@ -167,7 +164,9 @@ class Learner:
         if state.features != VERSION:
             raise StateRefused("of another version of the inputs")
         numbers = state.champion
-        widths = {len(one) for one in (numbers.counts, numbers.means, numbers.variances, numbers.weights)}
+        widths = {
+            len(one) for one in (numbers.counts, numbers.means, numbers.variances, numbers.weights, numbers.squares)
+        }
         if widths != {len(COLUMNS)} or state.layers.keys() != set(MODELS) or state.watch.keys() != set(MODELS):
             raise StateRefused("of other columns or models")
         learner = Learner(state.target, numbers.settings)

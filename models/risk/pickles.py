@@ -4,6 +4,9 @@ Unpickling runs what the bytes tell it to. So it is done only to bytes whose sig
 with the names of `ALLOWED`: the classes of a Hoeffding adaptive tree and of ADWIN, no function, and nothing else of a
 module. A River that names others is refused; look at `ALLOWED` anew then.
 
+Equal objects have equal bytes, whether they were restored in between or not: names of inputs, which pickle would write
+once for each string object that holds them, are written by their place.
+
 The normal distributions in a tree's leaves each carry a random generator for a method that nothing calls here. Nine
 tenths of a pickled tree are their states: they are left out, and all get one.
 """
@@ -13,6 +16,8 @@ import pickle
 import zlib
 from random import Random
 from typing import Any, Final, TypeVar
+
+from wardstream.models.risk.features import NAMES
 
 T = TypeVar("T")
 
@@ -33,6 +38,7 @@ ALLOWED: Final = frozenset(
 )
 LARGEST: Final = 64 << 20  # bytes, unpacked
 _UNUSED: Final = "unused generator"
+_PLACES: Final = {name: place for place, name in enumerate(NAMES)}
 
 
 class Refused(Exception):
@@ -75,6 +81,9 @@ class _Pickler(pickle.Pickler):
         self._used = used
 
     def persistent_id(self, obj: Any) -> str | None:
+        if isinstance(obj, str):
+            place = _PLACES.get(obj)
+            return None if place is None else str(place)
         return _UNUSED if isinstance(obj, Random) and obj is not self._used else None
 
 
@@ -89,6 +98,8 @@ class _Unpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
     def persistent_load(self, pid: Any) -> Any:
-        if pid != _UNUSED:
-            raise Refused("names something that is not allowed")
-        return self._unused
+        if pid == _UNUSED:
+            return self._unused
+        if isinstance(pid, str) and pid.isdecimal() and int(pid) < len(NAMES):
+            return NAMES[int(pid)]
+        raise Refused("names something that is not allowed")

@@ -13,6 +13,10 @@ from wardstream.schemas.outcomes import Kind
 
 HOUR: Final = 3600.0
 KINDS: Final = frozenset(get_args(Kind))
+CHAMPION: Final = "logistic"
+CHALLENGER: Final = "tree"
+MODELS: Final = (CHAMPION, CHALLENGER)
+"""The kinds of models that learn side by side."""
 DETERIORATION: Final[tuple[Kind, ...]] = (
     "icu_transfer",
     "cardiac_arrest",

@@ -44,7 +44,7 @@ def _once() -> dict[str, float]:
     settings = Settings()
     champion, tree, whole = Champion(len(COLUMNS), settings), Challenger(), Learner(Target(), settings)
     theirs = preprocessing.StandardScaler() | imblearn.RandomOverSampler(
-        linear_model.LogisticRegression(optim.SGD(settings.rate)),
+        linear_model.LogisticRegression(optim.AdaGrad(settings.rate)),
         {True: settings.positives, False: 1 - settings.positives},
         seed=0,
     )

@@ -30,10 +30,10 @@ from wardstream.infra.feeds.archive import texts
 from wardstream.infra.feeds.records import EPOCH, Record, Tally
 from wardstream.models.risk.champion import Settings
 from wardstream.models.risk.features import COLUMNS, columns
-from wardstream.models.risk.learner import MODELS, Example, Learner
+from wardstream.models.risk.learner import Example, Learner
 from wardstream.models.risk.platt import probability
 from wardstream.models.risk.prequential import Tally as Counts
-from wardstream.models.risk.target import Target
+from wardstream.models.risk.target import MODELS, Target
 from wardstream.models.training.measures import auroc
 from wardstream.schemas.admissions import Admission
 from wardstream.schemas.envelope import Event

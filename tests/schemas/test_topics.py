@@ -11,6 +11,7 @@ from wardstream.schemas.audit import AuditRecord
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.identities import Identity
 from wardstream.schemas.metrics import Metrics
+from wardstream.schemas.risk_models import RiskModel
 from wardstream.schemas.ticks import Tick
 from wardstream.schemas.topics import LANE_INPUTS, TOPICS, dead, partitions_of
 
@@ -45,7 +46,7 @@ def test_key_is_a_field(name: str) -> None:
 
 def test_partitions() -> None:
     for name in TOPICS:
-        own = {"audit.v1": 1, "metrics.v1": 1, "occupancy.v1": 4, "training-examples.v1": 1}
+        own = {"audit.v1": 1, "metrics.v1": 1, "occupancy.v1": 4, "training-examples.v1": 1, "risk-models.v1": 1}
         assert partitions_of(name, 12) == own.get(name, 12)
     assert partitions_of(dead("vitals.v1"), 12) == 12
     assert dead("vitals.v1") == "vitals.v1.dead"
@@ -58,7 +59,8 @@ def test_retention_is_stated() -> None:
     assert TOPICS["waveforms.v1"].retention_ms == 2 * day
     assert TOPICS["alerts.v1"].retention_ms == 400 * day
     tables = {name for name, topic in TOPICS.items() if topic.compacted}
-    assert tables == {"identities.v1", "occupancy.v1"}  # all other records are events; compaction would lose some
+    # all other records are events; compaction would lose some
+    assert tables == {"identities.v1", "occupancy.v1", "risk-models.v1"}
     for_ever = {name for name, topic in TOPICS.items() if topic.retention_ms is None}
     assert for_ever == {*tables, "audit.v1"}
     assert all(topic.retention_ms is None or topic.retention_ms >= day for topic in TOPICS.values())
@@ -112,6 +114,8 @@ def assert_limited(kind: inspect.Type, name: str) -> None:
             assert_limited(item, name)
         case inspect.StrType(max_length=limit, pattern=pattern):
             assert limit or re.search(r"\{\d+(,\d+)?\}", pattern or ""), name
+        case inspect.BytesType(max_length=limit):
+            assert limit, name
         case inspect.DateTimeType(tz=tz):
             assert tz, name
         case _:
@@ -134,4 +138,4 @@ def test_the_envelope_is_the_same_in_every_event() -> None:
             for field in msgspec.structs.fields(Event):
                 assert own[field.name] == field.type
         else:
-            assert topic.type in (Tick, Metrics, Identity, AuditRecord)
+            assert topic.type in (Tick, Metrics, Identity, AuditRecord, RiskModel)

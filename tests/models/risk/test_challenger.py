@@ -43,7 +43,18 @@ def test_restored_it_goes_on_as_before(tree: Challenger) -> None:
         assert straight.say(row) == again.say(row)
         straight.learn(row, one.happened)
         again.learn(row, one.happened)
+    assert straight.packed() == again.packed()
     assert straight._tree._rng.getstate() == again._tree._rng.getstate() != Random(3).getstate()
+
+
+def test_it_is_the_same_bytes_whether_it_was_restored_or_not() -> None:
+    straight, stopped = Challenger(3), Challenger(3)
+    for index, one in enumerate(examples(NUMBER, rate=-1.0)):
+        if index in (700, 2_000, 5_500):
+            stopped = Challenger.restored(stopped.packed())
+        straight.learn(columns(one.inputs), one.happened)
+        stopped.learn(columns(one.inputs), one.happened)
+    assert stopped.packed() == straight.packed()
 
 
 def test_it_does_not_depend_on_the_order_of_sets(tree: Challenger) -> None:

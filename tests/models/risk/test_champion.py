@@ -30,21 +30,24 @@ def rows(number: int, seed: int, rate: float) -> list[tuple[Doubles, bool]]:
 @pytest.mark.parametrize(("positives", "rate"), [(0.2, -4.0), (0.5, -2.0), (0.1, 1.0)])
 def test_it_computes_what_river_computes(positives: float, rate: float) -> None:
     scaler = preprocessing.StandardScaler()
-    logistic = linear_model.LogisticRegression(optim.SGD(0.01), intercept_lr=0.01)
+    optimizer = optim.AdaGrad(0.01)
+    logistic = linear_model.LogisticRegression(optimizer, intercept_lr=0.0)
     sampler = imblearn.RandomOverSampler(logistic, {True: positives, False: 1 - positives}, seed=7)
-    theirs = scaler | sampler
     ours = Champion(WIDTH, Settings(rate=0.01, positives=positives, seed=7))
     learned = 0
     for row, happened in rows(1_500, 3, rate):
         known = {place: float(value) for place, value in enumerate(row) if value == value}
         said = ours.say(row)
-        assert said.logit == pytest.approx(logistic._raw_dot_one(scaler.transform_one(known)), rel=1e-9, abs=1e-9)
-        theirs.learn_one(known, happened)
+        before = scaler.transform_one(known) | {"one": 1.0}
+        assert said.logit == pytest.approx(logistic._raw_dot_one(before), rel=1e-9, abs=1e-9)
+        scaler.learn_one(known)
+        sampler.learn_one(scaler.transform_one(known) | {"one": 1.0}, happened)
         ours.learn(row, happened)
         learned += happened
     numbers = ours.numbers()
     assert learned > 20
-    assert numbers.intercept == pytest.approx(logistic.intercept, rel=1e-9)
+    assert numbers.intercept == pytest.approx(logistic.weights["one"], rel=1e-9)
+    assert numbers.intercept_square == pytest.approx(optimizer.g2["one"], rel=1e-9)
     assert dict(numbers.seen) == dict(sampler._actual_dist)
     assert numbers.pivot == sampler._pivot
     assert numbers.random == sampler._rng.getstate()  # so as many steps were made
@@ -52,6 +55,7 @@ def test_it_computes_what_river_computes(positives: float, rate: float) -> None:
         assert numbers.counts[place] == scaler.counts[place]
         assert numbers.means[place] == pytest.approx(scaler.means[place], rel=1e-12)
         assert numbers.variances[place] == pytest.approx(scaler.vars[place], rel=1e-9)
+        assert numbers.squares[place] == pytest.approx(optimizer.g2[place], rel=1e-8)
         assert numbers.weights[place] == pytest.approx(logistic.weights[place], rel=1e-8, abs=1e-10)
 
 
@@ -83,7 +87,7 @@ def test_what_columns_added_is_all_there_is() -> None:
 
 def test_nothing_known_teaches_the_base_rate_only() -> None:
     model, draw = Champion(3, Settings(positives=0.2)), Random(1)
-    for _ in range(5_000):
+    for _ in range(20_000):
         model.learn(np.full(3, np.nan), draw.random() < 0.02)
     assert model.numbers().weights == [0.0] * 3
     assert model.say(np.full(3, np.nan)).logit == pytest.approx(np.log(0.2 / 0.8), abs=0.5)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -10,8 +13,8 @@ from hypothesis import strategies as st
 from tests.models.risk.rows import examples
 from wardstream.models.risk.champion import Settings
 from wardstream.models.risk.features import COLUMNS
-from wardstream.models.risk.learner import CHALLENGER, CHAMPION, MODELS, Learner, State, StateRefused
-from wardstream.models.risk.target import Target
+from wardstream.models.risk.learner import Learner, State, StateRefused
+from wardstream.models.risk.target import CHALLENGER, CHAMPION, MODELS, Target
 
 NUMBER = 1_500
 
@@ -118,3 +121,9 @@ def test_a_state_of_another_version_is_refused() -> None:
     ):
         with pytest.raises(StateRefused):
             Learner.restored(wrong)
+
+
+def test_commands_and_workers_start_without_river() -> None:
+    """It brings SciPy: a second of each start, for what only the learner and an approved snapshot need."""
+    code = "import sys, wardstream.infra.cli, wardstream.infra.worker; assert 'river' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
