@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from wardstream.models.bins import KEPT_HOURS, Bins, MeasurementSet
+from wardstream.models.bins import KEPT_HOURS, Bins, MeasurementSet, Reach
 from wardstream.models.latest import Signals, current, find, take
 from wardstream.models.revisions import settle, standing
 from wardstream.models.scores import Observations
@@ -94,21 +94,29 @@ class Patient(msgspec.Struct, omit_defaults=True):
         """Something was observed or received."""
         self.heard = max(self.heard, *(time.timestamp() for time in times))
 
-    def measure(self, bins: Bins, measured: MeasurementSet, supersedes: UUID | None) -> Taken:
-        """Take in what an event measured; empty `values` with `supersedes` cancel."""
+    def measure(
+        self, bins: Bins, measured: MeasurementSet, supersedes: UUID | None, reach: Reach = "everywhere"
+    ) -> Taken:
+        """Take in what an event measured; empty `values` with `supersedes` cancel.
+
+        A final set that names the preliminary one which it may have had looks for it in its own hour alone, and awaits
+        nothing: there are many such sets, and most had none.
+        """
         self.heard = max(self.heard, measured.at, measured.received)
         if supersedes is None and measured.event_id not in self.awaited:
             bins.add(measured)
             newer = take(self.signals, measured)
             return Taken("new" if newer else "late", newer)
-        return self._revise(bins, measured, supersedes)
+        return self._revise(bins, measured, supersedes, reach)
 
-    def _revise(self, bins: Bins, measured: MeasurementSet, supersedes: UUID | None) -> Taken:
+    def _revise(self, bins: Bins, measured: MeasurementSet, supersedes: UUID | None, reach: Reach) -> Taken:
         event_ids = set() if supersedes is None else {supersedes}
         if self.awaited.pop(measured.event_id, None) is not None:
             event_ids.add(measured.event_id)
-        found = bins.take_out(event_ids, near=measured.at)
-        if supersedes is not None and not any(supersedes in (one.event_id, *one.revised) for one in found):
+            reach = "everywhere"
+        found = bins.take_out(event_ids, measured.at, reach)
+        unknown = supersedes is not None and not any(supersedes in (one.event_id, *one.revised) for one in found)
+        if supersedes is not None and unknown and reach == "everywhere":
             self._await(supersedes)
         holds = settle(found, measured, supersedes)
         bins.add(holds)
