@@ -85,7 +85,9 @@ def take_in(batch: PatientBatch, received: Received[Any], measured: MeasurementS
     """Measure, and rescore if that may have changed a score or what is to be told of a result."""
     event, key = received.event, received.event.patient_id
     patient, bins = batch.state[key], bins_of(batch, key, event)
-    reach: Reach = "everywhere" if event.status in ("corrected", "cancelled") else "its hour"
+    # A preliminary set and its final one are of one time; there are many, and most are alone.
+    paired = event.status == "preliminary" or (event.status == "final" and event.supersedes is not None)
+    reach: Reach = "its hour" if paired else "everywhere"
     taken = patient.measure(bins, measured, event.supersedes, reach)
     if event.status in ("corrected", "cancelled") or taken.outcome in ("revised", "already_revised"):
         batch.count(m.REVISIONS, (taken.outcome,))

@@ -99,11 +99,11 @@ class Patient(msgspec.Struct, omit_defaults=True):
     ) -> Taken:
         """Take in what an event measured; empty `values` with `supersedes` cancel.
 
-        A final set that names the preliminary one which it may have had looks for it in its own hour alone, and awaits
-        nothing: there are many such sets, and most had none.
+        With the reach `its hour` what the set revises is looked for there alone, and not awaited; so is what may have
+        taken its place already.
         """
         self.heard = max(self.heard, measured.at, measured.received)
-        if supersedes is None and measured.event_id not in self.awaited:
+        if supersedes is None and measured.event_id not in self.awaited and reach == "everywhere":
             bins.add(measured)
             newer = take(self.signals, measured)
             return Taken("new" if newer else "late", newer)
@@ -112,8 +112,10 @@ class Patient(msgspec.Struct, omit_defaults=True):
     def _revise(self, bins: Bins, measured: MeasurementSet, supersedes: UUID | None, reach: Reach) -> Taken:
         event_ids = set() if supersedes is None else {supersedes}
         if self.awaited.pop(measured.event_id, None) is not None:
-            event_ids.add(measured.event_id)
             reach = "everywhere"
+            event_ids.add(measured.event_id)
+        elif reach == "its hour":
+            event_ids.add(measured.event_id)
         found = bins.take_out(event_ids, measured.at, reach)
         unknown = supersedes is not None and not any(supersedes in (one.event_id, *one.revised) for one in found)
         if supersedes is not None and unknown and reach == "everywhere":
@@ -127,7 +129,8 @@ class Patient(msgspec.Struct, omit_defaults=True):
             return Taken("revised", not codes <= BINS_ONLY)
         if holds.event_id != measured.event_id:
             return Taken("already_revised", False)
-        return Taken("unknown_original", take(self.signals, measured))
+        newer = take(self.signals, measured)
+        return Taken("unknown_original" if unknown else "new" if newer else "late", newer)
 
     def _await(self, event_id: UUID) -> None:
         since = self.heard - KEPT_HOURS * HOUR
