@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,41 @@ def test_a_gateway_that_may_not_listen_says_so(own_kafka: Cluster, gateways: Gat
     refused = gateways.run("serve", "http", HTTP_LISTEN="0.0.0.0:0")
     assert refused.returncode == 2
     assert "without TLS" in refused.stderr
+
+
+def test_operators_hear_of_a_feed_that_is_silent_or_brings_garbage(own_kafka: Cluster, tmp_path: Path) -> None:
+    limits = "[feeds.icu.watch]\nsilent_after_min = 0.05\nrejects_per_hour = 1\n"
+    gateways = Gateways(own_kafka, tmp_path, PLAIN + limits)
+
+    def told(count: int) -> list[tuple[str, str, str]]:
+        """Feed, condition and transition of the first records."""
+        deadline = time.monotonic() + 60
+        while True:
+            found = [json.loads(record.value) for record in read(own_kafka, "notices.v1")["notices.v1"]]
+            if len(found) >= count:
+                return [(notice["feed"], notice["condition"], notice["transition"]) for notice in found[:count]]
+            assert time.monotonic() < deadline, found
+            time.sleep(0.3)
+
+    async def ask(port: int, *messages: bytes) -> None:
+        async with sender(port) as engine:
+            for message in messages:
+                await engine.ask(message)
+
+    silent, rejects = ("icu", "silent", "raised"), ("icu", "rejects", "raised")
+    try:
+        process, port = gateways.start()
+        assert told(1) == [silent]
+        assert "icu  silent: no message for 0 minutes" in gateways.run("feed", "notices").stdout
+        kill(process)
+        _, port = gateways.start()  # goes on with what is open
+        asyncio.run(ask(port, *(result(f"c{n}").replace(b"|mmol/L|", b"|furlong|") for n in range(2))))
+        assert sorted(told(3)[1:]) == [rejects, ("icu", "silent", "resolved")]
+        assert "icu  rejects: 2 rejects in the last hour" in gateways.run("feed", "notices").stdout
+        first, *_ = read(own_kafka, "notices.v1")["notices.v1"]
+        assert first.key.decode() == json.loads(first.value)["notice_id"]
+    finally:
+        gateways.end()
 
 
 def test_tls_and_client_certificates(own_kafka: Cluster, tmp_path: Path) -> None:
