@@ -27,7 +27,7 @@ from wardstream.schemas.decode import encode
 from wardstream.schemas.hl7v2 import Feed
 from wardstream.schemas.pseudonym import KEY_BYTES, Pseudonyms
 
-commands = typer.Typer(no_args_is_help=True, help="HL7 v2 feeds: try them on samples; what operators must know of them.")
+commands = typer.Typer(no_args_is_help=True, help="HL7 v2 feeds: try them on samples; what operators must know.")
 _WIDE = 140
 _TOP = 40
 _USUAL = Feed(

@@ -108,9 +108,7 @@ async def test_too_many_rejects() -> None:
     desk.watcher.heard("lab", 1)
     desk.watcher.heard("lab", 0)
     await desk.pass_time(minutes(0))
-    assert [(notice.condition, notice.reason) for notice in desk.told()] == [
-        ("rejects", "11 rejects in the last hour")
-    ]
+    assert [(notice.condition, notice.reason) for notice in desk.told()] == [("rejects", "11 rejects in the last hour")]
     assert desk.meters.values[FEED_REJECTS, ("lab",)] == 11
     for _ in range(56):  # until half of them are an hour ago
         await desk.pass_time(minutes(1))
