@@ -14,12 +14,14 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
+import psutil
 import pytest
 
 from tests.gateways import NAMES, PLAIN, Gateways, admit, kill, result
 from tests.infra.gateways.certificates import Authority
 from tests.infra.gateways.senders import said, sender
 from tests.reading import read_all
+from tests.workers import Workers
 from wardstream.client import Publisher
 from wardstream.infra.kafka.broker import Cluster
 from wardstream.infra.kafka.topics import wishes
@@ -188,6 +190,26 @@ def test_a_gateway_that_may_not_listen_says_so(own_kafka: Cluster, gateways: Gat
     refused = gateways.run("serve", "http", HTTP_LISTEN="0.0.0.0:0")
     assert refused.returncode == 2
     assert "without TLS" in refused.stderr
+
+
+def test_nothing_listens_beyond_loopback(own_kafka: Cluster, gateways: Gateways, workers: Workers) -> None:
+    """Gateways and brokers as they start by themselves; a worker does not listen at all."""
+    mllp, _ = gateways.start()
+    assert gateways.run("tokens", "add", "monitor", "--role", "publisher").returncode == 0
+    gateways.environment["WARDSTREAM_HTTP_LISTEN"] = "127.0.0.1:0"
+    http, _ = gateways.start("http")
+
+    def listening(pid: int) -> set[str]:
+        found = psutil.Process(pid).net_connections()
+        return {place.laddr.ip.removeprefix("::ffff:") for place in found if place.status == psutil.CONN_LISTEN}
+
+    assert [listening(pid) for pid in (mllp.pid, http.pid, own_kafka.pid(1))] == [{"127.0.0.1"}] * 3
+    worker = workers.start()
+    deadline = time.monotonic() + 60
+    while b'"role":"worker"' not in b"".join(record.value for record in read(own_kafka, "metrics.v1")["metrics.v1"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert listening(worker.pid) == set()
 
 
 def test_operators_hear_of_a_feed_that_is_silent_or_brings_garbage(own_kafka: Cluster, tmp_path: Path) -> None:
