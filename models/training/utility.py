@@ -60,6 +60,9 @@ def best(labels: Labels) -> float:
 
 
 def normalised(accounts: npt.NDArray[np.float64], weights: npt.NDArray[np.float64] | None = None) -> float:
-    """The utility of all patients: rows of (earned, best, earned by saying nothing), counted `weights` times; NaN without sepsis."""
+    """The utility of all patients; NaN without sepsis.
+
+    Rows of `accounts` are (earned, best, earned by saying nothing), each counted `weights` times.
+    """
     earned, possible, nothing = accounts.sum(axis=0) if weights is None else weights @ accounts
     return float((earned - nothing) / (possible - nothing)) if possible > nothing else float("nan")
