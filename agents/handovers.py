@@ -97,7 +97,9 @@ def handler(rules: Rules) -> Handler:
         for received in batch:
             moved = batch.state.moved(received.event.patient_id)
             if moved is not None:  # by an earlier one of this batch; of those before, the lane had known
-                followed = msgspec.structs.replace(received.event, patient_id=moved.to)
+                # Another id, for this one was given away with those that the patient has seen.
+                again = output_id(received.event.event_id, f"follow/{moved.to}")
+                followed = msgspec.structs.replace(received.event, event_id=again, patient_id=moved.to)
                 batch.emit(TOPIC, moved.to, followed, received, batch.lane_of(moved.to))
             elif received.event.kind == "ask":
                 _give(batch, received)

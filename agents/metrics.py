@@ -181,6 +181,17 @@ GATEWAY_REJECTS = Metric(
     "What a gateway could not use, by reason",
     ("gateway", "topic", "reason"),
 )
+FEED_REJECTS = Metric(
+    "feed_rejects_total",
+    "counter",
+    "parts",
+    "Messages, blocks and parts of messages of a feed that could not be used",
+    ("feed",),
+)
+FEED_QUIET = Metric("feed_quiet_seconds", "gauge", "s", "Since the last message of a feed, or the start", ("feed",))
+NOTICES_OPEN = Metric(
+    "notices_open", "gauge", "notices", "What operators must know and has not ended", ("feed", "condition")
+)
 HTTP_REQUESTS = Metric(
     "http_requests_total", "counter", "requests", "Requests to publish by their status", ("topic", "status")
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from wardstream.agents import metrics as m
 from wardstream.agents.streams.batch import Batch, Received
 from wardstream.models.alerts import Change, close, judge
-from wardstream.models.bins import Bins, MeasurementSet
+from wardstream.models.bins import Bins, MeasurementSet, Reach
 from wardstream.models.labs.flags import news_of
 from wardstream.models.labs.history import LabBins, Past, changes
 from wardstream.models.patient import Outcome, Patient
@@ -89,7 +89,10 @@ def take_in(batch: PatientBatch, received: Received[Any], measured: MeasurementS
     """Measure, and rescore if that may have changed a score or what is to be told of a result."""
     event, key = received.event, received.event.patient_id
     patient, bins = batch.state[key], bins_of(batch, key, event)
-    taken = patient.measure(bins, measured, event.supersedes)
+    # A preliminary set and its final one are of one time; there are many, and most are alone.
+    paired = event.status == "preliminary" or (event.status == "final" and event.supersedes is not None)
+    reach: Reach = "its hour" if paired else "everywhere"
+    taken = patient.measure(bins, measured, event.supersedes, reach)
     if event.status in ("corrected", "cancelled") or taken.outcome in ("revised", "already_revised"):
         batch.count(m.REVISIONS, (taken.outcome,))
     revised = taken.outcome == "revised"

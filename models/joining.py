@@ -35,8 +35,7 @@ def join_sets(patient: Patient, bins: LabBins, theirs: Iterable[MeasurementSet])
             _index(mine, one)
         elif one not in family.values():
             holds = held([*family.values(), one])
-            for known in family.values():
-                bins.take_out([known.event_id], near=known.at)
+            bins.take_out(_ids(holds), near=one.at)  # with results of theirs that were joined before
             bins.add(holds)
             _index(mine, holds)
             revised.update(code for known in (one, *family.values()) for code in known.values)

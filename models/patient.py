@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from wardstream.models.bins import KEPT_HOURS, Bins, MeasurementSet
+from wardstream.models.bins import KEPT_HOURS, Bins, MeasurementSet, Reach
 from wardstream.models.latest import Signals, current, find, take
 from wardstream.models.revisions import settle, standing
 from wardstream.models.scores import Observations
@@ -98,21 +98,31 @@ class Patient(msgspec.Struct, omit_defaults=True):
         """Something was observed or received."""
         self.heard = max(self.heard, *(time.timestamp() for time in times))
 
-    def measure(self, bins: Bins, measured: MeasurementSet, supersedes: UUID | None) -> Taken:
-        """Take in what an event measured; empty `values` with `supersedes` cancel."""
+    def measure(
+        self, bins: Bins, measured: MeasurementSet, supersedes: UUID | None, reach: Reach = "everywhere"
+    ) -> Taken:
+        """Take in what an event measured; empty `values` with `supersedes` cancel.
+
+        With the reach `its hour` what the set revises is looked for there alone, and not awaited; so is what may have
+        taken its place already.
+        """
         self.heard = max(self.heard, measured.at, measured.received)
-        if supersedes is None and measured.event_id not in self.awaited:
+        if supersedes is None and measured.event_id not in self.awaited and reach == "everywhere":
             bins.add(measured)
             newer = take(self.signals, measured)
             return Taken("new" if newer else "late", newer)
-        return self._revise(bins, measured, supersedes)
+        return self._revise(bins, measured, supersedes, reach)
 
-    def _revise(self, bins: Bins, measured: MeasurementSet, supersedes: UUID | None) -> Taken:
+    def _revise(self, bins: Bins, measured: MeasurementSet, supersedes: UUID | None, reach: Reach) -> Taken:
         event_ids = set() if supersedes is None else {supersedes}
         if self.awaited.pop(measured.event_id, None) is not None:
+            reach = "everywhere"
             event_ids.add(measured.event_id)
-        found = bins.take_out(event_ids, near=measured.at)
-        if supersedes is not None and not any(supersedes in (one.event_id, *one.revised) for one in found):
+        elif reach == "its hour":
+            event_ids.add(measured.event_id)
+        found = bins.take_out(event_ids, measured.at, reach)
+        unknown = supersedes is not None and not any(supersedes in (one.event_id, *one.revised) for one in found)
+        if supersedes is not None and unknown and reach == "everywhere":
             self._await(supersedes)
         holds = settle(found, measured, supersedes)
         bins.add(holds)
@@ -123,7 +133,8 @@ class Patient(msgspec.Struct, omit_defaults=True):
             return Taken("revised", not codes <= BINS_ONLY)
         if holds.event_id != measured.event_id:
             return Taken("already_revised", False)
-        return Taken("unknown_original", take(self.signals, measured))
+        newer = take(self.signals, measured)
+        return Taken("unknown_original" if unknown else "new" if newer else "late", newer)
 
     def _await(self, event_id: UUID) -> None:
         since = self.heard - KEPT_HOURS * HOUR

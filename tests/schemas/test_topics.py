@@ -11,6 +11,7 @@ from wardstream.schemas.audit import AuditRecord
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.identities import Identity
 from wardstream.schemas.metrics import Metrics
+from wardstream.schemas.notices import Notice
 from wardstream.schemas.risk_models import RiskModel
 from wardstream.schemas.ticks import Tick
 from wardstream.schemas.topics import LANE_INPUTS, TOPICS, dead, partitions_of
@@ -46,7 +47,8 @@ def test_key_is_a_field(name: str) -> None:
 
 def test_partitions() -> None:
     for name in TOPICS:
-        own = {"audit.v1": 1, "metrics.v1": 1, "occupancy.v1": 4, "training-examples.v1": 1, "risk-models.v1": 1}
+        own = {"audit.v1": 1, "metrics.v1": 1, "notices.v1": 1, "occupancy.v1": 4}
+        own |= {"training-examples.v1": 1, "risk-models.v1": 1}
         assert partitions_of(name, 12) == own.get(name, 12)
     assert partitions_of(dead("vitals.v1"), 12) == 12
     assert dead("vitals.v1") == "vitals.v1.dead"
@@ -138,4 +140,4 @@ def test_the_envelope_is_the_same_in_every_event() -> None:
             for field in msgspec.structs.fields(Event):
                 assert own[field.name] == field.type
         else:
-            assert topic.type in (Tick, Metrics, Identity, AuditRecord, RiskModel)
+            assert topic.type in (Tick, Metrics, Identity, AuditRecord, Notice, RiskModel)
