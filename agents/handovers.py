@@ -35,7 +35,7 @@ from uuid import UUID
 import msgspec
 
 from wardstream.agents import metrics as m
-from wardstream.agents import occupancy
+from wardstream.agents import occupancy, risk
 from wardstream.agents.scoring import SOURCE, PatientBatch, Rules, bins_of, news, publish_alerts, rescore
 from wardstream.agents.streams.batch import Handler, Received
 from wardstream.agents.streams.recent import CAPACITY, WIDTH
@@ -97,7 +97,9 @@ def handler(rules: Rules) -> Handler:
         for received in batch:
             moved = batch.state.moved(received.event.patient_id)
             if moved is not None:  # by an earlier one of this batch; of those before, the lane had known
-                followed = msgspec.structs.replace(received.event, patient_id=moved.to)
+                # Another id, for this one was given away with those that the patient has seen.
+                again = output_id(received.event.event_id, f"follow/{moved.to}")
+                followed = msgspec.structs.replace(received.event, event_id=again, patient_id=moved.to)
                 batch.emit(TOPIC, moved.to, followed, received, batch.lane_of(moved.to))
             elif received.event.kind == "ask":
                 _give(batch, received)
@@ -189,6 +191,8 @@ def _join(batch: PatientBatch, received: Received[Handover], rules: Rules) -> No
         log = occupancy.log_of(batch, key)
         patient.stay = log.join(occupancy.decode_log(rows[occupancy.STAY_ROW]))
         occupancy.tell(batch, key, patient, log, received)
+    if rules.risk is not None:
+        _join_labels(batch, key, patient, rows, rules.risk)
     changes: list[Change] = []
     if "" in rows:
         changes = join_patients(patient, _decode_patient(rows[""]), event.other_patient_id, bins)
@@ -202,3 +206,12 @@ def _join(batch: PatientBatch, received: Received[Handover], rules: Rules) -> No
     known = patient.signals or patient.alerts
     if known and (last or results or (patient.observations({}), patient.stay.phase) != before):
         rescore(batch, key, patient, received, rules, bins, None, results)
+
+
+def _join_labels(batch: PatientBatch, key: str, patient: Patient, rows: Mapping[str, bytes], asked: risk.Risk) -> None:
+    """Take in what was reported of the other, and its hours that wait for their label."""
+    if risk.OUTCOMES_ROW in rows:
+        risk.keep_reports(batch, key, risk.decode_reports(rows[risk.OUTCOMES_ROW]))
+    hours = risk.waiting_hours(batch, key)
+    hours.join({name: row for name, row in rows.items() if name.startswith(risk.WAITING_ROWS)})
+    risk.keep_told_times(patient, hours, asked.target)

@@ -45,11 +45,10 @@ def handler(rules: Rules) -> Handler:
                 batch.count(m.LAB_UNITS, (BY_LOINC[event.loinc].field,))
             for field in extremes(event):
                 batch.count(m.EXTREMES, (field,))
-            # A correction that is no use here may still take away a number that was: of an arterial specimen that was
-            # a venous one, of a count that was a clot.
-            if values or (
-                event.supersedes is not None and (event.loinc in BY_LOINC or event.patient_id in batch.state)
-            ):
+            # A revision that is no use here may still take away a number that was: of an arterial specimen that was
+            # a venous one, of a count that was a clot. Another analyte it becomes by a correction only.
+            corrects = event.status in ("corrected", "cancelled") and event.patient_id in batch.state
+            if values or (event.supersedes is not None and (event.loinc in BY_LOINC or corrects)):
                 take_in(batch, received, measurements(event, values), rules)
                 if rules.sepsis is not None and any(code in sepsis.SIGNALS for code in values):
                     patient = batch.state[event.patient_id]

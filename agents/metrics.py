@@ -122,6 +122,16 @@ PREDICTIONS = Metric(
     "Predictions published, by how far to trust them",
     ("model", "quality"),
 )
+EXAMPLES = Metric(
+    "training_examples_total", "counter", "examples", "Patient-hours told with their label, or why not", ("label",)
+)
+LATE_OUTCOMES = Metric(
+    "late_outcomes_total",
+    "counter",
+    "outcomes",
+    "Outcomes that came when hours they are about had been told: the grace is too short for them",
+    ("kind",),
+)
 HANDOVERS = Metric(
     "handovers_total", "counter", "records", "What lanes asked and gave for merges: asked, given, joined", ("step",)
 )
@@ -170,6 +180,17 @@ GATEWAY_REJECTS = Metric(
     "events",
     "What a gateway could not use, by reason",
     ("gateway", "topic", "reason"),
+)
+FEED_REJECTS = Metric(
+    "feed_rejects_total",
+    "counter",
+    "parts",
+    "Messages, blocks and parts of messages of a feed that could not be used",
+    ("feed",),
+)
+FEED_QUIET = Metric("feed_quiet_seconds", "gauge", "s", "Since the last message of a feed, or the start", ("feed",))
+NOTICES_OPEN = Metric(
+    "notices_open", "gauge", "notices", "What operators must know and has not ended", ("feed", "condition")
 )
 HTTP_REQUESTS = Metric(
     "http_requests_total", "counter", "requests", "Requests to publish by their status", ("topic", "status")

@@ -1,7 +1,8 @@
-"""outcomes.v1: what really happened. A death ends the patient's alerts; learners read the topic itself."""
+"""outcomes.v1: what really happened. Labels of the hours before follow from it; a death ends the patient's alerts."""
 
 from __future__ import annotations
 
+from wardstream.agents import risk
 from wardstream.agents.scoring import PatientBatch, Rules, rescore
 from wardstream.agents.streams.batch import Handler
 from wardstream.models.patient import Death
@@ -15,6 +16,8 @@ def handler(rules: Rules) -> Handler:
         """A death ends the patient's alerts; a correction of it brings the patient back."""
         for received in batch:
             event: Outcome = received.event
+            if rules.risk is not None:
+                risk.report(batch, event, rules.risk)
             if not _is_of_death(batch, event):
                 continue
             patient = batch.state[event.patient_id]

@@ -20,11 +20,13 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from wardstream.agents import metrics as m
+from wardstream.agents import risk
 from wardstream.agents.scoring import PatientBatch, Rules, bins_of, envelope, publish_alerts
 from wardstream.agents.streams.batch import Handler, Received
 from wardstream.models import sepsis
 from wardstream.models.alerts import judge_sepsis
 from wardstream.models.patient import Patient
+from wardstream.models.risk.platt import log_odds
 from wardstream.models.scores import news2
 from wardstream.models.sepsis import Abstained, Prepared, Who
 from wardstream.models.serving import Answered, Served
@@ -60,15 +62,20 @@ def at_end(rules: Rules) -> Handler:
 
     async def predict(batch: PatientBatch) -> None:
         """Ask the model about all of them, publish what it says, and raise or end alerts."""
-        served, asked = rules.sepsis, batch.outputs.left
-        if served is None:
-            return
-        answers = await _answers(asked, served)
-        reasons = await _explained(asked, answers, served)
-        for index, (one, answer) in enumerate(zip(asked, answers, strict=True)):
-            _tell(batch, one, answer, served, reasons.get(index, ()))
+        left = batch.outputs.left
+        if rules.sepsis is not None:
+            await _ask_sepsis(batch, [one for one in left if isinstance(one, Asked)], rules.sepsis)
+        if rules.risk is not None:
+            risk.predict(batch, [one for one in left if isinstance(one, risk.AskedHour)], rules.risk)
 
     return predict
+
+
+async def _ask_sepsis(batch: PatientBatch, asked: Sequence[Asked], served: Served) -> None:
+    answers = await _answers(asked, served)
+    reasons = await _explained(asked, answers, served)
+    for index, (one, answer) in enumerate(zip(asked, answers, strict=True)):
+        _tell(batch, one, answer, served, reasons.get(index, ()))
 
 
 async def _answers(asked: Sequence[Asked], served: Served) -> list[Answered]:
@@ -125,7 +132,10 @@ def _tell(batch: PatientBatch, one: Asked, answer: Answered, served: Served, rea
         batch.count(m.PREDICTED, (sepsis.NAME, f"{max(1, math.ceil(answer.calibrated * 10)) / 10:.1f}"))
     if answer.quality == "ok" and answer.version is not None and answer.calibrated is not None:
         threshold = served.threshold(answer.version)
-        if threshold is not None and one.key in batch.state:  # not forgotten meanwhile
-            patient = batch.state[one.key]
+        if one.key not in batch.state:  # forgotten meanwhile
+            return
+        patient = batch.state[one.key]
+        patient.answers["sepsis_logit"] = (log_odds(answer.calibrated), one.at)
+        if threshold is not None:
             changes = judge_sepsis(one.key, patient, answer.calibrated, threshold, one.at, event)
             publish_alerts(batch, one.key, patient, one.cause, one.at, changes, prediction=prediction)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wardstream.agents import metrics as m
 from wardstream.agents.streams.batch import Batch, Received
 from wardstream.models.alerts import Change, close, judge
-from wardstream.models.bins import Bins, MeasurementSet
+from wardstream.models.bins import Bins, MeasurementSet, Reach
 from wardstream.models.labs.flags import news_of
 from wardstream.models.labs.history import LabBins, Past, changes
 from wardstream.models.patient import Outcome, Patient
@@ -31,6 +31,9 @@ from wardstream.schemas.output_id import output_id
 from wardstream.schemas.predictions import Prediction
 from wardstream.schemas.scores import Reading, Result, Score, Scores
 
+if TYPE_CHECKING:  # it imports this module
+    from wardstream.agents.risk import Risk
+
 SOURCE = "wardstream"
 _ORGANS = frozenset((*SOFA_LABS, "urine"))
 _KIDNEYS = frozenset(("creat", "urine", "kg"))  # what KDIGO's stage reads
@@ -42,11 +45,12 @@ class Rules:
     """What a site declares, and what handlers ask.
 
     `never_carried` are parts of NEWS2 that none of its feeds carries. `sepsis` is the served model; None: there is
-    none, and nothing is predicted.
+    none, and nothing is predicted. `risk` is what is learned online; None: nothing is.
     """
 
     never_carried: frozenset[str] = frozenset()
     sepsis: Served | None = None
+    risk: Risk | None = None
 
     def __post_init__(self) -> None:
         unknown = self.never_carried.difference(Observations.__struct_fields__)
@@ -85,7 +89,10 @@ def take_in(batch: PatientBatch, received: Received[Any], measured: MeasurementS
     """Measure, and rescore if that may have changed a score or what is to be told of a result."""
     event, key = received.event, received.event.patient_id
     patient, bins = batch.state[key], bins_of(batch, key, event)
-    taken = patient.measure(bins, measured, event.supersedes)
+    # A preliminary set and its final one are of one time; there are many, and most are alone.
+    paired = event.status == "preliminary" or (event.status == "final" and event.supersedes is not None)
+    reach: Reach = "its hour" if paired else "everywhere"
+    taken = patient.measure(bins, measured, event.supersedes, reach)
     if event.status in ("corrected", "cancelled") or taken.outcome in ("revised", "already_revised"):
         batch.count(m.REVISIONS, (taken.outcome,))
     revised = taken.outcome == "revised"

@@ -1,11 +1,12 @@
 """ticks.v1: time passes → signals lapse, scores become partial, data goes stale, patients long gone are forgotten.
 
-At the end of each hour of a stay the deep models are asked.
+At the end of each hour of a stay the models are asked, and hours whose label has been waited for are told.
 """
 
 from __future__ import annotations
 
 from wardstream.agents import metrics as m
+from wardstream.agents import risk
 from wardstream.agents.occupancy import lose_sight
 from wardstream.agents.predicting import ask
 from wardstream.agents.scoring import PatientBatch, Rules, expire, rescore
@@ -24,6 +25,8 @@ def handler(rules: Rules) -> Handler:
             for key in batch.state.due(now):
                 with batch.alone(key):
                     patient = batch.state[key]
+                    if rules.risk is not None:
+                        risk.tell(batch, key, patient, received, now, rules.risk)
                     if patient.forget_at() <= now:
                         expire(batch, key, patient, received, "nothing has been heard of the patient")
                         lose_sight(batch, key, patient, received)
@@ -37,5 +40,7 @@ def handler(rules: Rules) -> Handler:
                         patient.predicted = ended
                         if rules.sepsis is not None:
                             ask(batch, key, patient, received, ended)
+                        if rules.risk is not None:
+                            risk.ask(batch, key, patient, received, ended)
 
     return on_ticks

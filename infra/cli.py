@@ -25,6 +25,7 @@ from wardstream.infra.commands.demo import demo
 from wardstream.infra.commands.deploy import deploy
 from wardstream.infra.commands.evaluate import evaluate
 from wardstream.infra.commands.gate import gate
+from wardstream.infra.commands.learner import learner
 from wardstream.infra.commands.metrics import metrics
 from wardstream.infra.commands.rollback import rollback
 from wardstream.infra.commands.train import train
@@ -63,6 +64,7 @@ main.add_typer(tokens.commands, name="tokens")
 main.add_typer(identities.commands, name="identities")
 main.add_typer(audit.commands, name="audit")
 main.command("worker")(worker)
+main.command("learner")(learner)
 main.command("simulate")(simulate)
 main.command("replay")(replay)
 main.command("publish")(publish)

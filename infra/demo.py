@@ -34,7 +34,8 @@ from wardstream.infra.kafka.private_files import write_private
 from wardstream.infra.kafka.process import end, spawn
 from wardstream.infra.kafka.topics import create_topics, lane_count, wishes
 from wardstream.infra.run_folder import run_folder
-from wardstream.infra.settings import KEY_BYTES, PREFIX, Settings, SettingsError, kafka_client_options
+from wardstream.infra.secrets import KEY_BYTES
+from wardstream.infra.settings import PREFIX, Settings, SettingsError, kafka_client_options
 from wardstream.infra.triton.environment import TritonMissing, environment, triton_folder
 from wardstream.infra.triton.environment import fetch as fetch_triton
 from wardstream.infra.triton.models import models_in

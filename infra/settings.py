@@ -8,7 +8,6 @@ mount them.
 
 from __future__ import annotations
 
-import base64
 import difflib
 import os
 import re
@@ -22,17 +21,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wardstream import models
 from wardstream.infra.addresses import broker_addresses, host_of, is_address, is_loopback
-from wardstream.infra.failure import Failure
+from wardstream.infra.secrets import PREFIX as PREFIX
+from wardstream.infra.secrets import Password, key, one_of, secret
+from wardstream.infra.secrets import SettingsError as SettingsError
 
-PREFIX = "WARDSTREAM_"
-KEY_BYTES = 32  # AES-256, HMAC-SHA-256
 # Where the package's own models are: beside the sources in a checkout, whose installed files are links to them.
 _REPOSITORY = Path(models.__file__).resolve().parent / "repository"
 SHARED_DATA = f"{PREFIX}SHARED_DATA"  # where the tests find recorded patients
-
-
-class SettingsError(Failure, ValueError):
-    """The settings are incomplete or contradict each other; the text names the variables, never their values."""
 
 
 class Settings(BaseSettings):
@@ -82,11 +77,13 @@ class Settings(BaseSettings):
     triton_deadline_ms : int
         For one batch, all in all; later it is `degraded`.
     models : Path
-        Folder of the models that are served (Triton's model repository); the one that comes with the package by
-        default.
+        Folder of the models that are served (Triton's model repository); by default the package's own.
     never_carried : frozenset of str
         Parts of NEWS2 that none of the feeds carries, as a JSON list (`["consciousness"]`): their absence alone does
         not keep an alert open. They are still named as missing.
+    risk_outcomes, risk_horizon_h, risk_grace_h
+        Outcomes (JSON list of `kind`) of which the risk model learns the probability, within how many hours they
+        count, and in how many hours after that they may become known. Empty: no hour waits for its label.
     imaging_folders : tuple of Path
         Below which image files may be read, as a JSON list; none by default.
     imaging_hosts : frozenset of str
@@ -137,6 +134,9 @@ class Settings(BaseSettings):
     triton_deadline_ms: int = Field(default=250, ge=10, le=10_000)
     models: Path = _REPOSITORY
     never_carried: frozenset[str] = frozenset()
+    risk_outcomes: frozenset[str] = frozenset()
+    risk_horizon_h: float = Field(default=12.0, gt=0, le=8760)
+    risk_grace_h: float = Field(default=36.0, ge=0, le=8760)
     imaging_folders: tuple[Path, ...] = ()
     imaging_hosts: frozenset[str] = frozenset()
     imaging_s3_endpoint: str | None = None
@@ -176,8 +176,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _together(self) -> Self:
-        _one_of(self.sasl_password, self.sasl_password_file, "SASL_PASSWORD")
-        _one_of(self.imaging_s3_secret_key, self.imaging_s3_secret_key_file, "IMAGING_S3_SECRET_KEY")
+        one_of(self.sasl_password, self.sasl_password_file, "SASL_PASSWORD")
+        one_of(self.imaging_s3_secret_key, self.imaging_s3_secret_key_file, "IMAGING_S3_SECRET_KEY")
         if bool(self.imaging_s3_access_key) != bool(self.imaging_s3_secret_key or self.imaging_s3_secret_key_file):
             raise ValueError(f"{PREFIX}IMAGING_S3_ACCESS_KEY and _SECRET_KEY belong together: set both or neither")
         if not 0 <= self.imaging_ages[0] <= self.imaging_ages[1] <= 130:
@@ -187,10 +187,10 @@ class Settings(BaseSettings):
             host = endpoint.removeprefix("http://").rstrip("/")
             if not (endpoint.startswith("http://") and is_loopback(host_of(host if ":" in host else f"{host}:80"))):
                 raise ValueError(f"{PREFIX}IMAGING_S3_ENDPOINT must be https://…; http is for loopback only")
-        _one_of(self.dead_letter_key, self.dead_letter_key_file, "DEAD_LETTER_KEY")
-        _one_of(self.pseudonym_key, self.pseudonym_key_file, "PSEUDONYM_KEY")
-        _one_of(self.identity_key, self.identity_key_file, "IDENTITY_KEY")
-        _one_of(self.token, self.token_file, "TOKEN")
+        one_of(self.dead_letter_key, self.dead_letter_key_file, "DEAD_LETTER_KEY")
+        one_of(self.pseudonym_key, self.pseudonym_key_file, "PSEUDONYM_KEY")
+        one_of(self.identity_key, self.identity_key_file, "IDENTITY_KEY")
+        one_of(self.token, self.token_file, "TOKEN")
         if (self.http_tls_cert is None) != (self.http_tls_key is None):
             raise ValueError(f"{PREFIX}HTTP_TLS_CERT and {PREFIX}HTTP_TLS_KEY belong together: set both or neither")
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
@@ -250,11 +250,11 @@ class Settings(BaseSettings):
         SettingsError
             The file cannot be read, or the key is not 32 bytes in base64.
         """
-        return _key(_secret(self.dead_letter_key, self.dead_letter_key_file, "DEAD_LETTER_KEY"), "DEAD_LETTER_KEY")
+        return key(secret(self.dead_letter_key, self.dead_letter_key_file, "DEAD_LETTER_KEY"), "DEAD_LETTER_KEY")
 
     def pseudonym_key_bytes(self) -> bytes | None:
         """The key of the pseudonyms, or None when none is set; raises as `dead_letter_key_bytes`."""
-        return _key(_secret(self.pseudonym_key, self.pseudonym_key_file, "PSEUDONYM_KEY"), "PSEUDONYM_KEY")
+        return key(secret(self.pseudonym_key, self.pseudonym_key_file, "PSEUDONYM_KEY"), "PSEUDONYM_KEY")
 
     def identity_keys(self) -> tuple[bytes, ...]:
         """The keys of `identities.v1`: the first seals, all open; none when none is set.
@@ -264,12 +264,12 @@ class Settings(BaseSettings):
         SettingsError
             The file cannot be read, or a line is not 32 bytes in base64.
         """
-        lines = (_secret(self.identity_key, self.identity_key_file, "IDENTITY_KEY") or "").split()
-        return tuple(key for line in lines if (key := _key(line, "IDENTITY_KEY")) is not None)
+        lines = (secret(self.identity_key, self.identity_key_file, "IDENTITY_KEY") or "").split()
+        return tuple(found for line in lines if (found := key(line, "IDENTITY_KEY")) is not None)
 
     def own_token(self) -> str | None:
         """The token we show; raises SettingsError where its file cannot be read."""
-        return _secret(self.token, self.token_file, "TOKEN")
+        return secret(self.token, self.token_file, "TOKEN")
 
     def imaging_s3_secret(self) -> str | None:
         """The secret key of the S3-compatible store.
@@ -279,7 +279,7 @@ class Settings(BaseSettings):
         SettingsError
             Its file cannot be read.
         """
-        return _secret(self.imaging_s3_secret_key, self.imaging_s3_secret_key_file, "IMAGING_S3_SECRET_KEY")
+        return secret(self.imaging_s3_secret_key, self.imaging_s3_secret_key_file, "IMAGING_S3_SECRET_KEY")
 
     def _on_loopback(self) -> bool:
         return self.broker_url is not None and all(is_loopback(host_of(a)) for a in broker_addresses(self.broker_url))
@@ -329,19 +329,10 @@ def kafka_client_options(settings: Settings) -> dict[str, Any]:
     if settings.uses_sasl:
         options["sasl_mechanism"] = settings.sasl_mechanism
         options["sasl_plain_username"] = settings.sasl_username
-        options["sasl_plain_password"] = _Password(
-            _secret(settings.sasl_password, settings.sasl_password_file, "SASL_PASSWORD") or ""
+        options["sasl_plain_password"] = Password(
+            secret(settings.sasl_password, settings.sasl_password_file, "SASL_PASSWORD") or ""
         )
     return options
-
-
-class _Password(str):
-    """The plain text that aiokafka's clients need, hidden from whoever prints the options."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'**********'"
 
 
 def _ssl_context(settings: Settings) -> ssl.SSLContext:
@@ -361,34 +352,3 @@ def _ssl_context(settings: Settings) -> ssl.SSLContext:
         raise SettingsError(f"{names} cannot be used: {error}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
-
-
-def _one_of(value: object, file: object, name: str) -> None:
-    if value is not None and file is not None:
-        raise ValueError(f"set {PREFIX}{name} or {PREFIX}{name}_FILE, not both")
-
-
-def _secret(value: SecretStr | None, file: Path | None, name: str) -> str | None:
-    if value is not None:
-        return value.get_secret_value()
-    if file is None:
-        return None
-    try:
-        text = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{PREFIX}{name}_FILE cannot be read: {type(error).__name__}") from error
-    if not text:
-        raise SettingsError(f"{PREFIX}{name}_FILE is empty")
-    return text
-
-
-def _key(encoded: str | None, name: str) -> bytes | None:
-    if encoded is None:
-        return None
-    try:
-        key = base64.b64decode(encoded, validate=True)
-    except ValueError:  # binascii.Error, or no ASCII
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise SettingsError(f"{PREFIX}{name} must be {KEY_BYTES} bytes in base64")
-    return key

@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from wardstream.agents import admissions, handovers, imaging, labs, outcomes, predicting, ticks, vitals
 from wardstream.agents.metrics import Meters, measure_model
+from wardstream.agents.risk import EXAMPLES_TOPIC, Risk
 from wardstream.agents.scoring import Rules
 from wardstream.agents.streams.batch import Handler, lane_agent
 from wardstream.agents.streams.dead_letters import DeadLetters
@@ -26,6 +27,7 @@ from wardstream.agents.streams.topic_ids import topic_ids
 from wardstream.agents.streams.transport import LaneConsumer, lane_transport
 from wardstream.agents.streams.watchdog import Standing, Watchdog
 from wardstream.infra.preflight import changelog_name, check_start, dead_letter_key, refuse_two_agents
+from wardstream.infra.risk import risk_target
 from wardstream.infra.settings import PREFIX, Settings, SettingsError, kafka_client_options, load_settings
 from wardstream.models import sepsis
 from wardstream.models.imaging.state import ImagingCodec
@@ -99,8 +101,9 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
             on_outcome=partial(measure_model, meters),
         )
     served = Served(client, settings.models / sepsis.NAME) if client else None
+    target = risk_target(settings)
     try:
-        rules = rules or Rules(settings.never_carried, served)
+        rules = rules or Rules(settings.never_carried, served, None if target is None else Risk(target))
     except ValueError as error:
         raise SettingsError(f"{PREFIX}NEVER_CARRIED: {error}") from None
     lane_settings = LaneSettings(
@@ -120,7 +123,9 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
 
 def output_partition(topic: str, key: bytes) -> int | None:
     """The partition of what is not in its patient's."""
-    return occupancy.place(key) if topic == OCCUPANCY_TOPIC else None
+    if topic == OCCUPANCY_TOPIC:
+        return occupancy.place(key)
+    return 0 if topic == EXAMPLES_TOPIC else None
 
 
 def build_imaging_app(

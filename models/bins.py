@@ -9,7 +9,8 @@ counted from the newest hour, is not kept, however it came.
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Protocol
+from itertools import count
+from typing import Literal, Protocol
 from uuid import UUID
 
 import msgspec
@@ -34,6 +35,10 @@ class MeasurementSet(msgspec.Struct, array_like=True, frozen=True):
     device: bool
     values: dict[str, Value]
     revised: tuple[UUID, ...] = ()
+
+
+Reach = Literal["everywhere", "its hour"]
+"""Where to look for what a set revises: in all bins, or in those of its own hour alone."""
 
 
 class Rows(Protocol):
@@ -79,16 +84,15 @@ class Bins:
             row = None
         self._rows.put(name, (row or b"") + _encoder.encode(measured) + b"\n")
 
-    def take_out(self, event_ids: Collection[UUID], near: float) -> list[MeasurementSet]:
+    def take_out(self, event_ids: Collection[UUID], near: float, reach: Reach = "everywhere") -> list[MeasurementSet]:
         """Remove and return the sets that stand for some events: their own, or one that revised them.
 
         `near` is where to look first. The search ends when there is a set for each.
         """
         wanted = [str(event_id).encode() for event_id in event_ids]
-        first = f"{int(near // HOUR)}."
+        hour = int(near // HOUR)
         found: list[MeasurementSet] = []
-        for name in sorted(self._rows.names(), key=lambda name: not name.startswith(first)):
-            row = self._rows.get(name) or b""
+        for name, row in self._of_hour(hour) if reach == "its hour" else self._from(hour):
             if any(text in row for text in wanted):
                 lines = row.splitlines(keepends=True)
                 hits = [line for line in lines if any(text in line for text in wanted)]
@@ -105,10 +109,7 @@ class Bins:
 
     def rows(self, hour: int) -> tuple[bytes, ...]:
         """One hour as it is kept; equal rows hold equal sets. See `sets_in`."""
-        parts: list[bytes] = []
-        while (row := self._rows.get(f"{hour}.{len(parts)}")) is not None:
-            parts.append(row)
-        return tuple(parts)
+        return tuple(row for _, row in self._of_hour(hour))
 
     def hour(self, hour: int) -> Iterator[MeasurementSet]:
         """The sets of one hour, in no particular order."""
@@ -119,6 +120,21 @@ class Bins:
         for hour in self.hours():
             if (hour + 1) * HOUR > since and hour * HOUR < until:
                 yield from (measured for measured in self.hour(hour) if since <= measured.at < until)
+
+    def _of_hour(self, hour: int) -> Iterator[tuple[str, bytes]]:
+        """The rows of an hour, with their names."""
+        for part in count():
+            name = f"{hour}.{part}"
+            row = self._rows.get(name)
+            if row is None:
+                return
+            yield name, row
+
+    def _from(self, hour: int) -> Iterator[tuple[str, bytes]]:
+        """All rows, with their names; those of an hour first."""
+        first = f"{hour}."
+        for name in sorted(self._rows.names(), key=lambda name: not name.startswith(first)):
+            yield name, self._rows.get(name) or b""
 
     def _make_room(self, hour: int) -> bool:
         """Forget what a new hour pushes out; False if that is the new hour itself."""

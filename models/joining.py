@@ -35,8 +35,7 @@ def join_sets(patient: Patient, bins: LabBins, theirs: Iterable[MeasurementSet])
             _index(mine, one)
         elif one not in family.values():
             holds = held([*family.values(), one])
-            for known in family.values():
-                bins.take_out([known.event_id], near=known.at)
+            bins.take_out(_ids(holds), near=one.at)  # with results of theirs that were joined before
             bins.add(holds)
             _index(mine, holds)
             revised.update(code for known in (one, *family.values()) for code in known.values)
@@ -63,6 +62,9 @@ def join_patients(patient: Patient, other: Patient, other_id: str, bins: Bins) -
     patient.scored = max(patient.scored, other.scored)
     patient.predicted = max(patient.predicted, other.predicted)
     patient.facility = patient.facility or other.facility
+    for name, (logit, at) in other.answers.items():
+        if name not in patient.answers or patient.answers[name][1] < at:
+            patient.answers[name] = (logit, at)
     for code, latest in other.signals.items():
         take(patient.signals, MeasurementSet(latest.at, latest.received, _NOBODY, latest.device, {code: latest.value}))
     hours = bins.hours()

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from wardstream.models.bins import KEPT_HOURS, Bins, MeasurementSet
+from wardstream.models.bins import KEPT_HOURS, Bins, MeasurementSet, Reach
 from wardstream.models.latest import Signals, current, find, take
 from wardstream.models.revisions import settle, standing
 from wardstream.models.scores import Observations
@@ -76,7 +76,9 @@ class Patient(msgspec.Struct, omit_defaults=True):
     `heard` is the newest time at which anything of the patient was observed or received. `scored` is the time of the
     newest scores: what lapses after it wakes the patient. `predicted` is the end of the last hour of the stay that was
     predicted from. `awaited` are events that were revised before they came, and since when. `survived` is about the
-    newest merge in which this id was to survive: when it was made, when it was received, and its event.
+    newest merge in which this id was to survive: when it was made, when it was received, and its event. `answers` are
+    the last log-odds of the deep models by the name of the risk model's input, and as of when. `waiting` is when the
+    first and the last hour that wait for their label are told; None: none waits.
     """
 
     heard: float = 0.0
@@ -89,26 +91,38 @@ class Patient(msgspec.Struct, omit_defaults=True):
     alerts: dict[str, OpenAlert] = {}
     awaited: dict[UUID, float] = {}
     survived: tuple[datetime, datetime, UUID] | None = None
+    answers: dict[str, tuple[float, float]] = {}
+    waiting: tuple[float, float] | None = None
 
     def hear(self, *times: datetime) -> None:
         """Something was observed or received."""
         self.heard = max(self.heard, *(time.timestamp() for time in times))
 
-    def measure(self, bins: Bins, measured: MeasurementSet, supersedes: UUID | None) -> Taken:
-        """Take in what an event measured; empty `values` with `supersedes` cancel."""
+    def measure(
+        self, bins: Bins, measured: MeasurementSet, supersedes: UUID | None, reach: Reach = "everywhere"
+    ) -> Taken:
+        """Take in what an event measured; empty `values` with `supersedes` cancel.
+
+        With the reach `its hour` what the set revises is looked for there alone, and not awaited; so is what may have
+        taken its place already.
+        """
         self.heard = max(self.heard, measured.at, measured.received)
-        if supersedes is None and measured.event_id not in self.awaited:
+        if supersedes is None and measured.event_id not in self.awaited and reach == "everywhere":
             bins.add(measured)
             newer = take(self.signals, measured)
             return Taken("new" if newer else "late", newer)
-        return self._revise(bins, measured, supersedes)
+        return self._revise(bins, measured, supersedes, reach)
 
-    def _revise(self, bins: Bins, measured: MeasurementSet, supersedes: UUID | None) -> Taken:
+    def _revise(self, bins: Bins, measured: MeasurementSet, supersedes: UUID | None, reach: Reach) -> Taken:
         event_ids = set() if supersedes is None else {supersedes}
         if self.awaited.pop(measured.event_id, None) is not None:
+            reach = "everywhere"
             event_ids.add(measured.event_id)
-        found = bins.take_out(event_ids, near=measured.at)
-        if supersedes is not None and not any(supersedes in (one.event_id, *one.revised) for one in found):
+        elif reach == "its hour":
+            event_ids.add(measured.event_id)
+        found = bins.take_out(event_ids, measured.at, reach)
+        unknown = supersedes is not None and not any(supersedes in (one.event_id, *one.revised) for one in found)
+        if supersedes is not None and unknown and reach == "everywhere":
             self._await(supersedes)
         holds = settle(found, measured, supersedes)
         bins.add(holds)
@@ -119,7 +133,8 @@ class Patient(msgspec.Struct, omit_defaults=True):
             return Taken("revised", not codes <= BINS_ONLY)
         if holds.event_id != measured.event_id:
             return Taken("already_revised", False)
-        return Taken("unknown_original", take(self.signals, measured))
+        newer = take(self.signals, measured)
+        return Taken("unknown_original" if unknown else "new" if newer else "late", newer)
 
     def _await(self, event_id: UUID) -> None:
         since = self.heard - KEPT_HOURS * HOUR
@@ -185,8 +200,10 @@ class Patient(msgspec.Struct, omit_defaults=True):
         """When the state may leave memory, in seconds since 1970."""
         left = self.stay.left_at if self.stay.phase == "left" else self.died_at
         if left is not None:
-            return max(left, self.heard) + KEPT_AFTER_LEAVING_S
-        return self.heard + (KEPT_UNADMITTED_S if self.stay.phase == "unknown" else KEPT_IN_SILENCE_S)
+            until = max(left, self.heard) + KEPT_AFTER_LEAVING_S
+        else:
+            until = self.heard + (KEPT_UNADMITTED_S if self.stay.phase == "unknown" else KEPT_IN_SILENCE_S)
+        return until if self.waiting is None else max(until, self.waiting[1])
 
 
 class PatientCodec:
@@ -206,8 +223,10 @@ class PatientCodec:
         return self._encode(entity)
 
     def due(self, entity: Patient) -> float:
-        """When a signal lapses next or is overdue, an hour of the stay ends, or the patient may be forgotten."""
+        """When a signal lapses or is overdue, an hour of the stay ends or is told, or the patient may be forgotten."""
         due = entity.forget_at()
+        if entity.waiting is not None:
+            due = min(due, entity.waiting[0])
         if entity.gone:
             return due
         due = min(due, entity.lapses_at())

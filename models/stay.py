@@ -10,7 +10,7 @@ outpatient appointment or the registration of a next stay falls into this one. S
 """
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -121,6 +121,26 @@ def trace(events: Iterable[Admission], base: Stay | None = None) -> tuple[Stay, 
             ended.append(Visit(_brief(before), max(at, before.since or at), entered))
         stay.since, stay.came_from = (None, None) if entered is None else (at, left)
     return stay, ended
+
+
+class Step(NamedTuple):
+    """What the stay was from a moment on (s since 1970)."""
+
+    moment: float
+    stay: Stay
+
+
+def course(log: "StayLog") -> list[Step]:
+    """How a stay went, by what is known now: what it was after each event that holds, in the order of time.
+
+    Of events that are folded for good only what they add up to is known: it is taken to have been so from the first.
+    """
+    stay = msgspec.structs.replace(log.base)
+    steps = [Step(float("-inf"), stay)]
+    for event in effective(log.events):
+        stay = _after(event, msgspec.structs.replace(stay))
+        steps.append(Step(event.observed_at.timestamp(), stay))
+    return steps
 
 
 def _brief(stay: Stay) -> Stay:

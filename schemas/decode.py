@@ -23,6 +23,8 @@ from wardstream.schemas.bad_event import BadEvent as BadEvent
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.identities import Identity
 from wardstream.schemas.metrics import Metrics
+from wardstream.schemas.notices import Notice
+from wardstream.schemas.risk_models import RiskModel
 from wardstream.schemas.ticks import Tick
 from wardstream.schemas.topics import TOPICS
 from wardstream.schemas.utc import in_utc, timed_fields
@@ -30,7 +32,7 @@ from wardstream.schemas.utc import in_utc, timed_fields
 MAX_BYTES: Final = 1024 * 1024
 """Of one message: what Kafka accepts in a record by default (less its overhead)."""
 
-Message = Event | Tick | Metrics | Identity | AuditRecord
+Message = Event | Tick | Metrics | Identity | AuditRecord | Notice | RiskModel
 MessageT = TypeVar("MessageT", bound=Message)
 
 _KINDS: Final = (

@@ -20,7 +20,9 @@ _KEYS: Final = {
     "alert_id": "The alert_id. The partition is that of the patient who raised it, not of this key.",
     "unit": "The unit, a tab and the encounter_id, or two tabs and the patient_id. The partition is by the unit alone.",
     "process": "The process.",
+    "notice_id": "Identity of the notice: its two records have the same.",
     "who": "Who did it.",
+    "name": "The name.",
 }
 
 

@@ -63,7 +63,10 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: Annotated[Status, Meta(description="corrected and cancelled revise the event named in supersedes.")] = (
         "final"
     )
-    supersedes: Annotated[UUID | None, Meta(description="event_id of the event this one revises; null: none.")] = None
+    supersedes: Annotated[
+        UUID | None,
+        Meta(description="event_id that this one revises, or that all versions of a result name; null: none."),
+    ] = None
     provenance: Annotated[Provenance, Meta(description="Measured by a device, charted by a person, or computed.")] = (
         "charted"
     )

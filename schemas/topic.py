@@ -8,13 +8,15 @@ if TYPE_CHECKING:  # they import this module
     from wardstream.schemas.envelope import Event
     from wardstream.schemas.identities import Identity
     from wardstream.schemas.metrics import Metrics
+    from wardstream.schemas.notices import Notice
+    from wardstream.schemas.risk_models import RiskModel
     from wardstream.schemas.ticks import Tick
 
 DAY_MS: Final = 24 * 60 * 60 * 1000
 MONTH_MS: Final = 30 * DAY_MS
 YEAR_MS: Final = 400 * DAY_MS
 
-Key = Literal["patient_id", "alert_id", "unit", "process", "who", "none"]
+Key = Literal["patient_id", "alert_id", "notice_id", "unit", "process", "who", "name", "none"]
 Role = Literal["input", "internal", "output"]
 
 
@@ -28,10 +30,10 @@ class Topic:
         `<plural>.v<n>`; the class is in the module of that name. A change that old consumers cannot read is a new n.
     type : type
         The record's type: an `Event`, or one of those that are no events about a patient: `Tick`, `Metrics`,
-        `Identity`, `AuditRecord`.
+        `Identity`, `AuditRecord`, `Notice`, `RiskModel`.
     role : {"input", "internal", "output"}
         Whether others publish to it, lanes do for each other, or this project does for all.
-    keyed_by : {"patient_id", "alert_id", "unit", "process", "who", "none"}
+    keyed_by : {"patient_id", "alert_id", "notice_id", "unit", "process", "who", "name", "none"}
         The field whose UTF-8 is the record's key; unit: with the encounter behind it, see `occupancy`; none: no key,
         written to a partition by number.
     partitions : int or None
@@ -45,7 +47,9 @@ class Topic:
     """
 
     name: str
-    type: "type[Event] | type[Tick] | type[Metrics] | type[Identity] | type[AuditRecord]"
+    type: (
+        "type[Event] | type[Tick] | type[Metrics] | type[Identity] | type[AuditRecord] | type[Notice] | type[RiskModel]"
+    )
     role: Role
     keyed_by: Key = "patient_id"
     partitions: int | None = None

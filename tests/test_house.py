@@ -88,6 +88,23 @@ def test_the_environment_is_read_in_one_place() -> None:
     assert readers <= {"infra/settings.py", "infra/demo.py", "infra/kafka/process.py", "infra/kafka/broker.py"}
 
 
+def test_what_listens_asks_first() -> None:
+    """A new listener goes through the rule that the gateways go through (`tests/infra/gateways/test_listeners.py`)."""
+    opens = re.compile(
+        r"\b(create_server|start_server|start_unix_server|serve_forever|HTTPServer|add_\w+_port)\b|\.bind\("
+    )
+    found = {
+        str(path.relative_to(ROOT))
+        for folder in FOLDERS
+        for path in (ROOT / folder).rglob("*.py")
+        if opens.search(path.read_text())
+    }
+    free_ports = {"infra/kafka/ports.py"}  # taken on loopback, and let go again
+    assert found - free_ports == {"infra/gateways/mllp.py", "infra/gateways/serving.py"}
+    assert "allow(" in (ROOT / "infra/gateways/serving.py").read_text()
+    assert "listener: Listener" in (ROOT / "infra/gateways/mllp.py").read_text()
+
+
 def test_metrics_are_named_once() -> None:
     names = [metric.name for metric in METRICS]
     assert len(names) == len(set(names))

@@ -124,7 +124,7 @@ class LaneState(Generic[E]):
             else:
                 raise ValueError("a row of a kind that this version does not know")
         for name, entity in self._entities.items():
-            if entity.row is None:
+            if entity.row is None and name not in self.moved:
                 entity.due = self._due_as_new(name)
 
     def _entity(self, key: str) -> _Entity:

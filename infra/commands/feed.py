@@ -1,7 +1,9 @@
-"""`wardstream feed dry-run PATH`: what would become of a hospital's messages, before anything is connected."""
+"""`wardstream feed`: what would become of a hospital's messages, and what operators must know of those that come."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 from collections import Counter
 from datetime import UTC, datetime
@@ -10,6 +12,7 @@ from typing import Annotated, Any
 
 import orjson
 import typer
+from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -18,12 +21,13 @@ from wardstream.infra.failure import Failure
 from wardstream.infra.gateways.coverage import OUTCOMES, Coverage, most, topic_of, type_rows
 from wardstream.infra.gateways.feeds import load_feeds
 from wardstream.infra.gateways.samples import messages
-from wardstream.infra.settings import load_settings
+from wardstream.infra.notices import open_notices
+from wardstream.infra.settings import kafka_client_options, load_settings
 from wardstream.schemas.decode import encode
 from wardstream.schemas.hl7v2 import Feed
 from wardstream.schemas.pseudonym import KEY_BYTES, Pseudonyms
 
-commands = typer.Typer(no_args_is_help=True, help="HL7 v2 feeds: try them out on sample messages.")
+commands = typer.Typer(no_args_is_help=True, help="HL7 v2 feeds: try them on samples; what operators must know.")
 _WIDE = 140
 _TOP = 40
 _USUAL = Feed(
@@ -33,11 +37,6 @@ _USUAL = Feed(
     identifier_types=("MR", "MRN", "PI", "PT", "EPI", "SR"),
 )
 """Without settings: good enough to see which types and codes there are."""
-
-
-@commands.callback()
-def group() -> None:
-    """Keep `dry-run` a command of its own, for others to come."""
 
 
 @commands.command("dry-run")
@@ -62,6 +61,20 @@ def dry_run(
         raise Failure(f"no message in {path}")
     console = Console(stderr=events)
     _report(coverage, console if console.is_terminal else Console(stderr=events, width=_WIDE))
+
+
+@commands.command()
+def notices() -> None:
+    """Print what operators must know and has not ended: feeds that are silent, or of which too much cannot be used."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    try:
+        found = asyncio.run(open_notices(kafka_client_options(load_settings())))
+    except (KafkaError, TimeoutError) as error:
+        raise Failure(f"notices cannot be read: {type(error).__name__}") from error
+    for notice in found:
+        typer.echo(f"{notice.raised_at:%Y-%m-%d %H:%M} UTC  {notice.feed}  {notice.condition}: {notice.reason}")
+    if not found:
+        typer.echo("nothing is open")
 
 
 def _chosen(path: Path | None, name: str | None) -> Feed:

@@ -134,13 +134,13 @@ class Connection:
             except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
                 return
             except SlowBlock:
-                self._meters.count(HL7_BLOCKS, (self.feed, "slow"))
+                self._bad_block("slow")
                 return
             except InvalidBlockError:
-                self._meters.count(HL7_BLOCKS, (self.feed, "no_start"))
+                self._bad_block("no_start")
                 continue
             except ValueError:
-                self._meters.count(HL7_BLOCKS, (self.feed, "too_large"))
+                self._bad_block("too_large")
                 await self._refuse(Malformed("AR", "207", "MSH", "the message is too large"))
                 return
             if batch.is_batch(block):
@@ -203,6 +203,7 @@ class Connection:
                 rows += parcel.rows
             await asyncio.sleep(0)  # thousands of messages would keep the others waiting
         if not said:
+            self._gateway.heard(self.feed, 1)
             await self._refuse(Malformed("AE", "100", "MSH", "a batch without a message"))
             return
 
@@ -234,12 +235,20 @@ class Connection:
     def _mapped(self, raw: bytes) -> Parcel:
         """Map a message; what the mapping did not foresee is the message's fault and nobody else's."""
         try:
-            return self._mapper(raw, self._gateway.now())
+            parcel = self._mapper(raw, self._gateway.now())
         except Malformed:
+            self._gateway.heard(self.feed, 1)
             raise
         except Exception as error:  # noqa: BLE001  the connection, and all others, go on
             log.error("a message of feed %s could not be mapped: %s", self.feed, type(error).__name__)
+            self._gateway.heard(self.feed, 1)
             raise Malformed("AR", "207", "MSH", "the message could not be read") from None
+        self._gateway.heard(self.feed, parcel.dead)
+        return parcel
+
+    def _bad_block(self, why: str) -> None:
+        self._meters.count(HL7_BLOCKS, (self.feed, why))
+        self._gateway.heard(self.feed, 1)
 
     def _acknowledged(self, header: Header, code: str, bad: Malformed | None = None) -> bytes:
         self._count(header, code)

@@ -15,6 +15,10 @@
     listen = "127.0.0.1:2575"
     tls_cert = "icu.pem"                        # with tls_key, and client_ca for clients' certificates
 
+    [feeds.icu.watch]                           # when operators are told: see `watching`
+    silent_after_min = 15
+    rejects_per_hour = 20
+
 What each key means is in `schemas/hl7v2/feed.py`. Paths are relative to the file. A key that nobody knows is a mistake,
 and every mistake is told by its key.
 """
@@ -24,7 +28,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -67,11 +71,27 @@ class Mllp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("client_ca needs tls_cert and tls_key")
 
 
+class Watch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When operators are told of a feed that is listened to.
+
+    Attributes
+    ----------
+    silent_after_min : float
+        Minutes without a message; 0: never, of senders that seldom have something to say.
+    rejects_per_hour : int
+        More than that are too many.
+    """
+
+    silent_after_min: Annotated[float, msgspec.Meta(ge=0, le=1_000_000)] = 60
+    rejects_per_hour: Annotated[int, msgspec.Meta(ge=0)] = 20
+
+
 class FeedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A feed as its file has it: how it speaks, and where it is listened to (None: nowhere)."""
+    """A feed as its file has it: how it speaks, where it is listened to (None: nowhere), and how it is watched."""
 
     feed: Feed
     mllp: Mllp | None = None
+    watch: Watch = Watch()
 
 
 def load_feeds(path: Path) -> Mapping[str, FeedFile]:
@@ -105,15 +125,16 @@ def _feed_file(path: Path, name: str, settings: Any) -> FeedFile:
     if not isinstance(settings, dict):
         raise FeedsError(f"{where} must be a table")
     settings = dict(settings)
-    mllp = settings.pop("mllp", None)
+    mllp, watch = settings.pop("mllp", None), settings.pop("watch", {})
     try:
         if "name" in settings:
             raise ValueError("name is the name of the table")
         feed = feed_from({"name": name, **settings})
         listener = None if mllp is None else msgspec.convert(_absolute(path, mllp), Mllp, dec_hook=_path)
+        watched = msgspec.convert(watch, Watch)
     except (ValueError, TypeError) as error:  # msgspec's own are ValueErrors
         raise FeedsError(f"{where}: {_told(str(error))}") from None
-    return FeedFile(feed=feed, mllp=listener)
+    return FeedFile(feed=feed, mllp=listener, watch=watched)
 
 
 def _absolute(path: Path, mllp: Any) -> Any:

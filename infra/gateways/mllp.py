@@ -53,6 +53,8 @@ class Gateway:
         How many at once, over all listeners.
     make_reader
         Makes the reader of a connection, with its limits.
+    heard
+        Told of each message and bad block: the feed, and how much of it could not be used.
     now
         The wall clock.
     """
@@ -64,9 +66,10 @@ class Gateway:
         meters: Meters,
         connections: int = CONNECTIONS_AT_ONCE,
         make_reader: Callable[[], BlockReader] = BlockReader,
+        heard: Callable[[str, int], object] = lambda feed, rejects: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.delivery, self.spool, self.meters, self.now = delivery, spool, meters, now
+        self.delivery, self.spool, self.meters, self.now, self.heard = delivery, spool, meters, now, heard
         self.types = Labels()
         self._most, self._make_reader = connections, make_reader
         self._servers: list[asyncio.Server] = []

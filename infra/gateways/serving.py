@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
-
-import uvicorn
 
 from wardstream.agents.metrics import DELIVERY_WAITING, SPOOL_BYTES, SPOOL_RECORDS, Meters
 from wardstream.client.brokers import Brokers
@@ -24,6 +21,9 @@ from wardstream.infra.gateways.mappers import mappers
 from wardstream.infra.gateways.mllp import Gateway
 from wardstream.infra.gateways.reporting import report
 from wardstream.infra.gateways.spool import Spool
+from wardstream.infra.gateways.watching import Watcher
+from wardstream.infra.gateways.web import Server, configured
+from wardstream.infra.notices import open_notices
 from wardstream.infra.settings import Settings, kafka_client_options
 
 Announce = Callable[[str], object]
@@ -31,9 +31,6 @@ Announce = Callable[[str], object]
 _BROKER_S = 15.0  # for Kafka to take a group, before it is tried over a new connection
 _LINGER_S = 0.005  # a group is flushed as soon as it is complete
 _SETTLE_S = 10.0  # for what is under way when we stop
-_REQUESTS = 256
-_KEEP_ALIVE_S = 75
-_HEADER_BYTES = 16 * 1024
 
 
 async def serve_mllp(settings: Settings, feeds: Mapping[str, FeedFile], announce: Announce) -> None:
@@ -58,19 +55,22 @@ async def serve_mllp(settings: Settings, feeds: Mapping[str, FeedFile], announce
             context = server_context(mllp.tls_cert, mllp.tls_key, mllp.client_ca)
         listeners[name] = listener, context
     mapping = mappers(settings, feeds, meters)
-    delivery = _delivery(settings, meters)
+    options = kafka_client_options(settings)
+    delivery = Delivery(partial(_way, options), meters)
     spool = Spool(settings.home / "spool", settings.spool_mib << 20)
     spool.open()
     try:
-        gateway = Gateway(delivery, spool, meters)
+        limits = {name: feeds[name].watch for name in listeners}
+        watcher = Watcher(limits, meters, partial(open_notices, options), partial(_way, options))
+        gateway = Gateway(delivery, spool, meters, heard=watcher.heard)
 
         def look() -> None:
             meters.set(SPOOL_RECORDS, spool.records)
             meters.set(SPOOL_BYTES, spool.bytes)
             meters.set(DELIVERY_WAITING, delivery.waiting)
 
-        reporting = partial(report, meters, kafka_client_options(settings), "mllp-gateway", look)
-        async with _Background(delivery.run, spool.run, gateway.drain, reporting) as background:
+        reporting = partial(report, meters, options, "mllp-gateway", look)
+        async with _Background(delivery.run, spool.run, gateway.drain, reporting, watcher.run) as background:
             for name, (listener, context) in listeners.items():
                 try:
                     port = await gateway.listen(listener, mapping[name], context)
@@ -105,29 +105,14 @@ async def serve_http(settings: Settings, announce: Announce) -> None:
         )
     except OSError as error:
         raise Failure(f"the HTTP gateway cannot listen on {listener.address}: {error.strerror}") from None
-    meters = Meters()
-    delivery = _delivery(settings, meters)
-    config = uvicorn.Config(
-        make_app(authority, delivery, meters),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        limit_concurrency=_REQUESTS,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=int(_SETTLE_S),
-        h11_max_incomplete_event_size=_HEADER_BYTES,
-        http="h11",
-        ws="none",
-        lifespan="off",
-    )
-    config.load()
-    config.ssl = context
-    server = Server(config)
+    meters, options = Meters(), kafka_client_options(settings)
+    delivery = Delivery(partial(_way, options), meters)
+    server = Server(configured(make_app(authority, delivery, meters), context))
 
     def look() -> None:
         meters.set(DELIVERY_WAITING, delivery.waiting)
 
-    reporting = partial(report, meters, kafka_client_options(settings), "http-gateway", look)
+    reporting = partial(report, meters, options, "http-gateway", look)
     async with _Background(delivery.run, reporting) as background:
         serving = asyncio.create_task(server.serve(sockets=[taken]))
         port = taken.getsockname()[1]
@@ -136,14 +121,6 @@ async def serve_http(settings: Settings, announce: Announce) -> None:
         server.should_exit = True
         await serving
         await delivery.settle(_SETTLE_S)
-
-
-class Server(uvicorn.Server):
-    """uvicorn without its signal handlers: ours stop everything in order."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class _Background:
@@ -181,6 +158,5 @@ class _Background:
                 raise error
 
 
-def _delivery(settings: Settings, meters: Meters) -> Delivery:
-    options = kafka_client_options(settings)
-    return Delivery(lambda: Brokers(options, _BROKER_S, _LINGER_S), meters)
+def _way(options: dict[str, Any]) -> Brokers:
+    return Brokers(options, _BROKER_S, _LINGER_S)

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import msgspec
 
-from wardstream.models.bins import Bins, MeasurementSet, Rows
+from wardstream.models.bins import Bins, MeasurementSet, Reach, Rows
 from wardstream.models.labs.analytes import BY_CODE
 from wardstream.models.signals import DAY
 
@@ -79,8 +79,11 @@ class LabBins(Bins):
         elif "urine" in values:
             self._keep("urine", measured)
 
-    def take_out(self, event_ids: Collection[UUID], near: float) -> list[MeasurementSet]:
+    def take_out(self, event_ids: Collection[UUID], near: float, reach: Reach = "everywhere") -> list[MeasurementSet]:
         """Remove and return sets as bins do; remove their results."""
+        found = super().take_out(event_ids, near, reach)
+        if reach == "its hour" and not found:
+            return found
         wanted = [str(event_id).encode() for event_id in event_ids]
         for code in list(self._past.names()):
             row = self._past.get(code) or b""
@@ -89,7 +92,7 @@ class LabBins(Bins):
                 gone = [one for one in known if any(i == one.event_id or i in one.revised for i in event_ids)]
                 self._preliminary += tuple(one.event_id for one in gone if one.preliminary)
                 self._put(code, known, [one for one in known if one not in gone])
-        return super().take_out(event_ids, near)
+        return found
 
     def join_past(self, code: str, results: Iterable[Past], gone: Collection[UUID]) -> None:
         """Put other results in place of an analyte's: those of some, which may come twice, whose event is not gone."""
@@ -100,17 +103,18 @@ class LabBins(Bins):
         value, hours = measured.values[code], measured.values.get("urineh")
         if isinstance(value, str):
             return
+        known = self.past(code)
+        same = [one for one in known if one.event_id == measured.event_id]  # of a merge whose results came first
         one = Past(
             measured.at,
             measured.received,
             measured.event_id,
             float(value),
             None if hours is None or isinstance(hours, str) else float(hours),
-            measured.event_id in self._preliminary,
+            measured.event_id in self._preliminary or any(one.preliminary for one in same),
             measured.revised,
         )
-        known = self.past(code)
-        self._put(code, known, _newest(code, [*known, one]))
+        self._put(code, known, _newest(code, [*(other for other in known if other not in same), one]))
 
     def _put(self, code: str, known: list[Past], results: list[Past]) -> None:
         self.before.setdefault(code, known)

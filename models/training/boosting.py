@@ -73,35 +73,43 @@ class Setting(NamedTuple):
 def boost(
     stays: Stays,
     learn: npt.NDArray[np.intp],
-    validate: npt.NDArray[np.intp],
+    validate: npt.NDArray[np.intp] | None,
     setting: Setting,
     seed: int,
     progress: Callable[[int, int], None],
-) -> tuple[Callable[[Inputs], Floats], list[float]]:
-    """Fit boosting, stopped early on `validate`; returns it as a model of windows, and the curve of its loss."""
+) -> tuple[Any, list[float]]:
+    """Fit boosting, stopped early on `validate`, or without it after `setting.rounds`.
+
+    Returns the classifier and its loss on `validate` after each round, from none on.
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     features, label = _rows(stays, learn, setting, progress)
-    held, truth = _rows(stays, validate, setting, progress)
+    features[:, np.isnan(features).all(axis=0)] = 0.0  # scikit-learn refuses a column without a value
+    held, truth = (None, None) if validate is None else _rows(stays, validate, setting, progress)
     model: Any = HistGradientBoostingClassifier(
         learning_rate=setting.rate,
         max_leaf_nodes=setting.leaves,
         min_samples_leaf=min(setting.least, max(1, len(label) // 20)),
         l2_regularization=setting.l2,
         max_iter=setting.rounds,
-        early_stopping=True,
+        early_stopping=validate is not None,
         n_iter_no_change=20,
         random_state=seed,
     )
     model.fit(features, label, X_val=held, y_val=truth)
-    curve = [-float(score) for score in model.validation_score_]
+    return model, [-float(score) for score in model.validation_score_]
+
+
+def runner(model: Any, setting: Setting) -> Callable[[Inputs], Floats]:
+    """Boosting as `windows.answer` wants it."""
 
     def run(made: Inputs) -> Floats:
         rows = _features(made, setting)
         said = model.decision_function(rows.reshape(-1, rows.shape[-1]))
         return np.asarray(said, np.float32).reshape(rows.shape[:2])
 
-    return run, curve
+    return run
 
 
 def _features(made: Inputs, setting: Setting) -> Floats:

@@ -21,16 +21,18 @@ def card(record: Record) -> str:
         f"Made {record.made_at}. Data `{record.data_hash[:12]}`, code of the inputs `{record.code_hash[:12]}`, inputs "
         f"version {record.inputs_version}, model.onnx `{record.model_hash[:12]}`.",
         "",
-        f"Patients: {_n(sizes['open'])} open (of them {_n(sizes['open_septic'])} with sepsis), in "
-        f"{_n(sizes['folds'])} folds, and {_n(sizes['locked'])} locked away, of whom nothing here is known; the gate "
-        f"counts each look at them. {_n(sizes['unlabelled'])} stays without labels served pre-training where it says "
-        "so. One hospital's patients: expect less elsewhere.",
+        f"Patients: {_n(sizes['open'])} open, in {_n(sizes['folds'])} folds: one chose settings, how long was learnt, "
+        f"and how it is calibrated; what is told here is of the {_n(sizes['judged'])} patients of the others (of them "
+        f"{_n(sizes['judged_septic'])} with sepsis), said by models that had seen nothing of them. "
+        f"{_n(sizes['locked'])} are locked away, of whom nothing here is known; the gate counts each look at them. "
+        f"{_n(sizes['unlabelled'])} stays without labels served pre-training where it says so. One hospital's "
+        "patients: expect less elsewhere.",
         "",
         "## Compared",
         "",
-        f"What each said of patients it had not learnt from, the folds taken together. Hours before onset: mean over "
-        f"patients of known onset, 0 without an alert in the {CREDITED} hours before, all at {BURDEN:g} alerts a "
-        "patient-day. Utility: the challenge's, its threshold found on other folds. 95 % intervals over patients.",
+        f"The folds taken together. Hours before onset: mean over patients of known onset, 0 without an alert in the "
+        f"{CREDITED} hours before, all at {BURDEN:g} alerts a patient-day. Utility: the challenge's, its threshold "
+        "found on other folds. 95 % intervals over patients. `boosting+…`: the mean of their log-odds.",
         "",
         *_table(
             ("learner", *(title for _, title in _NAMES), "Brier", "ECE", "slope"),
@@ -116,8 +118,9 @@ def _explanations(found: Mapping[str, Any]) -> list[str]:
     falls = found["log_odds_fall"]
     return [
         f"Explanations leave groups of inputs out. Of {_n(found['hours'])} patients' highest hours, they agree with "
-        f"integrated gradients by a rank correlation of {_f(found['rank_correlation'], 2)}; leaving out the three "
-        f"groups named first takes {_f(falls['occlusion'], 2)} from the log-odds, the three of integrated gradients "
+        "integrated gradients (of a blend: of its net) by a rank correlation of "
+        f"{_f(found['rank_correlation'], 2)}; leaving out the three groups named first takes "
+        f"{_f(falls['occlusion'], 2)} from the log-odds, the three of integrated gradients "
         f"{_f(falls['integrated_gradients'], 2)}, three at random {_f(falls['random'], 2)}.",
         "",
     ]

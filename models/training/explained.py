@@ -33,9 +33,9 @@ def check(net: Any, run: Run, stays: Stays, places: npt.NDArray[np.intp], said: 
     Parameters
     ----------
     net : Net
-        In torch, for its gradients.
+        In torch, for its gradients; of a blend its net, since trees have none.
     run : Run
-        The same net as it is served.
+        What is served.
     stays, places, said
         Patients that the net has not learnt from, and what it said of their hours.
     """

@@ -1,16 +1,20 @@
-"""From a net to one file that ONNX Runtime and Triton serve, held against torch."""
+"""From what was learnt to one file that ONNX Runtime and Triton serve, held against torch and scikit-learn."""
 
 import contextlib
 import io
 import logging
+import tempfile
 import warnings
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
+from torch import nn
 
 from wardstream.models.sepsis import ABOUT, INPUTS, LOOK_BACK, SIGNALS, Inputs
+from wardstream.models.training import boosting
+from wardstream.models.training.blending import FEATURES, NET_LOGIT, Parts, join
 from wardstream.models.training.fitting import runner
 from wardstream.models.training.nets import Net
 from wardstream.models.training.serving import session
@@ -20,18 +24,49 @@ OPSET: Final = 20
 
 
 class ParityError(RuntimeError):
-    """torch and ONNX Runtime differ by more than `PARITY`."""
+    """The file and what it was made from differ by more than `PARITY`."""
 
 
-def export(net: Net, path: Path, sample: Inputs) -> float:
-    """Write `model.onnx` with its weights inside; returns the largest difference from torch over a sample.
+def export(net: Net, trees: Any, path: Path, sample: Inputs) -> float:
+    """Write `model.onnx` with its weights inside; returns the largest difference from its origin over a sample.
+
+    Parameters
+    ----------
+    net : Net
+        What answers, or the one part of a blend.
+    trees : HistGradientBoostingClassifier or None
+        The other part.
+    path : Path
+        Of the file.
+    sample : Inputs
+        Windows of patients.
 
     Raises
     ------
     ParityError
-        The file does not compute what the net computes.
+        The file does not compute what it was made from.
     """
     net.eval()
+    if trees is None:
+        _export(net, path, ["logit"])
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            parts = Path(folder) / "parts.onnx"
+            _export(Parts(net).eval(), parts, [NET_LOGIT, FEATURES])
+            join(parts, trees, path, OPSET)
+    difference, run, own = 0.0, session(path), runner(net)
+    for size in (1, 3, len(sample.values)):  # the batch is not baked in
+        part = Inputs(*(one[:size] for one in sample))
+        said = [own(part)]
+        if trees is not None:
+            said.append(boosting.runner(trees, boosting.Setting())(part))
+        difference = max(difference, float(np.abs(run(part) - np.mean(said, axis=0)).max()))
+    if not difference <= PARITY:
+        raise ParityError(f"{path.name} differs from what it was made from by {difference:.2g}")
+    return difference
+
+
+def _export(module: nn.Module, path: Path, outputs: list[str]) -> None:
     shape = (2, LOOK_BACK, len(SIGNALS))
     example = (*(torch.zeros(shape) for _ in range(3)), torch.zeros(2, LOOK_BACK, len(ABOUT)))
     batch = torch.export.Dim("batch", min=1, max=65536)
@@ -40,22 +75,14 @@ def export(net: Net, path: Path, sample: Inputs) -> float:
         warnings.simplefilter("ignore")  # of torch about torch
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         torch.onnx.export(
-            net,
+            module,
             example,
             path,
             dynamo=True,
             external_data=False,
             input_names=list(INPUTS),
-            output_names=["logit"],
+            output_names=outputs,
             dynamic_shapes=axes,
             opset_version=OPSET,
             verbose=False,
         )
-    difference = 0.0
-    run, own = session(path), runner(net)
-    for size in (1, 3, len(sample.values)):  # the batch is not baked in
-        part = Inputs(*(one[:size] for one in sample))
-        difference = max(difference, float(np.abs(run(part) - own(part)).max()))
-    if not difference <= PARITY:
-        raise ParityError(f"torch and ONNX Runtime differ by {difference:.2g}")
-    return difference

@@ -46,11 +46,11 @@ class Trial(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """The net of its best epoch, and the curve that led there."""
+    """The net of its best epoch, its score (None: nothing validated it), and the curve that led there."""
 
     net: Net
-    best: float
-    curve: list[dict[str, float]]
+    best: float | None
+    curve: list[dict[str, float | None]]
 
 
 def spread_of(stays: Stays, places: npt.NDArray[np.intp]) -> tuple[list[float], list[float]]:
@@ -75,7 +75,7 @@ def fit(
     trial: Trial,
     stays: Stays,
     learn: npt.NDArray[np.intp],
-    validate: npt.NDArray[np.intp],
+    validate: npt.NDArray[np.intp] | None,
     seed: int,
     kept_at: Path,
     team: Team,
@@ -85,10 +85,10 @@ def fit(
     """Fit a net; a checkpoint of each epoch is kept at a path, and gone on from if it is there.
 
     The best epoch is the one of the highest AUROC of the hours of `validate`, or of the lowest error of what is
-    rebuilt.
+    rebuilt. Without `validate` it is the last one of `trial.epochs`.
     """
     cuts = to_learn(stays, learn)
-    judged = list(batches(to_learn(stays, validate)))
+    judged = None if validate is None else list(batches(to_learn(stays, validate)))
     optimiser = torch.optim.AdamW(net.parameters(), lr=trial.rate, weight_decay=trial.decay, eps=EPS)
     state: dict[str, Any] = {"epoch": 0, "best": -np.inf, "since_best": 0, "curve": [], "weights": net.state_dict()}
     if kept_at.is_file():
@@ -105,9 +105,9 @@ def fit(
             chosen = [cuts[i] for i in order[step * trial.batch : (step + 1) * trial.batch]]
             loss += _step(net, task, trial, stays, chosen, (seed, epoch, step), optimiser, team)
             if step % 5 == 0:
-                report(f"{name} epoch {epoch}", step, steps, f"best {state['best']:.4f}")
-        score = _score(net, task, stays, judged, seed)
-        better = score > state["best"]
+                report(f"{name} epoch {epoch}", step, steps, _told(state["best"]))
+        score = None if judged is None else _score(net, task, stays, judged, seed)
+        better = score is None or score > state["best"]
         state["curve"].append({"epoch": epoch, "loss": float(loss[0] / loss[1]), "score": score})
         state |= {"epoch": epoch, "since_best": 0 if better else state["since_best"] + 1}
         if better:
@@ -116,10 +116,14 @@ def fit(
             part = kept_at.with_suffix(".part")
             torch.save({**state, "now": net.state_dict(), "optimiser": optimiser.state_dict()}, part)
             part.replace(kept_at)
-        report(f"{name} epoch {epoch}", steps, steps, f"best {state['best']:.4f}")
+        report(f"{name} epoch {epoch}", steps, steps, _told(state["best"]))
     net.load_state_dict(state["weights"])
     net.eval()
-    return Fitted(net, float(state["best"]), state["curve"])
+    return Fitted(net, state["best"], state["curve"])
+
+
+def _told(best: float | None) -> str:
+    return "" if best is None else f"best {best:.4f}"
 
 
 def as_tensors(made: Inputs) -> tuple[Tensor, ...]:

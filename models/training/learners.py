@@ -1,13 +1,15 @@
 """The bench of `sepsis`: every learner fitted fold by fold, each fit kept, so that nothing is done twice.
 
 A fit is named by data, code, learner, setting and fold. Its folder holds what it said of its own fold (`said.npz`), the
-curve of its learning, and of a net the weights. A fit that was interrupted goes on from its last epoch.
+curve of its learning, and what was learnt: weights of a net, trees of boosting. A fit that was interrupted goes on from
+its last epoch. A blend (`boosting+attention`) is not fitted: it says the mean of the log-odds of its parts.
 """
 
 import hashlib
 from pathlib import Path
 from typing import Any, Final
 
+import joblib
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -67,28 +69,32 @@ class Bench:
 
     def out_of_fold(self, name: str) -> None:
         """Search the learner's settings on fold 0, and fit the best on all folds."""
-        best = self._best(name)
-        for fold in range(FOLDS):
-            self._fit(name, best, fold)
+        for part in parts(name):
+            best = self._best(part)
+            for fold in range(FOLDS):
+                self._fit(part, best, fold)
 
     def is_done(self, name: str) -> bool:
         """Whether all folds of a learner are there."""
+        return all(self._is_done(part) for part in parts(name))
+
+    def _is_done(self, name: str) -> bool:
         kind = _kind(name)
         return all((self._at(kind, i, 0) / "said.npz").is_file() for i in range(len(SEARCH[kind]))) and all(
             (self._at(name, self._best(name), fold) / "said.npz").is_file() for fold in range(FOLDS)
         )
 
     def cross_calibrated(self, name: str) -> tuple[m.Answers, Doubles]:
-        """What was said of all open patients, each fold calibrated on the others, and thresholds for utility likewise.
+        """What was said of the judged patients, each fold calibrated on the others, thresholds for utility likewise.
 
         The threshold stands for each row, since each fold has its own.
         """
-        stays, folds = self.data.stays, self.split.folds
-        said = [self._said(name, self._best(name), fold) for fold in range(FOLDS)]
+        stays, folds = self.data.stays, self.split.folds[1:]
+        said = [self.said(name, fold) for fold in range(1, FOLDS)]
         label = [np.concatenate([stays.labels(int(i)) for i in fold]) for fold in folds]
         probability, threshold = list[Doubles](), list[Doubles]()
-        for k in range(FOLDS):
-            others = [j for j in range(FOLDS) if j != k]
+        for k in range(len(folds)):
+            others = [j for j in range(len(folds)) if j != k]
             logit = np.concatenate([said[j].logit for j in others])
             use = np.concatenate([said[j].answered & (label[j] >= 0) for j in others])
             fitted = fit_calibration(np.concatenate([label[j] for j in others])[use], logit[use])
@@ -108,21 +114,30 @@ class Bench:
             np.concatenate(threshold)[rows][labelled],
         )
 
-    def served(self, name: str) -> tuple[Net, Hours]:
-        """The net of fold 0, and what it said of the patients that stopped it."""
-        trial = self._trial(name, self._best(name))
+    def said(self, name: str, fold: int) -> Hours:
+        """What a learner's best setting, or a blend, said of a fold."""
+        found = [self._said(part, self._best(part), fold) for part in parts(name)]
+        return found[0]._replace(logit=np.mean([one.logit for one in found], axis=0))
+
+    def served(self, name: str) -> tuple[Net, Any]:
+        """The net of fold 0, and of a blend the classifier of boosting; else None."""
+        *boosting_, kind = parts(name)
+        trial, at = self._trial(kind, self._best(kind)), self._at(kind, self._best(kind), 0)
         net = new_net(trial, self.data.stays, self.split.learn(0), self.settings.seed)
-        net.load_state_dict(torch.load(self._at(name, self._best(name), 0) / "weights.pt", weights_only=True))
-        return net, self._said(name, self._best(name), 0)
+        net.load_state_dict(torch.load(at / "weights.pt", weights_only=True))
+        trees = [joblib.load(self._at(part, self._best(part), 0) / "trees.joblib") for part in boosting_]
+        return net, trees[0] if trees else None
 
     def chosen_settings(self, names: list[str]) -> dict[str, Any]:
         """What the search found, by learner."""
-        return {name: repr(self._trial(name, self._best(name))) for name in names}
+        return {name: repr(self._trial(name, self._best(name))) for name in names if len(parts(name)) == 1}
 
     def curves(self, names: list[str]) -> dict[str, Any]:
         """The curve of learning on fold 0, by learner that has one."""
         found = {}
         for name in names:
+            if len(parts(name)) > 1:
+                continue
             path = self._at(name, self._best(name), 0) / "curve.json"
             if path.is_file():
                 found[name] = msgspec.json.decode(path.read_bytes())
@@ -164,34 +179,49 @@ class Bench:
             at.mkdir(parents=True, exist_ok=True)
             trial, label = self._trial(name, i), f"{name} {i + 1}/{len(SEARCH[_kind(name)])} fold {fold}"
             if isinstance(trial, Trial):
-                run: Run = self._net(name, trial, fold, at, label)
+                run: Run = self._net(name, trial, i, fold, at, label)
             elif trial is None:
                 run = partial_news2
             elif self.team.leads:
-                run = self._boosting(trial, fold, at, label)
+                run = self._boosting(name, trial, i, fold, at, label)
             if self.team.leads:
                 said = judging.ask(self.data.stays, self.split.folds[fold], run, self.report, label)
-                part = at / "part.npz"
-                np.savez_compressed(part, **said._asdict())
-                part.replace(at / "said.npz")
+                unfinished = at / "part.npz"
+                np.savez_compressed(unfinished, **said._asdict())
+                unfinished.replace(at / "said.npz")
             self.team.wait()
         return self._said(name, i, fold)
 
-    def _boosting(self, trial: Setting, fold: int, at: Path, label: str) -> Run:
-        run, curve = boost(
+    def _length(self, name: str, i: int) -> int:
+        """How many epochs or rounds were best on fold 0."""
+        curve = msgspec.json.decode((self._at(name, i, 0) / "curve.json").read_bytes())
+        return int(max(curve, key=lambda point: point["score"])["epoch"])
+
+    def _boosting(self, name: str, trial: Setting, i: int, fold: int, at: Path, label: str) -> Run:
+        held = None
+        if fold == 0:
+            held = self.split.folds[0]
+        else:
+            trial = trial._replace(rounds=max(1, self._length(name, i)))
+        model, curve = boost(
             self.data.stays,
             self.split.learn(fold),
-            self.split.folds[fold],
+            held,
             trial,
             self.settings.seed,
             lambda done, of: self.report(label, done, of),
         )
         points = [{"epoch": k, "score": -loss} for k, loss in enumerate(curve)]
         (at / "curve.json").write_bytes(msgspec.json.encode(points))
-        return run
+        joblib.dump(model, at / "trees.joblib")
+        return boosting.runner(model, trial)
 
-    def _net(self, name: str, trial: Trial, fold: int, at: Path, label: str) -> Run:
-        stays, learn, held = self.data.stays, self.split.learn(fold), self.split.folds[fold]
+    def _net(self, name: str, trial: Trial, i: int, fold: int, at: Path, label: str) -> Run:
+        stays, learn, held = self.data.stays, self.split.learn(fold), None
+        if fold == 0:
+            held = self.split.folds[0]
+        else:
+            trial = trial._replace(epochs=self._length(name, i))
         net = new_net(trial, stays, learn, self.settings.seed)
         if name.endswith("-pretrained"):
             both, known, shown = _together(stays, learn, self.data.unlabelled)
@@ -225,6 +255,11 @@ def _code_hash() -> str:
     for module in (boosting, fitting, nets, windows):
         found.update(Path(str(module.__file__)).read_bytes())
     return found.hexdigest()
+
+
+def parts(name: str) -> list[str]:
+    """The learners that a blend is of; of any other, itself."""
+    return name.split("+")
 
 
 def _kind(name: str) -> str:

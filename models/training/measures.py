@@ -13,12 +13,13 @@ way to look better, and is left out of calibration.
 """
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from wardstream.models.training.utility import account, normalised
+from wardstream.models.training.utility import best, gains, normalised
 
 BURDEN: Final = 0.2  # alerts per patient-day: about one in five patients' days; 0.1 and 0.4 are reported too
 BURDENS: Final = (0.1, BURDEN, 0.4)
@@ -67,7 +68,10 @@ class Answers(NamedTuple):
 
 def auroc(label: npt.NDArray[np.int8], score: Doubles, weight: Doubles | None = None) -> float:
     """Area under the ROC curve, ties counting half; NaN when one class is absent."""
-    positive, negative = _by_score(label, score, weight)
+    return _area(*Ranked.of(label, score).counts(weight))
+
+
+def _area(positive: Doubles, negative: Doubles) -> float:
     total = positive.sum() * negative.sum()
     if not total:
         return float("nan")
@@ -77,7 +81,11 @@ def auroc(label: npt.NDArray[np.int8], score: Doubles, weight: Doubles | None = 
 
 def auprc(label: npt.NDArray[np.int8], score: Doubles, weight: Doubles | None = None) -> float:
     """Average precision: precision at each threshold, weighted by the recall gained; NaN without a positive."""
-    positive, negative = (counts[::-1] for counts in _by_score(label, score, weight))
+    return _precision(*Ranked.of(label, score).counts(weight))
+
+
+def _precision(positive: Doubles, negative: Doubles) -> float:
+    positive, negative = positive[::-1], negative[::-1]
     if not positive.sum():
         return float("nan")
     found, shown = np.cumsum(positive), np.cumsum(positive + negative)
@@ -85,16 +93,30 @@ def auprc(label: npt.NDArray[np.int8], score: Doubles, weight: Doubles | None = 
     return float((positive * precision).sum() / positive.sum())
 
 
-def _by_score(label: npt.NDArray[np.int8], score: Doubles, weight: Doubles | None) -> tuple[Doubles, Doubles]:
-    """Weight of positives and of negatives at each distinct score, ascending."""
-    if not len(score):
-        return np.zeros(0), np.zeros(0)
-    order = np.argsort(score, kind="stable")
-    ranked = score[order]
-    starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
-    counted = np.ones(len(score)) if weight is None else weight[order]
-    hits = label[order] == 1
-    return np.add.reduceat(counted * hits, starts), np.add.reduceat(counted * ~hits, starts)
+class Ranked(NamedTuple):
+    """Rows by score, ascending: their order, where each distinct score starts in it, which are positive.
+
+    Sorting is what takes the time of a bootstrap, and does not depend on what is drawn.
+    """
+
+    order: npt.NDArray[np.intp]
+    starts: npt.NDArray[np.intp]
+    hits: Flags
+
+    @staticmethod
+    def of(label: npt.NDArray[np.int8], score: Doubles) -> "Ranked":
+        """Sort by score."""
+        order = np.argsort(score, kind="stable")
+        ranked = score[order]
+        starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]]) if len(score) else order
+        return Ranked(order, starts, label[order] == 1)
+
+    def counts(self, weight: Doubles | None) -> tuple[Doubles, Doubles]:
+        """Weight of positives and of negatives at each distinct score, ascending; `weight` is by row, None: 1."""
+        if not len(self.order):
+            return np.zeros(0), np.zeros(0)
+        counted = np.ones(len(self.order)) if weight is None else weight[self.order]
+        return np.add.reduceat(counted * self.hits, self.starts), np.add.reduceat(counted * ~self.hits, self.starts)
 
 
 def brier(label: npt.NDArray[np.int8], probability: Doubles) -> float:
@@ -176,13 +198,21 @@ def leads(answers: Answers, threshold: float) -> Doubles:
 
 def accounts(answers: Answers, threshold: float | Doubles) -> Doubles:
     """Utility of each patient: rows of (earned, best, nothing)."""
-    cuts = np.flatnonzero(np.diff(answers.patient)) + 1
-    labels, said = np.split(answers.label, cuts), np.split(answers.filled >= threshold, cuts)
-    found = np.zeros((len(answers.onset), 3))
-    for number, rows, yes in zip(np.split(answers.patient, cuts), labels, said, strict=True):
-        if len(rows):
-            found[number[0]] = account(rows, yes)
-    return found
+    yes, no, possible = _gains(answers)
+    patients = len(answers.onset)
+    earned = np.bincount(answers.patient, np.where(answers.filled >= threshold, yes, no), patients)
+    return np.stack([earned, possible, np.bincount(answers.patient, no, patients)], axis=1)
+
+
+def _gains(answers: Answers) -> tuple[Doubles, Doubles, Doubles]:
+    """What saying yes and no earns in each row, and the best series of each patient."""
+    yes, no, possible = np.zeros(len(answers.label)), np.zeros(len(answers.label)), np.zeros(len(answers.onset))
+    cuts = np.r_[0, np.flatnonzero(np.diff(answers.patient)) + 1, len(answers.patient)]
+    for begin, end in pairwise(cuts):
+        if end > begin:
+            yes[begin:end], no[begin:end] = gains(answers.label[begin:end])
+            possible[answers.patient[begin]] = best(answers.label[begin:end])
+    return yes, no, possible
 
 
 def best_threshold(answers: Answers, steps: int = 60) -> float:
@@ -191,7 +221,9 @@ def best_threshold(answers: Answers, steps: int = 60) -> float:
     if not len(said):
         return float("inf")
     levels = np.unique(np.quantile(said, np.linspace(0.5, 0.995, steps)))
-    return float(max(levels, key=lambda level: (normalised(accounts(answers, level)), level)))
+    yes, no, _ = _gains(answers)
+    more, filled = yes - no, answers.filled
+    return float(max(levels, key=lambda level: (more[filled >= level].sum(), level)))  # all else is the same for each
 
 
 def weights(patients: int, times: int, seed: int) -> Doubles:
@@ -206,11 +238,11 @@ def of_patients(
     answers: Answers, alert_at: float, utility_at: float | Doubles
 ) -> Mapping[str, Callable[[Doubles | None], float]]:
     """Measures as functions of how often each patient counts (None: once); for intervals and paired differences."""
-    lead, said = leads(answers, alert_at), answers.filled
+    lead, ranked = leads(answers, alert_at), Ranked.of(answers.label, answers.filled)
     earned = accounts(answers, utility_at)
 
-    def weighted(measure: Callable[..., float]) -> Callable[[Doubles | None], float]:
-        return lambda w: measure(answers.label, said, None if w is None else w[answers.patient])
+    def weighted(measure: Callable[[Doubles, Doubles], float]) -> Callable[[Doubles | None], float]:
+        return lambda w: measure(*ranked.counts(None if w is None else w[answers.patient]))
 
     def mean_lead(w: Doubles | None) -> float:
         known = ~np.isnan(lead)
@@ -219,8 +251,8 @@ def of_patients(
 
     return {
         "lead_h": mean_lead,
-        "auroc": weighted(auroc),
-        "auprc": weighted(auprc),
+        "auroc": weighted(_area),
+        "auprc": weighted(_precision),
         "utility": lambda w: normalised(earned, w),
     }
 

@@ -1,6 +1,6 @@
 """Recipe of `sepsis`: the learners that are compared, the search of their settings, and how the best becomes a folder.
 
-Learners (`--only`), each judged on patients it has not learnt from, fold by fold:
+Learners (`--only`), each judged on patients of whom it has seen nothing, fold by fold:
 
 - clock, news2: hours since admission alone; partial NEWS2
 - boosting, recurrent, attention: on the same patients and inputs, each with the best of its `SEARCH` settings on fold 0
@@ -8,6 +8,7 @@ Learners (`--only`), each judged on patients it has not learnt from, fold by fol
   the patients that fold learns from
 - …-no-clock, …-no-counts of boosting, recurrent and attention: without the hours since admission; without what was
   measured when
+- boosting+recurrent, boosting+attention: the mean of their log-odds
 - finish: compare what is there, choose, export. Without `--only` all of these.
 
 All that is finished is kept in the folder by its settings, the data and the code of the inputs, and not repeated.
@@ -33,16 +34,14 @@ from wardstream.models.training.stays import Recorded, Stays
 from wardstream.models.training.windows import Hours
 
 NETS: Final = ("recurrent", "attention")
+BLENDS: Final = tuple(f"boosting+{kind}" for kind in NETS)
+PRETRAINED: Final = tuple(f"{kind}-pretrained" for kind in NETS)
 LEARNERS: Final = (
-    "clock",
-    "news2",
-    "boosting",
-    *NETS,
-    *(f"{kind}-pretrained" for kind in NETS),
+    *("clock", "news2", "boosting", *NETS, *BLENDS, *PRETRAINED),
     *(f"{kind}-no-{what}" for kind in ("boosting", *NETS) for what in ("clock", "counts")),
 )
 FINISH: Final = "finish"
-SERVABLE: Final = tuple(name for name in LEARNERS if name.startswith(NETS) and "-no-" not in name)
+SERVABLE: Final = (*NETS, *BLENDS, *PRETRAINED)
 _SIGNALS: Final = len(features.SIGNALS)
 _WIDTHS: Final = {"about": len(features.ABOUT)}
 _INPUTS: Final = ",\n".join(
@@ -205,7 +204,7 @@ def finish(bench: Any, data: Recorded, settings: Settings, report: Report) -> Pa
     nets = [name for name in done if name in SERVABLE]
     if not nets:
         raise ValueError(f"no net has been trained: {', '.join(SERVABLE)}")
-    places, given = bench.split.open, {}
+    places, given = bench.split.judged, {}
     compared: dict[str, Any] = {}
     for place, name in enumerate(done):
         report("judging", place, len(done), name)
@@ -223,8 +222,9 @@ def finish(bench: Any, data: Recorded, settings: Settings, report: Report) -> Pa
     chosen = choose({name: given[name] for name in nets})
     folder: Path = bench.folder / "candidate"
     folder.mkdir(parents=True, exist_ok=True)
-    net, said = bench.served(chosen)
-    parity = export(net, folder / record.MODEL, judging.sample(data.stays.take(places[:20]), 32))
+    net, trees = bench.served(chosen)
+    said = bench.said(chosen, 0)
+    parity = export(net, trees, folder / record.MODEL, judging.sample(data.stays.take(places[:20]), 32))
     calibration = _calibration(data.stays, bench.split.folds[0], said)
     record.write(folder / record.CALIBRATION, calibration)
     record.write(folder / record.FALLBACK, _fallback(data.stays, bench.split.folds[0], report))
@@ -237,8 +237,9 @@ def finish(bench: Any, data: Recorded, settings: Settings, report: Report) -> Pa
         inputs_version=features.VERSION,
         settings={"seed": settings.seed, "epochs": settings.epochs, "search": bench.chosen_settings(done)},
         sizes={
-            "open": len(places),
-            "open_septic": int(np.array(data.stays.positive)[places].sum()),
+            "open": len(bench.split.open),
+            "judged": len(places),
+            "judged_septic": int(np.array(data.stays.positive)[places].sum()),
             "locked": len(bench.split.locked),
             "folds": FOLDS,
             "unlabelled": len(data.unlabelled),
@@ -285,7 +286,7 @@ def _calibration(
     places: npt.NDArray[np.intp],
     said: Hours,
 ) -> features.Calibration:
-    """Of the served net, on the patients that stopped it early."""
+    """Of the served model, on the patients that stopped it early: none of them is on the card."""
     label = np.concatenate([stays.labels(int(i)) for i in places])
     use = said.answered & (label >= 0)
     fitted = calibrating.fit(label[use], said.logit[use])

@@ -1,9 +1,11 @@
 """Which patients a model learns from, which choose it, and which are locked away.
 
 By patient, never by row; with the same share of positive patients everywhere; and the same for every learner, so that
-comparisons are paired. A fifth of the patients (`LOCKED`) is seen by the gate only. The others are `FOLDS` folds: a
-model of fold k stops early and is calibrated on fold k and learns from the rest; what it says of fold k is collected
-for the card. The order within a stratum is that of a hash of seed and id, so that it depends on nothing else.
+comparisons are paired. A fifth of the patients (`LOCKED`) is seen by the gate only. The others are `FOLDS` folds; a
+model of fold k learns from all but fold k. Fold 0 chooses: settings, how long is learnt, the calibration of what is
+served. The models of the other folds learn as long as that of fold 0 did and have seen nothing of their fold before
+they are judged on it; only they are on the card. The order within a stratum is that of a hash of seed and id, so that
+it depends on nothing else.
 """
 
 import hashlib
@@ -28,6 +30,11 @@ class Split(NamedTuple):
     def learn(self, fold: int) -> npt.NDArray[np.intp]:
         """All but the locked and one fold."""
         return np.sort(np.concatenate([rest for k, rest in enumerate(self.folds) if k != fold]))
+
+    @property
+    def judged(self) -> npt.NDArray[np.intp]:
+        """All but the locked and those of the fold that chooses."""
+        return np.sort(np.concatenate(self.folds[1:]))
 
     @property
     def open(self) -> npt.NDArray[np.intp]:

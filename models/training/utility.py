@@ -59,21 +59,10 @@ def best(labels: Labels) -> float:
     return float(np.where(said, yes, no).sum())
 
 
-class Account(NamedTuple):
-    """One patient's utility: what was earned, what the best series earns, and what saying nothing earns."""
-
-    earned: float
-    best: float
-    nothing: float
-
-
-def account(labels: Labels, said: npt.NDArray[np.bool_]) -> Account:
-    """Of one patient's rows."""
-    yes, no = gains(labels)
-    return Account(float(np.where(said, yes, no).sum()), best(labels), float(no.sum()))
-
-
 def normalised(accounts: npt.NDArray[np.float64], weights: npt.NDArray[np.float64] | None = None) -> float:
-    """The utility of all patients: rows of (earned, best, nothing), counted `weights` times; NaN without sepsis."""
+    """The utility of all patients; NaN without sepsis.
+
+    Rows of `accounts` are (earned, best, earned by saying nothing), each counted `weights` times.
+    """
     earned, possible, nothing = accounts.sum(axis=0) if weights is None else weights @ accounts
     return float((earned - nothing) / (possible - nothing)) if possible > nothing else float("nan")

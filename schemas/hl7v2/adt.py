@@ -12,7 +12,8 @@ when it was recorded (EVN-2), else when it was sent (MSH-7). One that cannot be 
 
 A swap (A17) is two transfers. A merge (A40 and its older forms) has a pair of PID and MRG for each patient that ceases;
 where both are the same patient here, because only another kind of number changed, it is ignored as (`merge`, place).
-Observations in an ADT (height, reason for the visit) have no order and no time, and are not read: (`segment`, `OBX`).
+What was measured beside a movement is read by `observations.map_beside`; beside a merge it is ignored: (`segment`,
+`OBX`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ from typing import Any, Final
 from wardstream.schemas.admissions import Admission, Kind
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.hl7v2.mapped import Person
+from wardstream.schemas.hl7v2.observations import map_beside
 from wardstream.schemas.hl7v2.patients import age_years, identifier, person
 from wardstream.schemas.hl7v2.reading import Segment
 from wardstream.schemas.hl7v2.visits import disposition, encounter_id, patient_class, place
@@ -66,8 +68,6 @@ def map_admission(work: Work, trigger: str) -> None:
     parts = list(_parts(work))
     if not parts:
         work.ignore("patient", "PID-3")
-    if work.message.first("OBX") is not None:
-        work.ignore("segment", "OBX")
     for part in parts:
         patient = person(work, part.pid, TOPIC, evn, part.pv1, part.mrg)
         if patient is None:
@@ -81,6 +81,10 @@ def map_admission(work: Work, trigger: str) -> None:
             said = {} if trigger in _OF_PERSON else _stay(part, kind, trigger)
             encounter = None if trigger in _OF_PERSON else encounter_id(work, part.pid, part.pv1)
             _keep(work, part, patient, at, evn, trigger, {"kind": kind, "encounter_id": encounter, **said})
+    if kind != "merge":
+        map_beside(work)
+    elif work.message.first("OBX") is not None:
+        work.ignore("segment", "OBX")  # a part of this message would make half a merge
 
 
 def _parts(work: Work) -> Iterator[_Part]:

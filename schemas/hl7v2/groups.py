@@ -19,6 +19,7 @@ _DAY = 3  # parts of a date
 class Group:
     """An OBR with what belongs to it; an OBX without an OBR has a group without one."""
 
+    evn: Segment | None = None
     pid: Segment | None = None
     pv1: Segment | None = None
     orc: Segment | None = None
@@ -28,8 +29,8 @@ class Group:
 
     @property
     def around(self) -> tuple[Segment | None, ...]:
-        """What is needed to map one of its OBX again."""
-        return self.pid, self.pv1, self.orc, self.obr, self.spm
+        """What is needed to map one of its OBX again; of a movement beside which it was measured, that one too."""
+        return self.evn, self.pid, self.pv1, self.orc, self.obr, self.spm
 
     @property
     def order(self) -> str:
@@ -70,16 +71,18 @@ def groups(segments: Iterable[Segment]) -> Iterator[Group]:
     group, ahead = Group(), None
     for segment in segments:
         name = segment.name
-        if name == "PID":
+        if name == "EVN":
+            group.evn = segment
+        elif name == "PID":
             if group.obx or group.obr:
                 yield group
-            group, ahead = Group(pid=segment), None
+            group, ahead = Group(group.evn, segment), None
         elif name == "PV1":
             group.pv1 = segment
         elif name in ("ORC", "OBR"):
             if group.obx or group.obr:
                 yield group
-                group = Group(pid=group.pid, pv1=group.pv1)
+                group = Group(group.evn, group.pid, group.pv1)
             if name == "ORC":
                 group.orc = segment
             else:

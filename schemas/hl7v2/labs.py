@@ -16,7 +16,7 @@ from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.bounds import LAB_BOUNDS
 from wardstream.schemas.hl7v2.groups import Observation, units, when
 from wardstream.schemas.hl7v2.mapped import Person
-from wardstream.schemas.hl7v2.statuses import versions
+from wardstream.schemas.hl7v2.statuses import version
 from wardstream.schemas.hl7v2.values import Unreadable, Value, flag, reference_range, value_of
 from wardstream.schemas.hl7v2.work import Work, made
 from wardstream.schemas.labs import Lab
@@ -131,10 +131,6 @@ def _keep(work: Work, patient: Person, read: _Read, at: datetime, identity: tupl
         "specimen_at": taken,
         **result,
     }
-    said = (sorted(result.items(), key=lambda item: item[0]), group.obr_text(22))
-    events = [
-        made(Lab, {**fields, "event_id": event_id, "status": status, "supersedes": supersedes})
-        for event_id, status, supersedes in versions(work, one.status, identity, said)
-    ]
-    for event in events:
-        work.keep(event)
+    said = sorted(result.items(), key=lambda item: item[0])
+    event_id, result_id = version(work, one.status, identity, said, group.obr_text(22))
+    work.keep(made(Lab, {**fields, "event_id": event_id, "status": one.status, "supersedes": result_id}))

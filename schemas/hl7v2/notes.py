@@ -16,7 +16,7 @@ from wardstream.schemas.hl7v2.groups import Group, Observation, when
 from wardstream.schemas.hl7v2.mapped import Person
 from wardstream.schemas.hl7v2.patients import person
 from wardstream.schemas.hl7v2.reading import Segment
-from wardstream.schemas.hl7v2.statuses import COUNTS, LEFT_OUT, versions
+from wardstream.schemas.hl7v2.statuses import COUNTS, LEFT_OUT, version
 from wardstream.schemas.hl7v2.values import TEXTS
 from wardstream.schemas.hl7v2.visits import encounter_id
 from wardstream.schemas.hl7v2.work import Work, made
@@ -144,16 +144,11 @@ def _publish(
         "title": said.title[:1000] or None,
         "text": None if gone else said.text,
     }
+    event_id, document_id = version(work, status, identity, said, reported)
     try:
-        events = [
-            made(Note, {**fields, "event_id": event_id, "status": status, "supersedes": supersedes})
-            for event_id, _, supersedes in versions(work, status, identity, (said, reported))
-        ]
+        work.keep(made(Note, {**fields, "event_id": event_id, "status": status, "supersedes": document_id}))
     except BadEvent as bad:
         work.reject(TOPIC, bad.reason, (place,), *needed)
-        return
-    for event in events:
-        work.keep(event)
 
 
 def _is_text(obx: Segment) -> bool:

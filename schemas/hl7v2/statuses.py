@@ -1,22 +1,24 @@
-"""OBX-11 (table 0085): whether a result counts, and the ids by which it and its corrections name each other.
+"""OBX-11 (table 0085): whether a result counts, and the ids by which its versions belong together.
 
 **Ids.** A sender numbers its messages (MSH-10), not its results, and uses a number twice after a restart: no id here is
-made of it. An event's id is a UUIDv5 of what identifies the result to its sender (feed, patient, order, code, sub-id
-and time of observation) and of its status. So a message that is sent again, with whatever control id, makes the same
-events once more, and lanes know them.
+made of it. What identifies a result to its sender (feed, patient, order, code, sub-id and time of observation) makes
+the id of the *result*, a UUIDv5; the id of a *version* is also made of its status and of what it says. So a message
+that is sent again, with whatever control id, makes the same events once more, and lanes know them.
 
-**What revises what** is said without a memory, since a gateway has none that survives: the id of the final result can
-be computed from its correction, and that of the preliminary one from the final. A final result names the preliminary
-one (whether there was one or not), a correction and a cancellation name the final one. `models/revisions.py` makes of
-that:
+**What revises what** is said without a memory, since a gateway has none that survives: every version names the result
+(`supersedes`), whether or not an event has that id. Those that name the same are one family, and of a family the
+version received last holds (`models/revisions.py`):
 
-- A second correction names the final result too, and has an id of its own, because a correction's id is also made of
-  what it says and of OBR-22; of several, the one received last holds. Sent again it has the same id.
-- A correction whose original never came counts; the original, should it still come, does not.
-- A cancellation comes twice, once for the final and once for the preliminary result: either may be all there was.
-- A final result that changes without being called corrected (against table 0085) has the id of the first, and is taken
-  for a resend. Such a sender must be mended: nothing here can tell which of two final results is meant.
-- Vital signs are many and short-lived: a final set names no preliminary one, and is simply the later of the two.
+- A final result takes the place of the preliminary one, a correction that of the final one, a second correction that
+  of the first; a cancellation takes away whatever there was.
+- A result that changes without being called corrected (against table 0085: F again, with another value) is a version
+  like any other, and keeps the status that its sender gave it. One that changes back to what it was before is not told
+  from a resend.
+- A version that is sent again has its old id, and changes nothing. A report that is sent again with one more result
+  has a new time of reporting (OBR-22): only corrections and cancellations are told apart by it.
+- A final result that comes for the first time after its correction holds: nothing tells it from one that has changed.
+- Vital signs of monitors are preliminary, many and short-lived: a preliminary set is the result itself, and names
+  nothing. Its other versions name it.
 """
 
 from collections.abc import Mapping
@@ -42,33 +44,23 @@ LEFT_OUT: Final = frozenset(("I", "N", "O", "U"))
 
 
 class Version(NamedTuple):
-    """One version of a result: its id, its status and what it revises."""
+    """The id of one version of a result, and that of the result."""
 
     event_id: UUID
-    status: Status
-    supersedes: UUID | None
+    result_id: UUID
 
 
-def versions(work: Work, status: Status, identity: tuple[object, ...], said: object) -> list[Version]:
-    """Return what an observation of a status is in the stream: one event, or two if it is cancelled.
+def version(work: Work, status: Status, identity: tuple[object, ...], said: object, reported: str) -> Version:
+    """Return which version of which result an observation is.
 
     Parameters
     ----------
     identity : tuple
         What identifies the result to its sender.
     said : object
-        What distinguishes one correction from the next.
+        What distinguishes this version from others of its status.
+    reported : str
+        When it was reported (OBR-22, TXA-7), as it was sent.
     """
-    preliminary, final = (work.event_id(*identity, word) for word in ("preliminary", "final"))
-    match status:
-        case "preliminary":
-            return [Version(preliminary, status, None)]
-        case "final":
-            return [Version(final, status, preliminary)]
-        case "corrected":
-            return [Version(work.event_id(*identity, "corrected", said), status, final)]
-        case "cancelled":
-            return [
-                Version(work.event_id(*identity, "cancelled", revised), status, revised)
-                for revised in (final, preliminary)
-            ]
+    more = (reported,) if status in ("corrected", "cancelled") else ()
+    return Version(work.event_id(*identity, status, said, *more), work.event_id(*identity))

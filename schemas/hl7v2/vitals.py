@@ -20,7 +20,7 @@ from wardstream.schemas.bounds import BOUNDS
 from wardstream.schemas.envelope import Status
 from wardstream.schemas.hl7v2.groups import Observation, units, when
 from wardstream.schemas.hl7v2.mapped import Person
-from wardstream.schemas.hl7v2.statuses import versions
+from wardstream.schemas.hl7v2.statuses import version
 from wardstream.schemas.hl7v2.values import WORDS, Unreadable, value_of
 from wardstream.schemas.hl7v2.work import Work, made
 from wardstream.schemas.units import bedside_value
@@ -93,23 +93,21 @@ def _publish(
     values = {name: value for name, (_, value) in found.items()}
     orders, names = {one.group.order for one in ones}, {one.meaning.code for one in ones}
     identity = ("vitals", patient.patient_id, *sorted(orders), *sorted(names), at.isoformat())
-    said = (sorted(values.items()), ones[0].group.obr_text(22))
+    event_id, result_id = version(work, status, identity, sorted(values.items()), ones[0].group.obr_text(22))
+    known = {"event_id": result_id} if status == "preliminary" else {"event_id": event_id, "supersedes": result_id}
     device = any(one.meaning.device or one.obx.text(18) for one in ones)
     fields = {
         **work.about(patient, ones[0].group.encounter(work)),
         "observed_at": at,
         "provenance": "device" if device else "charted",
         **values,
+        "status": status,
+        **known,
     }
-    events = []
-    for event_id, _, supersedes in versions(work, status, identity, said):
-        revised = None if status == "final" else supersedes  # see `statuses`
-        try:
-            events.append(made(Vitals, {**fields, "event_id": event_id, "status": status, "supersedes": revised}))
-        except BadEvent as bad:
-            return bad
-    for event in events:
-        work.keep(event)
+    try:
+        work.keep(made(Vitals, fields))
+    except BadEvent as bad:
+        return bad
     return None
 
 

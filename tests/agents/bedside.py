@@ -11,12 +11,14 @@ import faust
 
 from tests.events import topic_of
 from wardstream.agents import predicting
+from wardstream.agents.risk import Risk
 from wardstream.agents.scoring import Rules
 from wardstream.agents.streams.batch import Batch, Received, lane_agent
 from wardstream.agents.streams.outputs import Outputs
 from wardstream.agents.streams.state import LaneState, Work
 from wardstream.infra.worker import HANDLERS
 from wardstream.models.bins import Bins, MeasurementSet
+from wardstream.models.labs.history import LabBins
 from wardstream.models.patient import Patient, PatientCodec
 from wardstream.models.serving import Served
 from wardstream.schemas.alerts import Alert
@@ -26,6 +28,7 @@ from wardstream.schemas.occupancy import Occupancy
 from wardstream.schemas.predictions import Prediction
 from wardstream.schemas.scores import Score, Scores
 from wardstream.schemas.ticks import Tick
+from wardstream.schemas.training_examples import TrainingExample
 
 
 @dataclass
@@ -35,6 +38,7 @@ class Said:
     scores: list[Scores] = field(default_factory=list)
     predictions: list[Prediction] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
+    examples: list[TrainingExample] = field(default_factory=list)
     occupancy: dict[str, Occupancy | None] = field(default_factory=dict)
     counts: Counter[tuple[str, tuple[str, ...]]] = field(default_factory=Counter)
     changelog: dict[bytes, bytes | None] = field(default_factory=dict)
@@ -51,6 +55,7 @@ class Said:
         self.scores += other.scores
         self.predictions += other.predictions
         self.alerts += other.alerts
+        self.examples += other.examples
         self.occupancy |= other.occupancy
         self.counts.update(other.counts)
         self.changelog |= other.changelog
@@ -65,8 +70,10 @@ class Bedside:
     rows : the compacted changelog.
     """
 
-    def __init__(self, never_carried: frozenset[str] = frozenset(), sepsis: Served | None = None) -> None:
-        rules, app = Rules(never_carried, sepsis), faust.App("test", store="memory://")
+    def __init__(
+        self, never_carried: frozenset[str] = frozenset(), sepsis: Served | None = None, risk: Risk | None = None
+    ) -> None:
+        rules, app = Rules(never_carried, sepsis, risk), faust.App("test", store="memory://")
         self._agents = {topic: lane_agent(app, topic, make(rules), 1) for topic, make in HANDLERS.items()}
         self._at_end = predicting.at_end(rules)
         app.finalize()
@@ -124,6 +131,14 @@ class Bedside:
         }
         return sorted(Bins(MemoryRows(rows)).sets(), key=lambda measured: (measured.at, measured.event_id))
 
+    def lab_bins(self, key: str = "P1") -> LabBins:
+        """The patient's bins and results."""
+        rows = self.state.children(key).items()
+        kinds = (
+            {name.removeprefix(kind): row for name, row in rows if name.startswith(kind)} for kind in ("bin/", "lab/")
+        )
+        return LabBins(*map(MemoryRows, kinds))
+
 
 class MemoryRows:
     """A patient's rows of their own, in a dictionary."""
@@ -159,6 +174,11 @@ def _read(outputs: Outputs, changelog: dict[bytes, bytes | None]) -> Said:
             message: Any = decoder(topic)(row.value)
             assert row.key == str(message.alert_id if topic == "alerts.v1" else message.patient_id).encode()
             assert row.timestamp_ms is not None
-            kept = {"scores.v1": said.scores, "predictions.v1": said.predictions, "alerts.v1": said.alerts}
+            kept = {
+                "scores.v1": said.scores,
+                "predictions.v1": said.predictions,
+                "alerts.v1": said.alerts,
+                "training-examples.v1": said.examples,
+            }
             kept[topic].append(message)  # type: ignore[attr-defined]
     return said

@@ -1,92 +1,146 @@
 """The census of every unit, from occupancy.v1 alone, is what a plain look into the hospital's tables says.
 
-Real patients: the transfers of MIMIC-IV demo 2.2 (each row: a unit, from when to when). As they happened, moment by
-moment; and then late, out of order, twice, with mistakes that are taken back.
+Real patients: the transfers of MIMIC-IV demo 2.2 (each row: a unit, from when to when), and the event log of an
+emergency department (Mannhardt 2016: registrations, admissions, releases and returns of 1,050 patients; a quarter is
+never released). Written as HL7 v2, mapped, and given to lanes as they happened, moment by moment; and then late, out of
+order, twice, with mistakes that are taken back without saying which message they take back.
 """
 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import random
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
 from tests.agents.lanes import Lanes
-from tests.events import admission, at, event_id, tick
+from tests.events import admission, tick
 from wardstream.schemas.admissions import Admission
+from wardstream.schemas.hl7v2 import Feed, map_message
 from wardstream.schemas.occupancy import Occupancy
+from wardstream.schemas.pseudonym import Pseudonyms
 
-ARCHIVE = "icu/mimic_iv_demo_v2.2/core_csv.tar.xz"
+FEED = Feed(name="adt", timezone="UTC", authority="H", identifier_types=("MR",))
+PSEUDONYMS = Pseudonyms(bytes(32))
 MOMENTS = 400
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+_ESCAPES = str.maketrans({"|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\"})
 Census = dict[str, set[str]]  # patients by unit
 
 
 class Row(NamedTuple):
-    """One row of the table of transfers."""
+    """A time in one unit; `left` is FOREVER where the table does not say it."""
 
-    patient: str
-    encounter: str
+    number: str
+    visit: str
     unit: str
     came: datetime
     left: datetime
 
+    @property
+    def patient(self) -> str:
+        return pseudonym(self.number)
 
-@pytest.fixture(scope="module")
-def stays(shared_data: Path) -> list[list[Row]]:
-    """The rows of each stay in their order: of an admission, or of a visit to the emergency department alone."""
-    with tarfile.open(shared_data / ARCHIVE) as files:
+
+@cache
+def pseudonym(number: str) -> str:
+    return PSEUDONYMS.patient("H", number)
+
+
+def mimic(shared_data: Path) -> Iterator[Row]:
+    """The table of transfers: stays, and visits to the emergency department alone."""
+    with tarfile.open(shared_data / "icu/mimic_iv_demo_v2.2/core_csv.tar.xz") as files:
         name = next(name for name in files.getnames() if name.endswith("transfers.csv"))
         file = files.extractfile(name)
         assert file is not None
         table = list(csv.DictReader(io.TextIOWrapper(file, encoding="utf-8")))
-    rows = [
-        Row(
-            f"P{line['subject_id']}",
-            f"E{line['hadm_id'] or line['transfer_id']}",
-            line["careunit"],
-            datetime.fromisoformat(line["intime"]).replace(tzinfo=UTC),
-            datetime.fromisoformat(line["outtime"]).replace(tzinfo=UTC),
-        )
-        for line in table
-        if line["eventtype"] != "discharge" and line["outtime"] and line["careunit"] not in ("", "UNKNOWN")
-    ]
-    rows.sort(key=lambda row: (row.patient, row.came, row.left))
-    by_stay = [list(some) for _, some in groupby(rows, key=lambda row: (row.patient, row.encounter))]
+    for line in table:
+        if line["eventtype"] != "discharge" and line["outtime"] and line["careunit"] not in ("", "UNKNOWN"):
+            times = (datetime.fromisoformat(line[name]).replace(tzinfo=UTC) for name in ("intime", "outtime"))
+            yield Row(line["subject_id"], line["hadm_id"] or line["transfer_id"], line["careunit"], *times)
+
+
+def sepsis(shared_data: Path) -> Iterator[Row]:
+    """The event log: who is registered is in the emergency department, then where admitted, until released."""
+    with gzip.open(shared_data / "flow/sepsis_er_event_log.csv.gz", "rt", encoding="utf-8") as lines:
+        table = [line | {"case_id": line["case_id"] or "NA"} for line in csv.DictReader(lines)]
+    places = {"ER Registration": "ER", "Return ER": "ER", "Admission NC": "NC", "Admission IC": "IC"}
+    steps = [line for line in table if line["activity"] in places or line["activity"].startswith("Release")]
+    for case, some in groupby(steps, key=lambda line: line["case_id"]):
+        own = sorted(some, key=lambda line: (line["timestamp"], int(line[".order"])))
+        for number, line in enumerate(own):
+            if line["activity"] in places:
+                place = places[line["activity"]]
+                unit = place if place == "ER" else f"{place} {line['resource']}"
+                visit = f"{case}-return" if line["activity"] == "Return ER" else case
+                came = datetime.fromisoformat(line["timestamp"]).replace(tzinfo=UTC)
+                left = FOREVER
+                if number + 1 < len(own):
+                    left = datetime.fromisoformat(own[number + 1]["timestamp"]).replace(tzinfo=UTC)
+                yield Row(case, visit, unit, came, left)
+
+
+@pytest.fixture(scope="module", params=[(mimic, 150), (sepsis, 1300)], ids=["mimic", "sepsis"])
+def stays(request: pytest.FixtureRequest, shared_data: Path) -> list[list[Row]]:
+    """The rows of each stay in their order."""
+    source, fewest = request.param
+    read: Callable[[Path], Iterator[Row]] = source
+    rows = sorted(read(shared_data), key=lambda row: (row.number, row.came, row.left))
+    by_stay = [list(some) for _, some in groupby(rows, key=lambda row: (row.number, row.visit))]
     # One patient is in one place: stays that the table has overlap are left out.
     ends: dict[str, datetime] = {}
     seen: set[str] = set()
     kept = []
     for stay in by_stay:
-        patient, encounter = stay[0].patient, stay[0].encounter
+        number, visit = stay[0].number, stay[0].visit
         in_turn = all(one.came < one.left <= other.came for one, other in pairwise(stay))
-        alone = stay[0].came >= ends.get(patient, stay[0].came) and encounter not in seen
+        alone = stay[0].came >= ends.get(number, stay[0].came) and visit not in seen
         if alone and in_turn and stay[-1].came < stay[-1].left:
             kept.append(stay)
-            seen.add(encounter)
-            ends[patient] = stay[-1].left
-    assert len(kept) > 150
+            seen.add(visit)
+            ends[number] = stay[-1].left
+    assert len(kept) > fewest
     return kept
 
 
-def told(stay: list[Row]) -> Iterator[Admission]:
+class Sent(NamedTuple):
+    """A message, and when what it says happened."""
+
+    at: datetime
+    raw: bytes
+
+
+def adt(trigger: str, at: datetime, row: Row, unit: str = "") -> Sent:
+    visit = "|".join(("PV1", "1", "I", unit.translate(_ESCAPES), *[""] * 15, row.visit))
+    time = f"{at:%Y%m%d%H%M%S}"
+    header = f"MSH|^~\\&|HIS|H|WS|HUB|{time}||ADT^{trigger}|{trigger}{time}|P|2.5"
+    lines = (header, f"EVN|{trigger}|{time}", f"PID|1||{row.number}^^^H^MR", visit, "")
+    return Sent(at, "\r".join(lines).encode())
+
+
+def read(sent: Sent, received_at: datetime) -> Admission:
+    found = map_message(sent.raw, FEED, PSEUDONYMS, received_at)
+    assert found.rejects == ()
+    (event,) = found.events
+    assert isinstance(event, Admission)
+    return event
+
+
+def told(stay: list[Row]) -> Iterator[Sent]:
     """What the hospital's admission system would have sent: A01, A02, A03."""
     for number, row in enumerate(stay):
-        kind = "transfer" if number and stay[number - 1].left == row.came else "admit"
-        yield event(f"{row.encounter} in {number}", row.came, kind, row, unit=row.unit, patient_class="inpatient")
-        if number + 1 == len(stay) or stay[number + 1].came != row.left:
-            yield event(f"{row.encounter} out {number}", row.left, "discharge", row)
-
-
-def event(name: str, when: datetime, kind: str, row: Row, **fields: Any) -> Admission:
-    minutes = (when - at(0)) / timedelta(minutes=1)
-    return admission(name, minutes, kind, patient_id=row.patient, encounter_id=row.encounter, **fields)
+        yield adt("A02" if number and stay[number - 1].left == row.came else "A01", row.came, row, row.unit)
+        if row.left != FOREVER and (number + 1 == len(stay) or stay[number + 1].came != row.left):
+            yield adt("A03", row.left, row)
 
 
 def truth(stays: list[list[Row]], moment: datetime) -> Census:
@@ -113,7 +167,7 @@ def then(table: dict[str, Occupancy], moment: datetime) -> Census:
     census: Census = {}
     for row in table.values():
         times = [(one.since, one.left_at) for one in row.earlier]
-        times.append((row.since, row.left_at or datetime.max.replace(tzinfo=UTC)))
+        times.append((row.since, row.left_at or FOREVER))
         if any(since <= moment < left_at for since, left_at in times):
             census.setdefault(row.unit, set()).add(row.patient_id)
     return census
@@ -122,15 +176,19 @@ def then(table: dict[str, Occupancy], moment: datetime) -> Census:
 def moments(stays: list[list[Row]], rng: random.Random) -> list[datetime]:
     """Times at which somebody is there, as a rule: of each patient's own years."""
     rows = [row for stay in stays for row in stay]
-    return sorted(row.came + (row.left - row.came) * rng.random() * 1.05 for row in rng.choices(rows, k=MOMENTS))
+    week = timedelta(days=7)
+    return sorted(
+        row.came + (week if row.left == FOREVER else row.left - row.came) * rng.random() * 1.05
+        for row in rng.choices(rows, k=MOMENTS)
+    )
 
 
 async def test_moment_by_moment(stays: list[list[Row]]) -> None:
-    lanes, waiting = Lanes(3), sorted((e for stay in stays for e in told(stay)), key=lambda e: e.observed_at)
+    lanes, waiting = Lanes(3), sorted((sent for stay in stays for sent in told(stay)), key=lambda sent: sent.at)
     compared = 0
     for moment in moments(stays, random.Random(1)):
-        count = sum(event.observed_at <= moment for event in waiting)
-        await lanes.give(*waiting[:count])
+        count = sum(sent.at <= moment for sent in waiting)
+        await lanes.give(*(read(sent, sent.at) for sent in waiting[:count]))
         del waiting[:count]
         expected = truth(stays, moment)
         assert present(lanes.table()) == expected
@@ -141,23 +199,22 @@ async def test_moment_by_moment(stays: list[list[Row]]) -> None:
 @pytest.mark.parametrize("seed", range(3))
 async def test_whatever_the_network_and_the_clerks_do(stays: list[list[Row]], seed: int) -> None:
     rng = random.Random(seed)
-    arrivals: list[tuple[datetime, Admission]] = []
+    arrivals: list[tuple[datetime, Sent]] = []
     for stay in stays:
         for said in told(stay):
-            sent = [said, *mistakes(said, rng)]
-            for one in sent:
+            for one in (said, *mistakes(said, stay[0], rng)):
                 for _ in range(rng.choice([1, 1, 1, 2])):
                     delay = rng.choice([0, 0, 0, rng.uniform(0, 12)])
-                    arrivals.append((one.observed_at + timedelta(hours=delay), one))
+                    arrivals.append((one.at + timedelta(hours=delay), one))
     arrivals.sort(key=lambda arrival: (arrival[0], rng.random()))
     lanes = Lanes(3)
     for number in range(0, len(arrivals), 50):
-        await lanes.give(*(one for _, one in arrivals[number : number + 50]))
+        await lanes.give(*(read(one, at) for at, one in arrivals[number : number + 50]))
         if rng.random() < 0.2:
             lanes.restart()
     assert lanes.dead() == []
     table = lanes.table()
-    assert present(table) == {}, "everybody has left in the end"
+    assert present(table) == truth(stays, FOREVER - timedelta(days=1)), "those whom nobody has released"
     for moment in moments(stays, rng):
         assert then(table, moment) == truth(stays, moment)
     assert sum(1 + len(row.earlier) for row in table.values()) == sum(map(visits, stays))
@@ -168,20 +225,14 @@ def visits(stay: list[Row]) -> int:
     return 1 + sum((one.unit, one.left) != (other.unit, other.came) for one, other in pairwise(stay))
 
 
-def mistakes(said: Admission, rng: random.Random) -> list[Admission]:
-    """Now and then something is charted that did not happen, and taken back."""
+def mistakes(said: Sent, row: Row, rng: random.Random) -> list[Sent]:
+    """Now and then something is charted that did not happen, and cancelled, without saying what."""
     if rng.random() > 0.2:
         return []
-    kind = rng.choice(["transfer", "discharge", "admit"]) if said.kind != "discharge" else "transfer"
-    at_once = timedelta(seconds=1)
-    about = {"patient_id": said.patient_id, "encounter_id": said.encounter_id}
-    minutes = (said.observed_at + at_once - at(0)) / timedelta(minutes=1)
-    fields = {} if kind == "discharge" else {"unit": rng.choice(["Nowhere", "Elsewhere"])}
-    name = f"{said.event_id} mistake"
-    wrong = admission(name, minutes, kind, **about, **fields)
-    undone = admission(f"{name} undone", minutes + 1 / 60, f"cancel_{kind}", supersedes=name, **about)
-    assert event_id(name) == wrong.event_id
-    return [wrong, undone]
+    discharged = b"ADT^A03" in said.raw
+    wrong, undone = rng.choice([("A02", "A12")] if discharged else [("A01", "A11"), ("A02", "A12"), ("A03", "A13")])
+    second, unit = timedelta(seconds=1), "" if wrong == "A03" else rng.choice(["Nowhere", "Elsewhere"])
+    return [adt(wrong, said.at + second, row, unit), adt(undone, said.at + 2 * second, row)]
 
 
 async def test_a_patient_of_whom_nothing_is_heard_is_lost_not_present() -> None:

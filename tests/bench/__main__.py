@@ -17,20 +17,22 @@ import orjson
 
 from tests.bench.broker import pinned_broker
 from tests.bench.contestants import ALL, Job
+from tests.bench.gateway import BACKLOG, gateway, gateway_table
 from tests.bench.latency import latency, saturation
 from tests.bench.machine import describe
 from tests.bench.patients import COUNTS, patients
 from tests.bench.predictions import predictions, predictions_table
 from tests.bench.profiling import profile
 from tests.bench.report import latency_table, patients_table, scaling_table, steady_table, table
+from tests.bench.risk import risk, risk_table
 from tests.bench.running import BENCH, ROOT
 from tests.bench.scaling import scaling
 from tests.bench.steady import MINUTES, steady
 from tests.bench.throughput import Bench, throughput, wanted
 
 RESULTS = ROOT / ".wardstream" / "bench" / "results"
-EVENTS = {"relay": 1_000_000, "vitals": 400_000, "scaling": 200_000}
-REPEATS = {"relay": 5, "vitals": 5, "scaling": 3, "predictions": 5}
+EVENTS = {"relay": 1_000_000, "vitals": 400_000, "scaling": 200_000, "gateway": 20_000}
+REPEATS = {"relay": 5, "vitals": 5, "scaling": 3, "predictions": 5, "risk": 5}
 
 
 def main() -> None:
@@ -59,7 +61,7 @@ def _options() -> Any:
     parser.add_argument("--events", type=int, help=f"by default {EVENTS}")
     parser.add_argument("--repeats", type=int, help=f"by default {REPEATS}")
     parser.add_argument("--only", nargs="*", default=[], help="parts of contestants' names")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each rate of latency")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each rate of latency and gateway")
     parser.add_argument("--patients", type=int, nargs="*", default=list(COUNTS))
     parser.add_argument("--load", type=float, default=600.0, help="seconds of load before a restore")
     parser.add_argument("--rate", type=float, help="of steady; by default half of latency's saturation")
@@ -118,6 +120,17 @@ def _predictions(options: Any, folder: Path, save: Path) -> str:
     return predictions_table(predictions(folder, options.repeats or REPEATS["predictions"], save))
 
 
+def _gateway(options: Any, folder: Path, save: Path) -> str:
+    with pinned_broker(folder / "kafka") as cluster:
+        return gateway_table(
+            gateway(cluster, folder, options.events or EVENTS["gateway"], options.seconds, BACKLOG, save)
+        )
+
+
+def _risk(options: Any, folder: Path, save: Path) -> str:
+    return risk_table(risk(options.repeats or REPEATS["risk"], save))
+
+
 def _profile(options: Any, folder: Path, save: Path) -> str:
     with pinned_broker(folder / "kafka") as cluster:
         return profile(cluster, folder, options.events or EVENTS["vitals"], save.with_suffix(".txt"))
@@ -131,6 +144,8 @@ _PARTS: dict[str, Callable[[Any, Path, Path], str]] = {
     "patients": _patients,
     "scaling": _scaling,
     "predictions": _predictions,
+    "risk": _risk,
+    "gateway": _gateway,
     "profile": _profile,
 }
 

@@ -11,6 +11,7 @@ import pytest
 from tests.bench.checking import differences, expected_means, expected_news2, last_answers
 from tests.bench.contestants import ALL
 from tests.bench.events import RELAY_BYTES, events
+from tests.bench.gateway import gateway_table
 from tests.bench.report import latency_table, rounded, table
 from tests.bench.timeline import Seen, came_per_s, cpu_seconds, figures, full_swing, quantile, spread, thinned
 from wardstream.schemas.decode import decode
@@ -114,6 +115,23 @@ def test_a_saturated_rate_says_so() -> None:
     times = dict.fromkeys(("p50_ms", "p95_ms", "p99_ms", "max_ms"), 12.0)
     assert "saturated: 580/s" in latency_table([one | times])
     assert "saturated" not in latency_table([one | times | {"out_per_s": 990.0}])
+
+
+def test_the_table_of_the_gateway_shows_what_is_missing() -> None:
+    most, times = {"per_s": 1090.0, "share": 0.98}, {"p50_ms": 12.0, "p95_ms": 50.0, "p99_ms": 102.0}
+    found = {
+        "original": most,
+        "enhanced": most,
+        "paced": {"per_s": 400.0, "share": 0.5} | times,
+        "backlog": {"messages": 10_000, "drained_s": 5.0},
+        "on_topic": (58_000, 58_000),
+        "alerts": {"sent": 1000, "seen": 1000} | times,
+    }
+    text = gateway_table(found)
+    assert "| asked for 400/s: to AA | 400 | 12.0 | 102.0 | 50% |" in text
+    assert "**" not in text
+    assert "57,999 ids on the topic" in gateway_table(found | {"on_topic": (57_999, 58_000)})
+    assert "999 alerts, not 1000" in gateway_table(found | {"alerts": {"sent": 1000, "seen": 999} | times})
 
 
 def test_contestants_are_named_once() -> None:

@@ -7,18 +7,21 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import msgspec
+import psutil
 import pytest
 
 from tests.gateways import NAMES, PLAIN, Gateways, admit, kill, result
 from tests.infra.gateways.certificates import Authority
 from tests.infra.gateways.senders import said, sender
 from tests.reading import read_all
+from tests.workers import Workers
 from wardstream.client import Publisher
 from wardstream.infra.kafka.broker import Cluster
 from wardstream.infra.kafka.topics import wishes
@@ -187,6 +190,61 @@ def test_a_gateway_that_may_not_listen_says_so(own_kafka: Cluster, gateways: Gat
     refused = gateways.run("serve", "http", HTTP_LISTEN="0.0.0.0:0")
     assert refused.returncode == 2
     assert "without TLS" in refused.stderr
+
+
+def test_nothing_listens_beyond_loopback(own_kafka: Cluster, gateways: Gateways, workers: Workers) -> None:
+    """Gateways and brokers as they start by themselves; a worker does not listen at all."""
+    mllp, _ = gateways.start()
+    assert gateways.run("tokens", "add", "monitor", "--role", "publisher").returncode == 0
+    gateways.environment["WARDSTREAM_HTTP_LISTEN"] = "127.0.0.1:0"
+    http, _ = gateways.start("http")
+
+    def listening(pid: int) -> set[str]:
+        found = psutil.Process(pid).net_connections()
+        return {place.laddr.ip.removeprefix("::ffff:") for place in found if place.status == psutil.CONN_LISTEN}
+
+    assert [listening(pid) for pid in (mllp.pid, http.pid, own_kafka.pid(1))] == [{"127.0.0.1"}] * 3
+    worker = workers.start()
+    deadline = time.monotonic() + 60
+    while b'"role":"worker"' not in b"".join(record.value for record in read(own_kafka, "metrics.v1")["metrics.v1"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert listening(worker.pid) == set()
+
+
+def test_operators_hear_of_a_feed_that_is_silent_or_brings_garbage(own_kafka: Cluster, tmp_path: Path) -> None:
+    limits = "[feeds.icu.watch]\nsilent_after_min = 0.05\nrejects_per_hour = 1\n"
+    gateways = Gateways(own_kafka, tmp_path, PLAIN + limits)
+
+    def told(count: int) -> list[tuple[str, str, str]]:
+        """Feed, condition and transition of the first records."""
+        deadline = time.monotonic() + 60
+        while True:
+            found = [json.loads(record.value) for record in read(own_kafka, "notices.v1")["notices.v1"]]
+            if len(found) >= count:
+                return [(notice["feed"], notice["condition"], notice["transition"]) for notice in found[:count]]
+            assert time.monotonic() < deadline, found
+            time.sleep(0.3)
+
+    async def ask(port: int, *messages: bytes) -> None:
+        async with sender(port) as engine:
+            for message in messages:
+                await engine.ask(message)
+
+    silent, rejects = ("icu", "silent", "raised"), ("icu", "rejects", "raised")
+    try:
+        process, port = gateways.start()
+        assert told(1) == [silent]
+        assert "icu  silent: no message for 0 minutes" in gateways.run("feed", "notices").stdout
+        kill(process)
+        _, port = gateways.start()  # goes on with what is open
+        asyncio.run(ask(port, *(result(f"c{n}").replace(b"|mmol/L|", b"|furlong|") for n in range(2))))
+        assert sorted(told(3)[1:]) == [rejects, ("icu", "silent", "resolved")]
+        assert "icu  rejects: 2 rejects in the last hour" in gateways.run("feed", "notices").stdout
+        first, *_ = read(own_kafka, "notices.v1")["notices.v1"]
+        assert first.key.decode() == json.loads(first.value)["notice_id"]
+    finally:
+        gateways.end()
 
 
 def test_tls_and_client_certificates(own_kafka: Cluster, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from wardstream.schemas.audit import AuditRecord
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.identities import Identity
 from wardstream.schemas.metrics import Metrics
+from wardstream.schemas.notices import Notice
+from wardstream.schemas.risk_models import RiskModel
 from wardstream.schemas.ticks import Tick
 from wardstream.schemas.topics import LANE_INPUTS, TOPICS, dead, partitions_of
 
@@ -27,9 +29,12 @@ def test_every_schema_module_with_a_topic_is_found() -> None:
 def test_one_event_one_topic_one_file(name: str) -> None:
     topic = TOPICS[name]
     assert topic.name == name
-    module = re.fullmatch(r"([a-z]+)\.v1", name)
+    module = re.fullmatch(r"([a-z]+(?:-[a-z]+)*)\.v1", name)
     assert module
-    assert getattr(importlib.import_module(f"wardstream.schemas.{module[1]}"), topic.type.__name__) is topic.type
+    assert (
+        getattr(importlib.import_module(f"wardstream.schemas.{module[1].replace('-', '_')}"), topic.type.__name__)
+        is topic.type
+    )
     assert [each.type for each in TOPICS.values()].count(topic.type) == 1
 
 
@@ -42,7 +47,8 @@ def test_key_is_a_field(name: str) -> None:
 
 def test_partitions() -> None:
     for name in TOPICS:
-        own = {"audit.v1": 1, "metrics.v1": 1, "occupancy.v1": 4}
+        own = {"audit.v1": 1, "metrics.v1": 1, "notices.v1": 1, "occupancy.v1": 4}
+        own |= {"training-examples.v1": 1, "risk-models.v1": 1}
         assert partitions_of(name, 12) == own.get(name, 12)
     assert partitions_of(dead("vitals.v1"), 12) == 12
     assert dead("vitals.v1") == "vitals.v1.dead"
@@ -55,7 +61,8 @@ def test_retention_is_stated() -> None:
     assert TOPICS["waveforms.v1"].retention_ms == 2 * day
     assert TOPICS["alerts.v1"].retention_ms == 400 * day
     tables = {name for name, topic in TOPICS.items() if topic.compacted}
-    assert tables == {"identities.v1", "occupancy.v1"}  # all other records are events; compaction would lose some
+    # all other records are events; compaction would lose some
+    assert tables == {"identities.v1", "occupancy.v1", "risk-models.v1"}
     for_ever = {name for name, topic in TOPICS.items() if topic.retention_ms is None}
     assert for_ever == {*tables, "audit.v1"}
     assert all(topic.retention_ms is None or topic.retention_ms >= day for topic in TOPICS.values())
@@ -109,6 +116,8 @@ def assert_limited(kind: inspect.Type, name: str) -> None:
             assert_limited(item, name)
         case inspect.StrType(max_length=limit, pattern=pattern):
             assert limit or re.search(r"\{\d+(,\d+)?\}", pattern or ""), name
+        case inspect.BytesType(max_length=limit):
+            assert limit, name
         case inspect.DateTimeType(tz=tz):
             assert tz, name
         case _:
@@ -131,4 +140,4 @@ def test_the_envelope_is_the_same_in_every_event() -> None:
             for field in msgspec.structs.fields(Event):
                 assert own[field.name] == field.type
         else:
-            assert topic.type in (Tick, Metrics, Identity, AuditRecord)
+            assert topic.type in (Tick, Metrics, Identity, AuditRecord, Notice, RiskModel)

@@ -16,7 +16,6 @@ import aiohttp
 import jsonschema
 import msgspec
 import pytest
-import uvicorn
 
 from tests.events import vitals
 from tests.infra.gateways.certificates import Authority
@@ -31,7 +30,7 @@ from wardstream.infra.gateways.auth import Anyone, TokenFile, add_token
 from wardstream.infra.gateways.delivery import Delivery
 from wardstream.infra.gateways.http import Limits, make_app
 from wardstream.infra.gateways.listeners import server_context
-from wardstream.infra.gateways.serving import Server
+from wardstream.infra.gateways.web import Server, configured
 from wardstream.schemas.bad_event import REASONS, BadEvent
 from wardstream.schemas.decode import encode
 
@@ -69,12 +68,8 @@ async def served(
 ) -> AsyncIterator[Served]:
     way, meters = FakeWay(), Meters()
     delivery = Delivery(lambda: way, meters)
-    config = uvicorn.Config(
-        make_app(authority or Anyone(), delivery, meters, limits), log_config=None, http="h11", lifespan="off"
-    )
-    config.load()
-    config.ssl = context
-    server, listening = Server(config), socket.create_server(("127.0.0.1", 0))
+    server = Server(configured(make_app(authority or Anyone(), delivery, meters, limits), context))
+    listening = socket.create_server(("127.0.0.1", 0))
     tasks = [asyncio.create_task(delivery.run()), asyncio.create_task(server.serve(sockets=[listening]))]
     try:
         scheme = "http" if context is None else "https"

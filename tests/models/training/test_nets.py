@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,18 @@ import torch
 from tests.models.training.recorded import recorded, stays
 from tests.models.training.test_judging import quiet, shuffled_after
 from wardstream.models.sepsis import INPUTS, Inputs
-from wardstream.models.training import measures, record
+from wardstream.models.training import boosting, measures, record
+from wardstream.models.training.blending import Table
+from wardstream.models.training.boosting import Setting
 from wardstream.models.training.exporting import PARITY, export
 from wardstream.models.training.fitting import Trial, as_tensors, fit, new_net, runner
-from wardstream.models.training.learners import SEARCH
+from wardstream.models.training.learners import SEARCH, Bench
 from wardstream.models.training.nets import Net, Shape
 from wardstream.models.training.recipe import Settings, TooLittle
 from wardstream.models.training.sepsis import RECIPE
 from wardstream.models.training.serving import session
 from wardstream.models.training.sharing import Team
+from wardstream.models.training.stays import UNLABELLED
 from wardstream.models.training.windows import answer, inputs, to_judge
 
 pytestmark = pytest.mark.torch
@@ -50,10 +54,27 @@ def test_no_answer_depends_on_a_later_hour(kind: str) -> None:
 def test_one_file_computes_what_the_net_does(kind: str, tmp_path: Path) -> None:
     net, found = net_of(kind), stays(12)
     sample = inputs(found, to_judge(found, range(12))[:24])
-    assert export(net, tmp_path / "model.onnx", sample) <= PARITY
+    assert export(net, None, tmp_path / "model.onnx", sample) <= PARITY
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"], "weights inside"
     run = session(tmp_path / "model.onnx")
     assert run(sample) == pytest.approx(runner(net)(sample), abs=PARITY)
+
+
+def test_a_blend_is_one_file_too(tmp_path: Path) -> None:
+    net, found = net_of("attention"), stays(60)
+    trees, _ = boosting.boost(found, np.arange(50), None, Setting(rounds=8), 1, lambda done, of: None)
+    sample = inputs(found, to_judge(found, range(12))[:24])
+    assert export(net, trees, tmp_path / "model.onnx", sample) <= PARITY
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    said = session(tmp_path / "model.onnx")(sample)
+    assert said == pytest.approx((runner(net)(sample) + boosting.runner(trees, Setting())(sample)) / 2, abs=PARITY)
+    assert not np.allclose(said, runner(net)(sample))
+
+
+def test_the_features_of_boosting_are_those_of_its_file() -> None:
+    found = stays(12)
+    made = inputs(found, to_judge(found, range(12)))
+    assert np.array_equal(Table()(*as_tensors(made)).numpy(), boosting.table(made), equal_nan=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -117,13 +138,15 @@ def test_a_run_leaves_a_candidate_that_reproduces(tmp_path: Path, monkeypatch: p
     small = Trial(Shape("recurrent", 8, 1), batch=64, rate=1e-2, epochs=1)
     monkeypatch.setitem(SEARCH, "recurrent", (small,))
     monkeypatch.setattr(measures, "BOOTSTRAPS", 20)
-    data, settings = recorded(60), Settings(only=("news2", "recurrent", "recurrent-pretrained", "finish"))
+    monkeypatch.setitem(SEARCH, "boosting", (Setting(rounds=5),))
+    learners = ("news2", "boosting", "recurrent", "boosting+recurrent", "recurrent-pretrained")
+    data, settings = recorded(60), Settings(only=(*learners, "finish"))
     first = RECIPE.train(data, tmp_path / "a", settings, quiet)
     names = {path.name for path in first.iterdir()}
     assert names >= {"model.onnx", "record.json", "calibration.json", "fallback.json", "card.md", "config.pbtxt"}
     assert names >= {"reliability.png", "roc.png", "pr.png", "confusion.png", "curves.png"}
     made = record.load(first)
-    assert set(made.compared) == {"news2", "recurrent", "recurrent-pretrained"}
+    assert set(made.compared) == set(learners)
     assert made.model_hash == record.file_hash(first / "model.onnx")
     assert "| recurrent |" in (first / "card.md").read_text()
     second = RECIPE.train(data, tmp_path / "b", settings, quiet)
@@ -133,6 +156,27 @@ def test_a_run_leaves_a_candidate_that_reproduces(tmp_path: Path, monkeypatch: p
     assert not [task for task in seen if "epoch" in task]
     assert again == first, "nothing is learnt twice"
     assert RECIPE.evaluate(first, data, quiet).metrics["counts"]["patients"] == 60
+
+
+def test_only_the_fold_that_chooses_is_seen_before_it_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With other labels of fold 1 its model, of a given length, learns the same, and says the same."""
+    small = Trial(Shape("recurrent", 8, 1), batch=64, rate=1e-2, epochs=1)
+    monkeypatch.setitem(SEARCH, "recurrent", (small,))
+    monkeypatch.setitem(SEARCH, "boosting", (Setting(rounds=1, rate=0.3),))
+    data, said = recorded(60), []
+    split = RECIPE.split(data.stays)
+    label = data.stays.label.copy()
+    for i in split.folds[1]:
+        rows = slice(data.stays.starts[i], data.stays.starts[i + 1])
+        label[rows] = np.where(label[rows] == UNLABELLED, UNLABELLED, 1 - label[rows])
+    for name, stays_ in (("a", data.stays), ("b", replace(data.stays, label=label))):
+        bench = Bench(data._replace(stays=stays_), split, tmp_path / name, Settings(), quiet, ALONE)
+        bench.out_of_fold("boosting+recurrent")
+        said.append([bench.said("boosting+recurrent", fold).logit for fold in range(3)])
+    assert np.array_equal(said[0][1], said[1][1])
+    assert not np.array_equal(said[0][0], said[1][0]), "the labels of fold 1 are learnt from elsewhere"
 
 
 def test_what_cannot_be_trained_is_told(tmp_path: Path) -> None:

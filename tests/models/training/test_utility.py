@@ -5,11 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wardstream.models.training.utility import account, best, gains, normalised
+from wardstream.models.training.measures import Answers, accounts
+from wardstream.models.training.utility import best, gains, normalised
 
 
 def labels(*values: int) -> np.ndarray:
     return np.array(values, np.int8)
+
+
+def account(label: np.ndarray, said: np.ndarray) -> np.ndarray:
+    """Earned, best and nothing of one patient."""
+    rows = np.arange(len(label))
+    given = Answers(np.zeros(len(label), np.int64), rows + 1, label, said.astype(float), np.array([np.nan]))
+    return accounts(given, 0.5)[0]
 
 
 def plain(label: np.ndarray, said: np.ndarray) -> float:
@@ -30,7 +38,7 @@ def plain(label: np.ndarray, said: np.ndarray) -> float:
 
 def test_the_organisers_example() -> None:
     found = account(labels(0, 0, 0, 0, 1, 1), np.array([0, 0, 1, 1, 1, 1], bool))
-    assert found.earned == pytest.approx(3.388888888888889)
+    assert found[0] == pytest.approx(3.388888888888889)
 
 
 def test_it_is_the_plain_reading_of_the_rules() -> None:
@@ -41,7 +49,7 @@ def test_it_is_the_plain_reading_of_the_rules() -> None:
         if rng.random() < 0.6:
             label[int(rng.integers(0, rows)) :] = 1
         said = rng.random(rows) < 0.4
-        assert account(label, said).earned == pytest.approx(plain(label, said))
+        assert account(label, said)[0] == pytest.approx(plain(label, said))
 
 
 def test_the_ends_of_the_window() -> None:
@@ -64,7 +72,7 @@ def test_the_best_is_one_and_silence_is_nothing() -> None:
     silent = [account(septic, np.zeros(20, bool)), account(well, np.zeros(15, bool))]
     assert normalised(np.array(perfect)) == pytest.approx(1.0)
     assert normalised(np.array(silent)) == 0.0
-    assert best(septic) == pytest.approx(perfect[0].earned)
+    assert best(septic) == pytest.approx(perfect[0][0])
     assert np.isnan(normalised(np.array(silent[1:])))
 
 

@@ -236,3 +236,47 @@ def test_the_settings_of_a_feed_are_checked() -> None:
 def test_what_is_rejected_is_a_message_without_what_is_sound() -> None:
     raw = mapped(EVN, PID, "PV1|1", kind="ADT^A02").rejects[0].raw
     assert raw == message(EVN, PID, "PV1|1", kind="ADT^A02")
+
+
+AT = "|||||F|||202603101010"
+PULSE = f"OBX|1|NM|8867-4^HR^LN||82|/min{AT}"
+
+
+@pytest.mark.parametrize("trigger", ["A01", "A04", "A08", "A31"])
+def test_what_was_measured_beside_a_movement(trigger: str) -> None:
+    lactate, stranger = f"OBX|2|NM|2524-7^lactate^LN||2.4|mmol/L{AT}", f"OBX|3|TX|8661-1^reason^LN||falls{AT}"
+    found = mapped(EVN, PID, PV1, PULSE, lactate, stranger, PULSE.replace("202603101010", ""), kind=f"ADT^{trigger}")
+    movement, pulse, result = found.events
+    assert movement == one(mapped(EVN, PID, PV1, kind=f"ADT^{trigger}"))
+    assert facts(pulse) == {"heart_rate_bpm": 82}
+    assert (pulse.patient_id, pulse.observed_at, pulse.encounter_id) == (PATIENT, utc(2026, 3, 10, 9, 10), VISIT)
+    assert facts(result) == {"loinc": "2524-7", "value": 2.4, "unit": "mmol/L"}
+    assert found.ignored == (("code", "8661-1^^LN"), ("time", "OBX[4]-14"))
+    assert found.rejects == ()
+
+
+def test_what_cannot_be_used_beside_a_movement_is_a_reject_with_its_movement() -> None:
+    """Which is recognised when the letter is mapped again."""
+    found = mapped(EVN, PID, PV1, PULSE.replace("/min", "furlong"), kind="ADT^A01")
+    (movement,) = found.events
+    (reject,) = found.rejects
+    assert (reject.topic, reject.reason, reject.fields) == ("vitals.v1", "bad_format", ("OBX[1]-6",))
+    mended = Feed(
+        name="lab-1",
+        facility="north",
+        timezone="Europe/Berlin",
+        authority="north",
+        identifier_types=("MR", "PI"),
+        units={"furlong": "/min"},
+    )
+    again = map_message(reject.raw, mended, PSEUDONYMS, utc(2026, 3, 10, 12))
+    assert [event.event_id for event in again.events][:1] == [movement.event_id]
+    assert [facts(event) for event in again.events[1:]] == [{"heart_rate_bpm": 82}]
+
+
+def test_what_stands_beside_a_merge_is_ignored() -> None:
+    found = mapped(EVN, PID, "MRG|1^^^north^MR", PULSE, kind="ADT^A40")
+    assert one(found).kind == "merge"
+    assert found.ignored == (("segment", "OBX"),)
+    nobody = mapped(EVN, PID.replace("4711^^^north^MR~999^^^state^SS", ""), PV1, PULSE, kind="ADT^A01")
+    assert (nobody.events, nobody.rejects, nobody.ignored) == ((), (), (("patient", "PID-3"),))

@@ -63,6 +63,25 @@ async def test_the_versions_of_a_result(bedside: Bedside) -> None:
     assert await sirs("11", "F", 2) == 0
     assert await sirs("14", "C", 3) == 1
     assert await sirs("10", "C", 4) == 0
-    assert [one.values for one in bedside.sets(PATIENT)] == [{"wbc": 10.0}]
-    await hears(bedside, *result("", "X"), minute=5)
+    assert await sirs("15", "F", 5) == 1, "changed, and not called corrected"
+    assert [one.values for one in bedside.sets(PATIENT)] == [{"wbc": 15.0}]
+    assert bedside.patient(PATIENT).awaited == {}
+    await hears(bedside, *result("", "X"), minute=6)
+    assert [one.values for one in bedside.sets(PATIENT)] == [{}]
+    assert await sirs("16", "F", 7) == 1
+    for value, status in (("13", "P"), ("11", "F"), ("14", "C"), ("15", "F"), ("", "X")):
+        await hears(bedside, *result(value, status), minute=8)  # sent again
+    assert [one.values for one in bedside.sets(PATIENT)] == [{"wbc": 16.0}]
+
+
+async def test_the_versions_of_a_set(bedside: Bedside) -> None:
+    await hears(bedside, "EVN|A01|20260310090000", PID, PV1, kind="ADT^A01")
+    assert (await hears(bedside, *signs("18", "R"))).news2().value == 2
+    said = await hears(bedside, *signs("25", "F"), minute=1)
+    assert (said.news2().value, said.transitions()) == (5, [("news2", "raised")])
+    said = await hears(bedside, *signs("18", "F"), minute=2)  # changed, and not called corrected
+    assert (said.news2().value, said.transitions()) == (2, [("news2", "retracted")])
+    assert len(bedside.sets(PATIENT)) == 1
+    assert (await hears(bedside, *signs("25", "C"), minute=3)).transitions() == [("news2", "raised")]
+    await hears(bedside, *signs("25", "W"), minute=4)
     assert [one.values for one in bedside.sets(PATIENT)] == [{}]

@@ -135,15 +135,14 @@ def version(status: str, value: str = "6.1", control_id: str = "1", hour: int = 
 
 
 def test_what_revises_what() -> None:
-    preliminary, final, corrected = (one(version(status)) for status in "PFC")
-    assert [event.status for event in (preliminary, final, corrected)] == ["preliminary", "final", "corrected"]
-    assert (preliminary.supersedes, final.supersedes) == (None, preliminary.event_id)
-    assert corrected.supersedes == final.event_id
-    gone = version("X").events
-    assert {event.supersedes for event in gone} == {preliminary.event_id, final.event_id}
-    assert all(event.status == "cancelled" and "value" not in facts(event) for event in gone)
-    assert one(version("F", control_id="2", hour=13)).event_id == final.event_id
-    assert one(version("C", control_id="2", hour=13)).event_id == corrected.event_id
+    versions = [one(version(status)) for status in "PFCX"]
+    assert [event.status for event in versions] == ["preliminary", "final", "corrected", "cancelled"]
+    assert len({event.event_id for event in versions}) == 4
+    (result,) = {event.supersedes for event in versions}
+    assert result not in {event.event_id for event in versions}
+    assert "value" not in facts(versions[-1])
+    for status, event in zip("PFCX", versions, strict=True):
+        assert one(version(status, control_id="2", hour=13)).event_id == event.event_id
 
 
 def test_in_whatever_order_versions_come_the_last_one_holds() -> None:
@@ -155,6 +154,10 @@ def test_in_whatever_order_versions_come_the_last_one_holds() -> None:
     ]
     for order in (versions, versions[::-1], versions[1:], versions[2:], versions[1:] + versions[:1]):
         assert [facts(event)["value"] for event in standing(order)] == [4.2]
+    changed = [*versions, *version("F", "4.3", hour=16).events]
+    assert [facts(event)["value"] for event in standing(changed)] == [4.3], "not called corrected, and not lost"
+    again = [*changed, *version("X", hour=17).events, *version("F", "4.4", hour=18).events]
+    assert [facts(event)["value"] for event in standing(again)] == [4.4]
     gone = [*versions[:2], *version("X", hour=16).events]
     assert {event.status for event in standing(gone)} == {"cancelled"}
     only_preliminary = [versions[0], *version("X", hour=16).events]

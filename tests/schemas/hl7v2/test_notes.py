@@ -23,9 +23,12 @@ def test_a_report_is_one_note() -> None:
 def test_a_report_is_corrected_and_withdrawn() -> None:
     first = one(mapped(PID, REPORT, line("Clear lungs.")))
     corrected = one(mapped(PID, REPORT, line("A nodule.", status="C")))
-    assert (corrected.status, corrected.supersedes, corrected.text) == ("corrected", first.event_id, "A nodule.")
-    gone = mapped(PID, REPORT, line("x", status="X")).events
-    assert first.event_id in {event.supersedes for event in gone}
+    assert (corrected.status, corrected.supersedes, corrected.text) == ("corrected", first.supersedes, "A nodule.")
+    changed = one(mapped(PID, REPORT, line("Two nodules.")))
+    assert (changed.status, changed.supersedes, changed.text) == ("final", first.supersedes, "Two nodules.")
+    gone = one(mapped(PID, REPORT, line("x", status="X")))
+    assert (gone.status, gone.supersedes) == ("cancelled", first.supersedes)
+    assert len({event.event_id for event in (first, corrected, changed, gone)}) == 4
 
 
 def test_a_document_by_its_code() -> None:
@@ -59,11 +62,10 @@ def test_a_document_is_edited_replaced_and_cancelled() -> None:
     first = one(mapped(PID, TXA, line("Goes home."), kind="MDM^T02"))
     edited = one(mapped(PID, TXA.replace("1000", "1100"), line("Stays."), kind="MDM^T08"))
     replaced = one(mapped(PID, TXA.replace("|D-1||", "|D-2|D-1|"), line("Stays here."), kind="MDM^T10"))
-    assert edited.supersedes == replaced.supersedes == first.event_id
+    assert edited.supersedes == replaced.supersedes == first.supersedes
     assert len({first.event_id, edited.event_id, replaced.event_id}) == 3
-    gone = mapped(PID, TXA, kind="MDM^T11").events
-    assert first.event_id in {event.supersedes for event in gone}
-    assert all(event.status == "cancelled" for event in gone)
+    gone = one(mapped(PID, TXA, kind="MDM^T11"))
+    assert (gone.status, gone.supersedes) == ("cancelled", first.supersedes)
 
 
 def test_documents_without_text_and_announcements_are_counted() -> None:

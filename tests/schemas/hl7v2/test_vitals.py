@@ -20,7 +20,8 @@ SET = (PID, PV1, OBR, HR, obx("8480-6^SBP^LN", "121", "mm[Hg]"), obx("8462-4^DBP
 
 
 def test_all_of_one_time_are_one_event() -> None:
-    event = one(mapped(*SET, obx("59408-5^SpO2^LN", "96", "%"), obx("8310-5^T^LN", "98.6", "[degF]")))
+    lines = (*SET, obx("59408-5^SpO2^LN", "96", "%"), obx("8310-5^T^LN", "98.6", "[degF]"))
+    event = one(mapped(*lines))
     assert facts(event) == {
         "heart_rate_bpm": 82,
         "systolic_mmhg": 121,
@@ -29,7 +30,9 @@ def test_all_of_one_time_are_one_event() -> None:
         "temperature_celsius": 37.0,
     }
     assert event.observed_at == utc(2026, 3, 10, 8)
-    assert (event.patient_id, event.status, event.supersedes, event.provenance) == (PATIENT, "final", None, "charted")
+    preliminary = one(mapped(*(line.replace("|F|", "|P|") for line in lines)))
+    assert (event.patient_id, event.status, event.provenance) == (PATIENT, "final", "charted")
+    assert event.supersedes == preliminary.event_id
     assert event.encounter_id == PSEUDONYMS.encounter("north", "V-1")
 
 
@@ -141,28 +144,39 @@ def test_a_correction_names_the_set_that_it_corrects() -> None:
     corrected = [line.replace("|82|", "|128|").replace("|F|", "|C|") if line == HR else line for line in SET]
     event = one(mapped(*corrected))
     assert (event.status, event.supersedes, event.heart_rate_bpm, event.systolic_mmhg) == (
-        *("corrected", first.event_id),
+        *("corrected", first.supersedes),
         *(128, 121),
     )
     second = one(mapped(*(line.replace("|128|", "|28|") for line in corrected)))
-    assert second.supersedes == first.event_id
+    assert second.supersedes == first.supersedes
     assert second.event_id not in (first.event_id, event.event_id)
     assert one(mapped(*corrected, control_id="9")).event_id == event.event_id
+
+
+def test_a_set_that_changes_without_being_called_corrected_is_another_version() -> None:
+    first = one(mapped(*SET))
+    changed = one(mapped(*(line.replace("|82|", "|128|") for line in SET)))
+    assert (changed.status, changed.supersedes, changed.heart_rate_bpm) == ("final", first.supersedes, 128)
+    assert changed.event_id != first.event_id
+
+
+def test_a_preliminary_set_is_the_result_itself() -> None:
+    preliminary = one(mapped(*(line.replace("|F|", "|R|") for line in SET)))
+    assert (preliminary.status, preliminary.supersedes) == ("preliminary", None)
+    assert {one(mapped(*SET)).supersedes} == {preliminary.event_id}
 
 
 def test_a_value_that_is_deleted_is_left_out() -> None:
     first = one(mapped(*SET))
     event = one(mapped(*(line.replace("|F|", "|D|") if line == HR else line for line in SET)))
-    assert (event.status, event.supersedes) == ("corrected", first.event_id)
+    assert (event.status, event.supersedes) == ("corrected", first.supersedes)
     assert facts(event) == {"systolic_mmhg": 121, "diastolic_mmhg": 70}
 
 
 def test_a_set_that_is_deleted() -> None:
     first = one(mapped(*SET))
-    preliminary = one(mapped(*(line.replace("|F|", "|P|") for line in SET)))
-    found = mapped(*(line.replace("|F|", "|W|") for line in SET))
-    assert {event.supersedes for event in found.events} == {first.event_id, preliminary.event_id}
-    assert all(event.status == "cancelled" and facts(event) == {} for event in found.events)
+    gone = one(mapped(*(line.replace("|F|", "|W|") for line in SET)))
+    assert (gone.status, gone.supersedes, facts(gone)) == ("cancelled", first.supersedes, {})
 
 
 def test_monitors_by_pcd_01() -> None:

@@ -1,0 +1,56 @@
+"""notices.v1: what operators must know: something began that needs them, and it ended.
+
+A notice has two records: `raised` and, with the same `notice_id`, `resolved`; it is open while the second has not come
+(`wardstream feed notices` prints those that are). A record may come twice, as after a crash.
+"""
+
+from typing import Annotated, Final, Literal
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from wardstream.schemas.bad_event import BadEvent
+from wardstream.schemas.envelope import FIRST_YEAR, LAST_YEAR, Label, Moment, Phrase
+from wardstream.schemas.topic import YEAR_MS, Topic
+
+Condition = Literal["silent", "rejects"]
+Transition = Literal["raised", "resolved"]
+
+
+class Notice(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One transition. Carries no patient data."""
+
+    notice_id: Annotated[UUID, Meta(description="Identity of the notice over its life; the Kafka key.")]
+    condition: Annotated[
+        Condition,
+        Meta(description="silent: nothing comes from the feed. rejects: too much that comes cannot be used."),
+    ]
+    feed: Annotated[Label, Meta(description="Which feed, as its settings name it.", examples=["lab"])]
+    transition: Annotated[Transition, Meta(description="Whether it began or ended.")]
+    raised_at: Annotated[Moment, Meta(description="When it began (wall clock).")]
+    at: Annotated[Moment, Meta(description="When this was said (wall clock); of the first record, raised_at.")]
+    reason: Annotated[Phrase, Meta(description="One sentence for a person.")]
+
+    def check(self) -> None:
+        """Check that times are sensible.
+
+        Raises
+        ------
+        BadEvent
+            With reason `inconsistent` or `out_of_bounds`.
+        """
+        if self.raised_at > self.at:
+            raise BadEvent("inconsistent", "raised_at", "at")
+        if not FIRST_YEAR <= self.at.year <= LAST_YEAR:
+            raise BadEvent("out_of_bounds", "at")
+
+
+TOPIC: Final = Topic(
+    name="notices.v1",
+    type=Notice,
+    role="output",
+    keyed_by="notice_id",
+    partitions=1,
+    retention_ms=YEAR_MS,
+    description="What operators must know: a feed that is silent, or of which too much cannot be used.",
+)

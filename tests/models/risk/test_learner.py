@@ -1,0 +1,129 @@
+"""The learner: judges before it learns, and goes on after a snapshot as if nothing had been."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.models.risk.rows import examples
+from wardstream.models.risk.champion import Settings
+from wardstream.models.risk.features import COLUMNS
+from wardstream.models.risk.learner import Learner, State, StateRefused
+from wardstream.models.risk.target import CHALLENGER, CHAMPION, MODELS, Target
+
+NUMBER = 1_500
+
+
+def learner(seed: int = 5) -> Learner:
+    return Learner(Target(), Settings(seed=seed))
+
+
+def through_text(found: Learner) -> Learner:
+    return Learner.restored(msgspec.json.decode(msgspec.json.encode(found.state()), type=State))
+
+
+def text(found: Learner) -> bytes:
+    return msgspec.json.encode(found.state())
+
+
+@pytest.fixture(scope="module")
+def uninterrupted() -> bytes:
+    straight = learner()
+    for one in examples(NUMBER):
+        straight.learn(one)
+    return text(straight)
+
+
+@settings(max_examples=5)
+@given(st.lists(st.integers(0, NUMBER), max_size=4))
+def test_any_interruptions_leave_the_same_learner(uninterrupted: bytes, stops: list[int]) -> None:
+    found = learner()
+    for index, one in enumerate(examples(NUMBER)):
+        if index in stops:
+            found = through_text(found)
+        found.learn(one)
+    assert text(found) == uninterrupted
+
+
+def test_another_seed_is_another_learner(uninterrupted: bytes) -> None:
+    other = learner(seed=6)
+    for one in examples(NUMBER):
+        other.learn(one)
+    assert text(other) != uninterrupted
+
+
+def test_it_judges_before_it_learns() -> None:
+    """What it says after the first example of a kind does not count for that example."""
+    found = learner()
+    first = next(examples(1))
+    before = found.answer(first.inputs).said
+    assert set(before.values()) == {0.5}
+    found.learn(first)
+    assert found.answer(first.inputs).said[CHAMPION] != 0.5
+    for name in MODELS:
+        assert found.watch[name].start.squares == 0.25
+
+
+def test_what_was_told_at_the_time_is_judged() -> None:
+    found = learner()
+    one = msgspec.structs.replace(next(examples(1)), said={CHAMPION: 0.9, CHALLENGER: 0.2}, happened=True)
+    found.learn(one)
+    assert found.watch[CHAMPION].start.squares == pytest.approx(0.01)
+    assert found.watch[CHALLENGER].start.squares == pytest.approx(0.64)
+
+
+def test_it_learns_and_is_calibrated() -> None:
+    found = learner()
+    for one in examples(30_000):
+        found.learn(one)
+    measures = found.watch[CHAMPION].lately()
+    assert measures.auroc > 0.75
+    assert 0.8 < measures.slope < 1.25
+    assert 0.85 < measures.expected < 1.15
+
+
+def test_contributions_are_the_largest_and_add_up() -> None:
+    found = learner()
+    for one in examples(3_000):
+        found.learn(one)
+    inputs = next(examples(1, seed=9)).inputs
+    answer = found.answer(inputs, shown=len(COLUMNS))
+    assert "news2" in [one.name for one in answer.contributions[:3]]
+    intercept = found.state().champion.intercept
+    assert answer.logit == pytest.approx(intercept + sum(one.added for one in answer.contributions))
+    sizes = [abs(one.added) for one in answer.contributions]
+    assert sizes == sorted(sizes, reverse=True)
+    assert found.answer(inputs, shown=2).contributions == answer.contributions[:2]
+
+
+def test_answers_change_nothing() -> None:
+    found = learner()
+    for one in examples(200):
+        found.learn(one)
+    before = text(found)
+    for one in examples(50, seed=9):
+        found.answer(one.inputs)
+    assert text(found) == before
+
+
+def test_a_state_of_another_version_is_refused() -> None:
+    state = learner().state()
+    for wrong in (
+        msgspec.structs.replace(state, features="0"),
+        msgspec.structs.replace(state, champion=msgspec.structs.replace(state.champion, weights=[0.0])),
+        msgspec.structs.replace(state, layers={}),
+        msgspec.structs.replace(state, watch={}),
+    ):
+        with pytest.raises(StateRefused):
+            Learner.restored(wrong)
+
+
+def test_commands_and_workers_start_without_river() -> None:
+    """It brings SciPy: a second of each start, for what only the learner and an approved snapshot need."""
+    code = "import sys, wardstream.infra.cli, wardstream.infra.worker; assert 'river' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
