@@ -27,7 +27,7 @@ class Challenger:
 
     def say(self, row: Doubles) -> float:
         """Log-odds of a row of columns (`features.COLUMNS`); 0 before it has learned anything."""
-        said = self._tree.predict_proba_one(_values(row))  # type: ignore[no-untyped-call]
+        said = self._tree.predict_proba_one(_values(row))
         if not said:
             return 0.0
         happened = min(1.0 - SURE, max(SURE, float(said.get(True, 0.0))))
@@ -35,7 +35,7 @@ class Challenger:
 
     def learn(self, row: Doubles, happened: bool) -> None:
         """Learn from a row and its label."""
-        self._tree.learn_one(_values(row), happened)  # type: ignore[no-untyped-call]
+        self._tree.learn_one(_values(row), happened)
 
     def packed(self) -> bytes:
         """The tree as bytes."""

@@ -42,7 +42,7 @@ class Drift:
 
     def __init__(self) -> None:
         self._detectors = {
-            name: ADWIN(delta=DELTA)  # type: ignore[no-untyped-call]
+            name: ADWIN(delta=DELTA)
             for name in (LOSS, *WATCHED)
         }
 
@@ -67,7 +67,7 @@ class Drift:
         for name, value in seen.items():
             detector = self._detectors[name]
             before = detector.estimation
-            detector.update(value)  # type: ignore[no-untyped-call]
+            detector.update(value)
             if detector.drift_detected:
                 found.append(Change(name, example, before, detector.estimation))
         return found
