@@ -41,10 +41,7 @@ class Drift:
     """The detectors, by what they watch."""
 
     def __init__(self) -> None:
-        self._detectors = {
-            name: ADWIN(delta=DELTA)
-            for name in (LOSS, *WATCHED)
-        }
+        self._detectors = {name: ADWIN(delta=DELTA) for name in (LOSS, *WATCHED)}
 
     def take(self, example: int, hour: int, loss: float, inputs: Inputs) -> list[Change]:
         """Look at an example; returns what it shows to have changed.
