@@ -1,13 +1,14 @@
-"""Boosting and a net as one file: the mean of their log-odds, computed from the tensors of the contract.
+"""Boosting, alone or with a net, as one file: the mean of their log-odds, computed from the tensors of the contract.
 
-The graph has three parts: torch's (the net, and the features of boosting, `Table`), skl2onnx's (the trees), and the few
+The graph has three parts: torch's (the features of boosting, `Table`, and the net), skl2onnx's (the trees), and the few
 nodes that join them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, compose, helper, numpy_helper
@@ -47,24 +48,25 @@ class Table(nn.Module):  # type: ignore[misc]
 
 
 class Parts(nn.Module):  # type: ignore[misc]
-    """What torch computes of a blend: the net's log-odds (B, 48), and the rows for the trees (B × 48, features)."""
+    """What torch computes: the rows for the trees (B × 48, features), and with a net its log-odds (B, 48)."""
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, net: Net | None) -> None:
         super().__init__()
         self.net, self.table = net, Table()
 
-    def forward(self, values: Tensor, measured: Tensor, since: Tensor, about: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, values: Tensor, measured: Tensor, since: Tensor, about: Tensor) -> tuple[Tensor, ...]:
         made = (values, measured, since, about)
-        return self.net(*made), self.table(*made).flatten(0, 1)
+        rows = self.table(*made).flatten(0, 1)
+        return (rows,) if self.net is None else (rows, self.net(*made))
 
 
 def join(parts: Path, trees: Any, path: Path, opset: int) -> None:
-    """Write the file of a blend.
+    """Write the whole file.
 
     Parameters
     ----------
     parts : Path
-        ONNX file of `Parts`, with outputs `NET_LOGIT` and `FEATURES`.
+        ONNX file of `Parts`, with outputs `FEATURES` and, with a net, `NET_LOGIT`.
     trees : HistGradientBoostingClassifier
         Of two classes.
     path : Path
@@ -79,33 +81,30 @@ def join(parts: Path, trees: Any, path: Path, opset: int) -> None:
     options = {id(trees): {"zipmap": False, "raw_scores": True}}
     rows = [("rows", FloatTensorType([None, trees.n_features_in_]))]
     second = to_onnx(trees, initial_types=rows, target_opset=opset, options=options)
-    last = _mean(second.opset_import)
+    of_net = [NET_LOGIT] if any(output.name == NET_LOGIT for output in first.graph.output) else []
+    last = _mean(second.opset_import, of_net)
     for one in (second, last):
         one.ir_version = first.ir_version
-    both = compose.merge_models(first, second, io_map=[(FEATURES, "rows")], outputs=[NET_LOGIT, "probabilities"])
-    whole = compose.merge_models(both, last, io_map=[(NET_LOGIT, "one"), ("probabilities", "scores")])
+    both = compose.merge_models(first, second, io_map=[(FEATURES, "rows")], outputs=[*of_net, "probabilities"])
+    io_map = [("probabilities", "scores"), *((name, "one") for name in of_net)]
+    whole = compose.merge_models(both, last, io_map=io_map)
     onnx.checker.check_model(whole, full_check=True)
     onnx.save_model(whole, path)
 
 
-def _mean(opsets: Iterable[Any]) -> onnx.ModelProto:
-    """The mean of the net's log-odds (B, 48) and the trees' (B × 48, 2; those of the second class count)."""
+def _mean(opsets: Iterable[Any], of_net: Sequence[str]) -> onnx.ModelProto:
+    """The trees' log-odds (B × 48, 2; those of the second class count) as (B, 48); with a net's, their mean."""
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [None, 2])
+    one = [helper.make_tensor_value_info("one", TensorProto.FLOAT, ["batch", LOOK_BACK])] if of_net else []
     nodes = [
         helper.make_node("Gather", ["scores", "second"], ["of_trees"], axis=1),
-        helper.make_node("Shape", ["one"], ["shape"]),
         helper.make_node("Reshape", ["of_trees", "shape"], ["other"]),
-        helper.make_node("Mean", ["one", "other"], ["logit"]),
+        helper.make_node("Mean", ["other", *(["one"] if of_net else [])], ["logit"]),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "mean",
-        [
-            helper.make_tensor_value_info("one", TensorProto.FLOAT, ["batch", LOOK_BACK]),
-            helper.make_tensor_value_info("scores", TensorProto.FLOAT, [None, 2]),
-        ],
-        [helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["batch", LOOK_BACK])],
-        [numpy_helper.from_array(torch.tensor(1).numpy(), "second")],
-    )
+    logit = helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["batch", LOOK_BACK])
+    second = numpy_helper.from_array(np.array(1), "second")
+    shape = numpy_helper.from_array(np.array([-1, LOOK_BACK]), "shape")
+    graph = helper.make_graph(nodes, "mean", [scores, *one], [logit], [second, shape])
     return helper.make_model(graph, opset_imports=list(opsets))
 
 

@@ -33,7 +33,7 @@ def check(net: Any, run: Run, stays: Stays, places: npt.NDArray[np.intp], said: 
     Parameters
     ----------
     net : Net
-        In torch, for its gradients; of a blend its net, since trees have none.
+        In torch, for its gradients; of a blend its net, and None without one, since trees have no gradients.
     run : Run
         What is served.
     stays, places, said
@@ -47,26 +47,26 @@ def check(net: Any, run: Run, stays: Stays, places: npt.NDArray[np.intp], said: 
             seen.add(int(said.stay[row]))
             hours.append(_prepared(stays, int(places[said.stay[row]]), int(said.hour[row])))
     falls: dict[str, list[float]] = {"occlusion": [], "integrated_gradients": [], "random": []}
-    alike = []
+    alike, explained = [], 0
     for prepared in hours:
         groups = [group for group in groups_of(prepared) if group in GROUPS]
         if len(groups) <= LEFT_OUT:
             continue
         whole, *others = _logits(run, [prepared, *(without(prepared, group) for group in groups)])
         by_occlusion = whole - np.array(others)
-        by_gradients = gradients(net, prepared, groups)
-        alike.append(_rank_correlation(by_occlusion, by_gradients))
-        for name, order in (
-            ("occlusion", np.argsort(-by_occlusion)),
-            ("integrated_gradients", np.argsort(-by_gradients)),
-            ("random", rng.permutation(len(groups))),
-        ):
+        orders = {"occlusion": np.argsort(-by_occlusion), "random": rng.permutation(len(groups))}
+        explained += 1
+        if net is not None:
+            by_gradients = gradients(net, prepared, groups)
+            alike.append(_rank_correlation(by_occlusion, by_gradients))
+            orders["integrated_gradients"] = np.argsort(-by_gradients)
+        for name, order in orders.items():
             left = prepared
             for group in order[:LEFT_OUT]:
                 left = without(left, groups[group])
             falls[name].append(whole - _logits(run, [left])[0])
     return {
-        "hours": len(alike),
+        "hours": explained,
         "rank_correlation": float(np.mean(alike)) if alike else None,
         "log_odds_fall": {name: float(np.mean(values)) if values else None for name, values in falls.items()},
     }

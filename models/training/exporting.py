@@ -27,15 +27,14 @@ class ParityError(RuntimeError):
     """The file and what it was made from differ by more than `PARITY`."""
 
 
-def export(net: Net, trees: Any, path: Path, sample: Inputs) -> float:
+def export(net: Net | None, trees: Any, path: Path, sample: Inputs) -> float:
     """Write `model.onnx` with its weights inside; returns the largest difference from its origin over a sample.
 
     Parameters
     ----------
-    net : Net
-        What answers, or the one part of a blend.
+    net : Net or None
     trees : HistGradientBoostingClassifier or None
-        The other part.
+        What answers; both: the mean of their log-odds.
     path : Path
         Of the file.
     sample : Inputs
@@ -46,21 +45,21 @@ def export(net: Net, trees: Any, path: Path, sample: Inputs) -> float:
     ParityError
         The file does not compute what it was made from.
     """
-    net.eval()
-    if trees is None:
-        _export(net, path, ["logit"])
+    if trees is None and net is not None:
+        _export(net.eval(), path, ["logit"])
     else:
         with tempfile.TemporaryDirectory() as folder:
             parts = Path(folder) / "parts.onnx"
-            _export(Parts(net).eval(), parts, [NET_LOGIT, FEATURES])
+            _export(Parts(net).eval(), parts, [FEATURES] if net is None else [FEATURES, NET_LOGIT])
             join(parts, trees, path, OPSET)
-    difference, run, own = 0.0, session(path), runner(net)
+    origins = [] if net is None else [runner(net)]
+    if trees is not None:
+        origins.append(boosting.runner(trees, boosting.Setting()))
+    difference, run = 0.0, session(path)
     for size in (1, 3, len(sample.values)):  # the batch is not baked in
         part = Inputs(*(one[:size] for one in sample))
-        said = [own(part)]
-        if trees is not None:
-            said.append(boosting.runner(trees, boosting.Setting())(part))
-        difference = max(difference, float(np.abs(run(part) - np.mean(said, axis=0)).max()))
+        said = np.mean([origin(part) for origin in origins], axis=0)
+        difference = max(difference, float(np.abs(run(part) - said).max()))
     if not difference <= PARITY:
         raise ParityError(f"{path.name} differs from what it was made from by {difference:.2g}")
     return difference

@@ -6,6 +6,10 @@ several processes: what a step leaves to chance is drawn for its whole batch, be
 Learning with labels: cross-entropy of each hour. A share of measurements is hidden in each step (`hide`), as if they
 had never been taken, so that the net leans on no single one. Learning without labels: the same, with the hidden values
 to be rebuilt from the hour's vector; only hours up to that one are seen.
+
+What is judged and kept is a moving average of the weights, over about the last `AVERAGED` steps: the weights themselves
+swing from epoch to epoch by more than learners differ, and other folds take over how long is learnt, not what was best
+there.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
 
 from wardstream.models.sepsis import LOOK_BACK, SIGNALS, Inputs
 from wardstream.models.training.measures import auroc
@@ -29,6 +34,7 @@ from wardstream.models.training.windows import Cut, batches, inputs, labels, raw
 Task = Literal["labelled", "rebuild"]
 REBUILT_SHARE: Final = 0.25  # of measurements hidden where they are to be rebuilt
 _WINDOW: Final = (LOOK_BACK, len(SIGNALS))
+AVERAGED: Final = 200
 EPS: Final = 1e-6  # of Adam: its default turns the rounding of tiny gradients into whole steps
 
 
@@ -90,10 +96,12 @@ def fit(
     cuts = to_learn(stays, learn)
     judged = None if validate is None else list(batches(to_learn(stays, validate)))
     optimiser = torch.optim.AdamW(net.parameters(), lr=trial.rate, weight_decay=trial.decay, eps=EPS)
+    averaged = AveragedModel(net, avg_fn=_average)
     state: dict[str, Any] = {"epoch": 0, "best": -np.inf, "since_best": 0, "curve": [], "weights": net.state_dict()}
     if kept_at.is_file():
         state = torch.load(kept_at, weights_only=True)
         net.load_state_dict(state["now"])
+        averaged.load_state_dict(state["averaged"])
         optimiser.load_state_dict(state["optimiser"])
     steps = -(-len(cuts) // trial.batch)
     while state["epoch"] < trial.epochs and state["since_best"] < trial.patience:
@@ -104,22 +112,29 @@ def fit(
         for step in range(steps):
             chosen = [cuts[i] for i in order[step * trial.batch : (step + 1) * trial.batch]]
             loss += _step(net, task, trial, stays, chosen, (seed, epoch, step), optimiser, team)
+            averaged.update_parameters(net)
             if step % 5 == 0:
                 report(f"{name} epoch {epoch}", step, steps, _told(state["best"]))
-        score = None if judged is None else _score(net, task, stays, judged, seed)
+        score = None if judged is None else _score(averaged.module, task, stays, judged, seed)
         better = score is None or score > state["best"]
         state["curve"].append({"epoch": epoch, "loss": float(loss[0] / loss[1]), "score": score})
         state |= {"epoch": epoch, "since_best": 0 if better else state["since_best"] + 1}
         if better:
-            state |= {"best": score, "weights": {k: v.clone() for k, v in net.state_dict().items()}}
+            state |= {"best": score, "weights": {k: v.clone() for k, v in averaged.module.state_dict().items()}}
         if team.leads:
             part = kept_at.with_suffix(".part")
-            torch.save({**state, "now": net.state_dict(), "optimiser": optimiser.state_dict()}, part)
+            now = {"now": net.state_dict(), "averaged": averaged.state_dict(), "optimiser": optimiser.state_dict()}
+            torch.save(state | now, part)
             part.replace(kept_at)
         report(f"{name} epoch {epoch}", steps, steps, _told(state["best"]))
     net.load_state_dict(state["weights"])
     net.eval()
     return Fitted(net, state["best"], state["curve"])
+
+
+def _average(averaged: Tensor, now: Tensor, steps: Any) -> Tensor:
+    """A moving average that does not remember where it began."""
+    return averaged + (now - averaged) * max(1 / AVERAGED, 2.0 / (2.0 + float(steps)))
 
 
 def _told(best: float | None) -> str:

@@ -119,14 +119,17 @@ class Bench:
         found = [self._said(part, self._best(part), fold) for part in parts(name)]
         return found[0]._replace(logit=np.mean([one.logit for one in found], axis=0))
 
-    def served(self, name: str) -> tuple[Net, Any]:
-        """The net of fold 0, and of a blend the classifier of boosting; else None."""
-        *boosting_, kind = parts(name)
-        trial, at = self._trial(kind, self._best(kind)), self._at(kind, self._best(kind), 0)
-        net = new_net(trial, self.data.stays, self.split.learn(0), self.settings.seed)
-        net.load_state_dict(torch.load(at / "weights.pt", weights_only=True))
-        trees = [joblib.load(self._at(part, self._best(part), 0) / "trees.joblib") for part in boosting_]
-        return net, trees[0] if trees else None
+    def served(self, name: str) -> tuple[Net | None, Any]:
+        """The net of fold 0, and the classifier of boosting; None for what is no part of the learner."""
+        net, trees = None, None
+        for part in parts(name):
+            trial, at = self._trial(part, self._best(part)), self._at(part, self._best(part), 0)
+            if isinstance(trial, Trial):
+                net = new_net(trial, self.data.stays, self.split.learn(0), self.settings.seed)
+                net.load_state_dict(torch.load(at / "weights.pt", weights_only=True))
+            else:
+                trees = joblib.load(at / "trees.joblib")
+        return net, trees
 
     def chosen_settings(self, names: list[str]) -> dict[str, Any]:
         """What the search found, by learner."""

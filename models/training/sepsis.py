@@ -41,7 +41,7 @@ LEARNERS: Final = (
     *(f"{kind}-no-{what}" for kind in ("boosting", *NETS) for what in ("clock", "counts")),
 )
 FINISH: Final = "finish"
-SERVABLE: Final = (*NETS, *BLENDS, *PRETRAINED)
+SERVABLE: Final = ("boosting", *NETS, *BLENDS, *PRETRAINED)
 _SIGNALS: Final = len(features.SIGNALS)
 _WIDTHS: Final = {"about": len(features.ABOUT)}
 _INPUTS: Final = ",\n".join(
@@ -201,9 +201,9 @@ def finish(bench: Any, data: Recorded, settings: Settings, report: Report) -> Pa
     from wardstream.models.training.plots import draw
 
     done = [name for name in LEARNERS if bench.is_done(name)]
-    nets = [name for name in done if name in SERVABLE]
-    if not nets:
-        raise ValueError(f"no net has been trained: {', '.join(SERVABLE)}")
+    servable = [name for name in done if name in SERVABLE]
+    if not servable:
+        raise ValueError(f"none of those that can serve has been trained: {', '.join(SERVABLE)}")
     places, given = bench.split.judged, {}
     compared: dict[str, Any] = {}
     for place, name in enumerate(done):
@@ -219,7 +219,7 @@ def finish(bench: Any, data: Recorded, settings: Settings, report: Report) -> Pa
         for name, (one, at) in given.items()
         if name != against
     }
-    chosen = choose({name: given[name] for name in nets})
+    chosen = choose({name: given[name] for name in servable})
     folder: Path = bench.folder / "candidate"
     folder.mkdir(parents=True, exist_ok=True)
     net, trees = bench.served(chosen)
@@ -269,7 +269,7 @@ def finish(bench: Any, data: Recorded, settings: Settings, report: Report) -> Pa
 
 
 def choose(given: Mapping[str, tuple[m.Answers, Mapping[str, Any]]]) -> str:
-    """The net to serve: of the longest lead; of those that cannot be told from it, that of the highest AUROC."""
+    """The learner to serve: of the longest lead; of those that cannot be told from it, that of the highest AUROC."""
     best, *others = sorted(
         given, key=lambda name: -m.of_patients(given[name][0], given[name][1]["alert"], 0.0)["lead_h"](None)
     )

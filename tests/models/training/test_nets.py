@@ -69,6 +69,10 @@ def test_a_blend_is_one_file_too(tmp_path: Path) -> None:
     said = session(tmp_path / "model.onnx")(sample)
     assert said == pytest.approx((runner(net)(sample) + boosting.runner(trees, Setting())(sample)) / 2, abs=PARITY)
     assert not np.allclose(said, runner(net)(sample))
+    assert export(None, trees, tmp_path / "trees.onnx", sample) <= PARITY
+    assert session(tmp_path / "trees.onnx")(sample) == pytest.approx(
+        boosting.runner(trees, Setting())(sample), abs=PARITY
+    )
 
 
 def test_the_features_of_boosting_are_those_of_its_file() -> None:
