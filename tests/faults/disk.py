@@ -17,7 +17,7 @@ import psutil
 
 _NEW_MOUNTS = 0x00020000  # CLONE_NEWNS
 _REMOUNT = 0x20  # MS_REMOUNT
-_ROOMS_KIB = (64, 512, 4_096, 32_768)  # the broker writes on between the look and the limit
+_ROOMS_KIB = (64, 512, 4_096)  # the broker writes on between the look and the limit
 _SIZE_KIB = 16 << 20  # a limit: only what is written takes memory
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -51,14 +51,17 @@ class Disk:
         if self.kind == "tmpfs" and not self._limit(_SIZE_KIB):
             raise RuntimeError("the disk cannot be freed")
 
-    def _limit(self, kib: int) -> bool:
-        """Without `mount`: on a busy machine the broker would write more than the room while that is started."""
-        return _libc.mount(None, str(self.folder).encode(), None, _REMOUNT, f"size={kib}k,mode=700".encode()) == 0
-
     def leave(self) -> None:
         """Let the folder be removed: what is mounted on is busy."""
         if self.kind == "tmpfs" and not _run("umount", "--lazy", str(self.folder)):
             raise RuntimeError("the disk cannot be left")
+
+    def _limit(self, kib: int) -> bool:
+        """Set the size of the file system.
+
+        Without the program `mount`: on a busy machine the broker writes more than the room while that is started.
+        """
+        return _libc.mount(None, str(self.folder).encode(), None, _REMOUNT, f"size={kib}k,mode=700".encode()) == 0
 
 
 def _run(*command: str) -> bool:

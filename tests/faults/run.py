@@ -4,7 +4,7 @@
 
 The last line gives faults, sent, lost, doubled, the longest stall, how much was wrong, and how much came too late: a
 stall beyond `LONGEST_WAIT_S`, faults that were not got over in time. The exit code is 1 when there is any of it. All
-files of the run are in a temporary folder, which is kept only if something was wrong (or with --keep).
+files of the run are in a temporary folder, which is kept only then (or with --keep).
 """
 
 from __future__ import annotations
