@@ -16,8 +16,10 @@ from pathlib import Path
 import psutil
 
 _NEW_MOUNTS = 0x00020000  # CLONE_NEWNS
-_ROOM_KIB = 64
-_SIZE = "16g"  # a limit: only what is written takes memory
+_REMOUNT = 0x20  # MS_REMOUNT
+_ROOMS_KIB = (64, 512, 4_096)  # the broker writes on between the look and the limit
+_SIZE_KIB = 16 << 20  # a limit: only what is written takes memory
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Disk:
@@ -26,21 +28,19 @@ class Disk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.kind = "file size limit"
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.unshare(_NEW_MOUNTS) == 0:
+        if _libc.unshare(_NEW_MOUNTS) == 0:
             folder.mkdir(parents=True, exist_ok=True)
             private = _run("mount", "--make-rprivate", "/")
             if private and _run(
-                "mount", "-t", "tmpfs", "-o", f"size={_SIZE},mode=700", "wardstream-faults", str(folder)
+                "mount", "-t", "tmpfs", "-o", f"size={_SIZE_KIB}k,mode=700", "wardstream-faults", str(folder)
             ):
                 self.kind = "tmpfs"
 
     def fill(self, pid: int) -> None:
         """From now on the broker of this process id finds no room."""
         if self.kind == "tmpfs":
-            used = psutil.disk_usage(str(self.folder)).used // 1024
-            for room in (_ROOM_KIB, 512, 4096):  # it grows meanwhile
-                if _run("mount", "-o", f"remount,size={used + room}k", str(self.folder)):
+            for room in _ROOMS_KIB:
+                if self._limit(psutil.disk_usage(str(self.folder)).used // 1024 + room):
                     return
             raise RuntimeError("the disk cannot be made full")
         _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
@@ -48,13 +48,20 @@ class Disk:
 
     def free(self) -> None:
         """There is room again, for the next process of the broker."""
-        if self.kind == "tmpfs" and not _run("mount", "-o", f"remount,size={_SIZE}", str(self.folder)):
+        if self.kind == "tmpfs" and not self._limit(_SIZE_KIB):
             raise RuntimeError("the disk cannot be freed")
 
     def leave(self) -> None:
         """Let the folder be removed: what is mounted on is busy."""
         if self.kind == "tmpfs" and not _run("umount", "--lazy", str(self.folder)):
             raise RuntimeError("the disk cannot be left")
+
+    def _limit(self, kib: int) -> bool:
+        """Set the size of the file system.
+
+        Without the program `mount`: on a busy machine the broker writes more than the room while that is started.
+        """
+        return _libc.mount(None, str(self.folder).encode(), None, _REMOUNT, f"size={kib}k,mode=700".encode()) == 0
 
 
 def _run(*command: str) -> bool:

@@ -2,8 +2,9 @@
 
     python -m tests.faults.run --faults 12 --seed 1
 
-The last line gives faults, sent, lost, doubled and the longest stall; the exit code is 1 when anything was wrong. All
-files of the run are in a temporary folder, which is kept only if something was wrong (or with --keep).
+The last line gives faults, sent, lost, doubled, the longest stall, how much was wrong, and how much came too late: a
+stall beyond `LONGEST_WAIT_S`, faults that were not got over in time. The exit code is 1 when there is any of it. All
+files of the run are in a temporary folder, which is kept only then (or with --keep).
 """
 
 from __future__ import annotations
@@ -93,15 +94,21 @@ def main() -> int:
     _tell(ledger, verdict)
     if options.ledger:
         options.ledger.write_text(json.dumps(ledger, indent=1) + "\n")
-    if ledger["wrong"]:
+    failed = bool(ledger["wrong"] or ledger["late"])
+    if failed:
         say(json.dumps(ledger["examples"]))
-    _leave(disk, folder, bool(ledger["wrong"]) or options.keep)
+    _leave(disk, folder, failed or options.keep)
+    say(last_line(ledger))
+    return 1 if failed else 0
+
+
+def last_line(ledger: dict[str, Any]) -> str:
+    """What came of it, in one line."""
     totals = ledger["totals"]
-    say(
+    return (
         f"faults={totals['faults']} sent={totals['sent']} lost={totals['lost']} doubled={totals['doubled']} "
-        f"longest_stall={totals['longest_stall_s']:.1f}s wrong={ledger['wrong']}"
+        f"longest_stall={totals['longest_stall_s']:.1f}s wrong={ledger['wrong']} late={ledger['late']}"
     )
-    return 1 if ledger["wrong"] else 0
 
 
 def _leave(disk: Disk, folder: Path, keep: bool) -> None:
@@ -200,8 +207,8 @@ def _tell(ledger: dict[str, Any], verdict: dict[str, Any]) -> None:
         fault |= outcome
     unsettled = sum(1 for fault in ledger["faults"] if not fault["settled"])
     ledger["examples"] = verdict.pop("examples")
-    stalled = verdict["longest_stall_s"] > LONGEST_WAIT_S
-    ledger["wrong"] = verdict.pop("wrong") + unsettled + (not ledger["drained"]) + stalled
+    ledger["wrong"] = verdict.pop("wrong") + (not ledger["drained"])
+    ledger["late"] = unsettled + (verdict["longest_stall_s"] > LONGEST_WAIT_S)
     ledger["totals"] = {"faults": len(ledger["faults"])} | verdict
 
 

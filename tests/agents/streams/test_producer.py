@@ -11,8 +11,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, OffsetOutOfRangeError
 
 from tests.agents.streams.test_connected import Ward, read
 from wardstream.agents.streams import producer as producer_module
@@ -73,6 +74,29 @@ async def test_a_restore_takes_the_last_row_of_each_key_and_no_deleted_ones(ward
         found = await read_changelog(ward.changelog, 0, ward.client, lambda: seen.append(1))
     assert found == {b"a": b"2", b"c": b"1"}
     assert seen  # the watchdog sees it move
+
+
+async def test_a_restore_whose_beginning_is_removed_meanwhile_fails(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To go on behind what is gone would lose patients in silence."""
+    topic = f"{ward.name}-sums"  # of a compacted one brokers refuse to remove the beginning
+    async with opened(ward) as made:
+        await made.commit({(topic, 0): rows(ward, a="1", b="1", c="1")[ward.changelog, 0]}, {}, ward.name)
+    tp = TopicPartition(topic, 0)
+    admin = AIOKafkaAdminClient(**ward.client)
+    await admin.start()
+    try:
+        await admin.delete_records({tp: RecordsToDelete(before_offset=2)})
+    finally:
+        await admin.close()
+
+    async def known_before(consumer: AIOKafkaConsumer, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(tps, 0)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "beginning_offsets", known_before)
+    with pytest.raises(OffsetOutOfRangeError):
+        await read_changelog(topic, 0, ward.client)
 
 
 async def test_a_batch_is_written_whole_and_in_order_whatever_its_size(ward: Ward) -> None:
