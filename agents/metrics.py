@@ -132,6 +132,43 @@ LATE_OUTCOMES = Metric(
     "Outcomes that came when hours they are about had been told: the grace is too short for them",
     ("kind",),
 )
+FLOW_SCORED = Metric(
+    "flow_forecasts_scored_total",
+    "counter",
+    "forecasts",
+    "Forecasts of arrivals and beds whose hour has come; the sums below are to be divided by it",
+    ("what", "forecaster", "horizon_h"),
+)
+FLOW_ERROR = Metric(
+    "flow_absolute_error_total",
+    "counter",
+    "patients",
+    "Sum of absolute errors of medians: MAE; over that of another forecaster: MASE",
+    ("what", "forecaster", "horizon_h"),
+)
+FLOW_CRPS = Metric("flow_crps_total", "counter", "patients", "Sum of CRPS", ("what", "forecaster", "horizon_h"))
+FLOW_PINBALL = Metric(
+    "flow_pinball_total",
+    "counter",
+    "patients",
+    "Sum of pinball losses, each the mean over seven levels",
+    ("what", "forecaster", "horizon_h"),
+)
+FLOW_COVERED = Metric(
+    "flow_covered_total",
+    "counter",
+    "forecasts",
+    "Forecasts whose central interval of so many percent held what came",
+    ("what", "forecaster", "horizon_h", "percent"),
+)
+FLOW_PIT = Metric(
+    "flow_pit_total",
+    "counter",
+    "forecasts",
+    "Forecasts by their randomised PIT: up to 0.1, 0.2, …, 1.0; even where they are calibrated",
+    ("what", "forecaster", "horizon_h", "up_to"),
+)
+FLOW_HOURS = Metric("flow_hours_total", "counter", "hours", "Hours of units closed, by how", ("how",))
 HANDOVERS = Metric(
     "handovers_total", "counter", "records", "What lanes asked and gave for merges: asked, given, joined", ("step",)
 )

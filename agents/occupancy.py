@@ -16,7 +16,7 @@ from wardstream.agents.streams.batch import Received
 from wardstream.models.occupancy import revise, rows
 from wardstream.models.patient import Patient
 from wardstream.models.stay import StayLog, Visit
-from wardstream.schemas.occupancy import MAX_EARLIER, Before, Occupancy
+from wardstream.schemas.occupancy import MAX_EARLIER, RECEIVED_AT, Before, Occupancy
 from wardstream.schemas.output_id import output_id
 
 TOPIC = "occupancy.v1"
@@ -37,7 +37,8 @@ def tell(batch: PatientBatch, key: str, patient: Patient, log: StayLog, cause: R
         if visits:
             _write(batch, key, patient, row, visits, cause)
         else:
-            batch.withdraw(TOPIC, row, cause)
+            at = max(patient.heard, patient.scored, cause.event.received_at.timestamp())
+            batch.withdraw(TOPIC, row, cause, ((RECEIVED_AT, repr(at).encode()),))
     batch.state.put_child(key, STAY_ROW, msgspec.json.encode(log))
 
 

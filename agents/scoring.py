@@ -63,7 +63,7 @@ class PatientRows:
 
     __slots__ = ("_batch", "_key", "_kind")
 
-    def __init__(self, batch: PatientBatch, key: str, kind: str) -> None:
+    def __init__(self, batch: Batch[Any, Any], key: str, kind: str) -> None:
         self._batch = batch
         self._key = key
         self._kind = kind

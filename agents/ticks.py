@@ -1,16 +1,19 @@
 """ticks.v1: time passes → signals lapse, scores become partial, data goes stale, patients long gone are forgotten.
 
-At the end of each hour of a stay the models are asked, and hours whose label has been waited for are told.
+At the end of each hour of a stay the models are asked, and hours whose label has been waited for are told. When an hour
+of the clock is over, the lane says so on occupancy.v1.
 """
 
 from __future__ import annotations
 
 from wardstream.agents import metrics as m
 from wardstream.agents import risk
-from wardstream.agents.occupancy import lose_sight
+from wardstream.agents.occupancy import TOPIC, lose_sight
 from wardstream.agents.predicting import ask
 from wardstream.agents.scoring import PatientBatch, Rules, expire, rescore
 from wardstream.agents.streams.batch import Handler
+from wardstream.models.signals import HOUR
+from wardstream.schemas.occupancy import RECEIVED_AT, over_key
 from wardstream.schemas.ticks import Tick
 
 
@@ -22,6 +25,9 @@ def handler(rules: Rules) -> Handler:
         for received in batch:
             event: Tick = received.event
             now = event.observed_at.timestamp()
+            if now % HOUR == 0:  # all that was received before has been applied
+                lane, lanes = batch.outputs.lane, batch.outputs.lanes
+                batch.withdraw(TOPIC, over_key(lane, lanes), received, ((RECEIVED_AT, repr(now).encode()),))
             for key in batch.state.due(now):
                 with batch.alone(key):
                     patient = batch.state[key]

@@ -34,7 +34,6 @@ from wardstream.models.imaging.state import ImagingCodec
 from wardstream.models.patient import PatientCodec
 from wardstream.models.serving import Served
 from wardstream.models.triton import TritonClient
-from wardstream.schemas import occupancy
 from wardstream.schemas.decode import decoder, encode
 from wardstream.schemas.partition import partition_of
 
@@ -107,7 +106,7 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
     except ValueError as error:
         raise SettingsError(f"{PREFIX}NEVER_CARRIED: {error}") from None
     lane_settings = LaneSettings(
-        **_common(settings, settings.app_id, HANDLERS, lanes),
+        **common(settings, settings.app_id, HANDLERS, lanes),
         clock_topic=CLOCK_TOPIC,
         codec=PatientCodec(),
         meters=meters,
@@ -123,9 +122,7 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
 
 def output_partition(topic: str, key: bytes) -> int | None:
     """The partition of what is not in its patient's."""
-    if topic == OCCUPANCY_TOPIC:
-        return occupancy.place(key)
-    return 0 if topic == EXAMPLES_TOPIC else None
+    return 0 if topic in (EXAMPLES_TOPIC, OCCUPANCY_TOPIC) else None
 
 
 def build_imaging_app(
@@ -133,7 +130,7 @@ def build_imaging_app(
 ) -> WorkerApp:
     """The composition root of a worker of the imaging group; `close` ends what the tools hold. Connects to nothing."""
     lane_settings = LaneSettings(
-        **_common(settings, f"{settings.app_id}{IMAGING_SUFFIX}", IMAGING, lanes),
+        **common(settings, f"{settings.app_id}{IMAGING_SUFFIX}", IMAGING, lanes),
         clock_topic=None,
         codec=ImagingCodec(),
         release_limit=IMAGING_AT_ONCE,
@@ -155,7 +152,7 @@ def _close_at_the_end(app: WorkerApp, close: Callable[[], Awaitable[None]]) -> N
     app.task(closing)
 
 
-def _common(settings: Settings, app_id: str, topics: Collection[str], lanes: int) -> dict[str, Any]:
+def common(settings: Settings, app_id: str, topics: Collection[str], lanes: int) -> dict[str, Any]:
     """What the lanes of every group are given."""
     return {
         "app_id": app_id,

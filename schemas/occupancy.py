@@ -10,16 +10,20 @@ pseudonyms that gateways make of number and assigning authority are. A stay that
 patient lies there (a visit to the emergency department that becomes an admission) moves to the key of the new number;
 the old key gets a tombstone.
 
-**Partition.** murmur2 of the unit alone (`place`), among `PARTITIONS`, which do not grow with the lanes: all rows of a
-unit are in one order. A transfer changes the rows of two units in one transaction; who reads partitions one after the
-other may see the one a moment before the other.
+**Partition.** There is one: a hospital moves some thousand patients a day, and a transfer, which changes the rows of
+two units in one transaction, is seen as a whole.
+
+**How far it goes.** When an hour is over, each of the worker's lanes writes a tombstone of a key that has no unit
+(`over_key`): all that the lane received in that hour is on the topic, before it. For the table it means nothing; when
+all lanes have written it, the census of that hour is known.
 
 **What the rows say.** `present`: the patient is in the unit, since `since`. `left`: was, until `left_at`, when the
 patient moved to the unit `left_to`, or left the hospital (`left_to` is null). `lost`: was there when last heard of, and
 has been forgotten: after 30 days of silence without a discharge, or a day after a death that no discharge followed. A
 tombstone: it turned out that the patient never was there under this key (a cancelled admission or transfer, a
-correction, a merge). Who comes back to a unit in the same stay is `present` there again; `earlier` keeps the times
-before, so that arrivals and departures can be counted from the table alone.
+correction, a merge); its header `received-at` says when that was, on the stream's clock, in seconds since 1970. Who
+comes back to a unit in the same stay is `present` there again; `earlier` keeps the times before, so that arrivals and
+departures can be counted from the table alone.
 
 Rows follow from the stay's admission events alone, in the order in which things happened, whatever order they came in
 (`models.stay`): a patient is in one unit at a time, an outpatient appointment during a stay moves nobody, who is
@@ -27,6 +31,8 @@ registered for later is not there, a patient whose unit nobody states has no row
 bed before the discharge does. Rows are revised until the patient is forgotten, a day after leaving.
 """
 
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
@@ -35,10 +41,9 @@ from wardstream.schemas.admissions import Disposition, PatientClass, Sex
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.bounds import within
 from wardstream.schemas.envelope import Event, Label, Moment
-from wardstream.schemas.partition import partition_of
 from wardstream.schemas.topic import Topic
 
-PARTITIONS: Final = 4  # a hospital moves some thousand patients a day: this is for consumers that share units
+RECEIVED_AT: Final = "received-at"  # a tombstone's header
 MAX_EARLIER: Final = 16
 
 State = Literal["present", "left", "lost"]
@@ -93,9 +98,50 @@ def row_key(unit: str, encounter_id: str | None, patient_id: str) -> str:
     return f"{unit}\t\t{patient_id}" if encounter_id is None else f"{unit}\t{encounter_id}"
 
 
-def place(key: bytes) -> int:
-    """Return the partition of a row by its key."""
-    return partition_of(key.partition(b"\t")[0].decode(), PARTITIONS)
+class Withdrawn(Struct, frozen=True):
+    """A tombstone: the row of this key is no more, since `received_at`."""
+
+    key: str
+    received_at: datetime
+
+    @property
+    def unit(self) -> str:
+        """The unit of which the row was."""
+        return self.key.partition("\t")[0]
+
+
+class Over(Struct, frozen=True):
+    """An hour is over for one of so many lanes: `received_at` is its end."""
+
+    lane: int
+    lanes: int
+    received_at: datetime
+
+
+def over_key(lane: int, lanes: int) -> str:
+    """Return the key under which a lane says that an hour is over."""
+    return f"\t{lane}\t{lanes}"
+
+
+def tombstone(key: bytes | None, headers: Iterable[tuple[str, bytes | None]], published_ms: int) -> Withdrawn | Over:
+    """Return what a record without a value says; without the header it takes the time of its publishing.
+
+    Raises
+    ------
+    BadEvent
+        The key is none of this table, or the time is none.
+    """
+    try:
+        name = (key or b"").decode()
+        at = datetime.fromtimestamp(float(dict(headers).get(RECEIVED_AT) or published_ms / 1000), UTC)
+        if name.startswith("\t"):
+            lane, lanes = map(int, name[1:].split("\t"))
+            return Over(lane, lanes, at)
+    except (ValueError, OverflowError, OSError):
+        raise BadEvent("bad_format", "key", RECEIVED_AT) from None
+    if "\t" not in name:
+        raise BadEvent("bad_format", "key")
+    return Withdrawn(name, at)
 
 
 TOPIC: Final = Topic(
@@ -103,7 +149,8 @@ TOPIC: Final = Topic(
     type=Occupancy,
     role="output",
     keyed_by="unit",
-    partitions=PARTITIONS,
+    partitions=1,
+    relayed=True,
     compacted=True,
     retention_ms=None,
     description="Who is in which unit and bed: a table, one row for each unit of each stay.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:  # they import this module
     from wardstream.schemas.audit import AuditRecord
     from wardstream.schemas.envelope import Event
+    from wardstream.schemas.flow import Flow
     from wardstream.schemas.identities import Identity
     from wardstream.schemas.metrics import Metrics
     from wardstream.schemas.notices import Notice
@@ -30,16 +31,18 @@ class Topic:
         `<plural>.v<n>`; the class is in the module of that name. A change that old consumers cannot read is a new n.
     type : type
         The record's type: an `Event`, or one of those that are no events about a patient: `Tick`, `Metrics`,
-        `Identity`, `AuditRecord`, `Notice`, `RiskModel`.
+        `Identity`, `AuditRecord`, `Notice`, `RiskModel`, `Flow`.
     role : {"input", "internal", "output"}
         Whether others publish to it, lanes do for each other, or this project does for all.
     keyed_by : {"patient_id", "alert_id", "notice_id", "unit", "process", "who", "name", "none"}
-        The field whose UTF-8 is the record's key; unit: with the encounter behind it, see `occupancy`; none: no key,
+        The field whose UTF-8 is the record's key; unit: in `occupancy.v1` with the encounter behind it; none: no key,
         written to a partition by number.
     partitions : int or None
         How many, where they are not the lanes. It never changes: the place of a key follows from it. None: the lanes.
     compacted : bool
         Whether Kafka keeps the last record of each key for ever.
+    relayed : bool
+        Whether an output is also what a group of our own reads: it then has dead letters.
     retention_ms : int or None
         How long records are kept; None: for ever.
     description : str
@@ -49,11 +52,13 @@ class Topic:
     name: str
     type: (
         "type[Event] | type[Tick] | type[Metrics] | type[Identity] | type[AuditRecord] | type[Notice] | type[RiskModel]"
+        " | type[Flow]"
     )
     role: Role
     keyed_by: Key = "patient_id"
     partitions: int | None = None
     compacted: bool = False
+    relayed: bool = False
     retention_ms: int | None = MONTH_MS
     description: str
 

@@ -19,7 +19,7 @@ import msgspec
 from faust.types import TP, ConsumerMessage
 
 from wardstream.agents.metrics import HANDLER_ERRORS, Labels, Metric
-from wardstream.agents.streams.outputs import Outputs, Row
+from wardstream.agents.streams.outputs import Headers, Outputs, Row
 from wardstream.agents.streams.state import Work
 from wardstream.schemas.bad_event import BadEvent
 
@@ -87,15 +87,15 @@ class Batch(Generic[E, S]):
         """
         self.outputs.write(topic, Row(key.encode(), self._encode(event), cause.timestamp_ms), lane)
 
-    def withdraw(self, topic: str, key: str, cause: Received[E]) -> None:
+    def withdraw(self, topic: str, key: str, cause: Received[E], headers: Headers = ()) -> None:
         """Write a tombstone to a compacted topic: the row of this key is no more."""
-        self.outputs.write(topic, Row(key.encode(), None, cause.timestamp_ms))
+        self.outputs.write(topic, Row(key.encode(), None, cause.timestamp_ms, headers))
 
     def lane_of(self, patient_id: str) -> int:
         """The lane of a patient, which may be another than this one."""
         return self.outputs.lane_of(patient_id)
 
-    def count(self, metric: Metric, labels: Labels = (), by: int = 1) -> None:
+    def count(self, metric: Metric, labels: Labels = (), by: float = 1) -> None:
         """Count something that is true once the batch is committed."""
         self.outputs.counts[metric, labels] += by
 

@@ -60,8 +60,10 @@ class LaneSettings:
     by patient, None for those that are. `now` is None where a feed brings its own ticks. `release_limit` is the most
     records of a batch, and `handler_deadline_s` the most time that a handler may take for one: a group that awaits slow
     things (image stores) takes few records and has long, but less than what the watchdog grants a lane. `at_end` is
-    called once a batch, after its handlers, with what they have left (`Batch.leave`) in `outputs.left`. `follows` tells
-    whether an event of a patient who has become part of another goes there, or to its handler all the same.
+    called once a batch, after its handlers, with what they have left (`Batch.leave`) in `outputs.left`. `follows` says
+    whether an event of a patient who has become part of another goes there, or to its handler all the same. `tables`
+    are the inputs that are tables, with what a record without a value (a tombstone) is there: their rows say what is,
+    so they may come twice, and belong to no patient's lane.
     """
 
     app_id: str
@@ -80,6 +82,7 @@ class LaneSettings:
     now: clock.Now | None = None
     at_end: Handler | None = None
     follows: Callable[[Any], bool] = lambda event: True
+    tables: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     release_limit: int = RELEASE_LIMIT
     handler_deadline_s: float = HANDLER_DEADLINE_S
 
@@ -179,11 +182,12 @@ class Lane:
         """
         latest = float("inf") if self.settings.now is None else self.settings.now() + FUTURE_TOLERANCE.total_seconds()
         decoder, read_ms, read, size = self.settings.decoders[topic], int(time.time() * 1000), list[Received[Any]](), 0
+        tombstone = self.settings.tables.get(topic)
         for record in records:
             event, bad, raw = None, None, record.value or b""
             size += len(raw)
             try:
-                event = decoder(raw)
+                event = decoder(raw) if record.value is not None or tombstone is None else tombstone(record)
                 at = event.received_at.timestamp()
                 if at > latest:
                     raise BadEvent("future", "received_at")
@@ -225,18 +229,18 @@ class Lane:
         await self._commit(items, work, outputs)
 
     def _outputs(self) -> Outputs:
-        return Outputs(self.number, self.settings.partition_of, self.settings.lane_of)
+        return Outputs(self.number, self.settings.partition_of, self.settings.lane_of, self.settings.lanes)
 
     async def _run(self, items: list[Received[Any]], work: Work[Any], outputs: Outputs, dispatch: Dispatch) -> None:
         lane_of, number = self.settings.lane_of, self.number
         for topic, run in groupby(items, key=_topic_of):
             received: list[Received[Any]] = []
-            duplicates, moving = 0, work.moving
+            duplicates, moving, is_table = 0, work.moving, topic in self.settings.tables
             for item in run:
                 if item.bad is not None:
                     self._bury(item, item.bad.reason, item.bad.fields, outputs)
                     continue
-                patient_id: str | None = getattr(item.event, "patient_id", None)
+                patient_id: str | None = None if is_table else getattr(item.event, "patient_id", None)
                 if patient_id is None:
                     received.append(item)
                 elif lane_of(patient_id) != number:
@@ -333,7 +337,7 @@ class Lane:
     def _measure(
         self,
         items: list[Received[Any]],
-        counts: Counter[tuple[m.Metric, m.Labels]],
+        counts: Mapping[tuple[m.Metric, m.Labels], float],
         written: Mapping[str, int],
         started: float,
     ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -44,14 +44,17 @@ class Outputs:
     lane : the partition of everything that belongs to the lane's patients.
     partition_of : the partition of a key in a topic that is *not* keyed by patient; None for topics that are.
     lane_of : the lane of a patient, for what is written about those of other lanes; this one by default.
+    lanes : how many lanes there are.
     """
 
-    def __init__(self, lane: int, partition_of: PartitionOf | None = None, lane_of: LaneOf | None = None) -> None:
-        self.lane = lane
+    def __init__(
+        self, lane: int, partition_of: PartitionOf | None = None, lane_of: LaneOf | None = None, lanes: int = 1
+    ) -> None:
+        self.lane, self.lanes = lane, lanes
         self.lane_of: LaneOf = lane_of or (lambda _: lane)
         self._partition_of = partition_of
         self.rows: dict[tuple[str, int], list[Row]] = {}
-        self.counts: Counter[tuple[Metric, Labels]] = Counter()  # counted when the batch is committed
+        self.counts = defaultdict[tuple[Metric, Labels], float](float)  # counted when the batch is committed
         self.left: list[Any] = []  # by handlers for the end of the batch, see `LaneSettings.at_end`
 
     def write(self, topic: str, row: Row, partition: int | None = None) -> None:

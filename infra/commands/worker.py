@@ -26,11 +26,16 @@ class Group(StrEnum):
 
     BEDSIDE = "bedside"
     IMAGING = "imaging"
+    FLOW = "flow"
 
 
 def worker(
     group: Annotated[
-        Group, typer.Option(help="bedside: vitals, labs, movements, alerts; imaging: films, which may take seconds")
+        Group,
+        typer.Option(
+            help="bedside: vitals, labs, movements, alerts; imaging: films, which may take seconds; flow: census and "
+            "forecasts of units"
+        ),
     ] = Group.BEDSIDE,
     log_level: str = typer.Option("info", help="error, warning, info or debug (Faust's and aiokafka's too)"),
 ) -> None:
@@ -51,6 +56,10 @@ def worker(
 def _app(group: Group, settings: Settings, lanes: int) -> WorkerApp:
     if group is Group.BEDSIDE:
         return build_app(settings, lanes)
+    if group is Group.FLOW:
+        from wardstream.infra.flow_app import build_flow_app  # with River, which takes a second to load
+
+        return build_flow_app(settings)
     from wardstream.infra.imaging_app import ImagingTools  # its libraries are an extra: the other group needs none
 
     made = ImagingTools(settings)

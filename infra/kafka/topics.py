@@ -94,14 +94,14 @@ class Present:
 
 
 def wishes(lanes: int, replication: int) -> tuple[Wish, ...]:
-    """All topics of the registry, and the dead letters of the inputs."""
+    """All topics of the registry, and the dead letters of what is read."""
     wanted = []
     for topic in TOPICS.values():
         # Retention would delete the last row of a key that has been quiet for long: a compacted topic has none.
         kept = None if topic.compacted else topic.retention_ms
         policy = "compact" if topic.compacted else "delete"
         wanted.append(_wish(topic.name, lanes, replication, policy, kept))
-        if topic.role != "output":
+        if topic.role != "output" or topic.relayed:
             wanted.append(_wish(dead(topic.name), lanes, replication, "delete", DEAD_RETENTION_MS))
     return tuple(wanted)
 

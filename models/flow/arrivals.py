@@ -51,8 +51,15 @@ class Arrivals:
         self.waiting: list[deque[Doubles]] = [deque(maxlen=h) for h in HORIZONS]
         self.calibration = Calibration(len(HORIZONS))
 
-    def learn(self, hour: int, count: float | None, temperature_c: float | None = None) -> None:
+    def learn(
+        self, hour: int, count: float | None, temperature_c: float | None = None
+    ) -> dict[str, dict[int, Doubles]]:
         """Take in the hour's count; None: nobody knows it. The temperature is the hour's own, where it is known.
+
+        Returns
+        -------
+        dict
+            By forecaster and horizon: what was said of this hour before, alone.
 
         Raises
         ------
@@ -62,8 +69,9 @@ class Arrivals:
         if self.hour is not None and hour != self.hour + 1:
             raise ValueError("hours come one after the other; an hour that nobody knows has the count None")
         told = self._expected() if count is None else count
+        said: dict[str, dict[int, Doubles]] = {}
         if count is not None:
-            self._score(count)
+            said = self._score(count)
             self.highest = max(self.highest, count)
         self.hour = hour
         for member in self.members.values():
@@ -74,6 +82,7 @@ class Arrivals:
         rates = self._rates(hour)
         for i, waiting in enumerate(self.waiting):
             waiting.append(rates[:, i])
+        return said
 
     def forecast(self) -> Opinion:
         """What is expected at each of `HORIZONS` after the last hour that was learnt."""
@@ -109,11 +118,11 @@ class Arrivals:
     def _expected(self) -> float:
         return float(mean_of(self.forecast().combined)[0]) if self.waiting[0] else 0.0
 
-    def _score(self, count: float) -> None:
+    def _score(self, count: float) -> dict[str, dict[int, Doubles]]:
         """Hold the count against what was said of this hour, at each horizon at which something was."""
         known = [i for i, waiting in enumerate(self.waiting) if len(waiting) == HORIZONS[i]]
         if not known:
-            return
+            return {}
         rates = np.stack([self.waiting[i][0] for i in known], axis=1)
         alone, combined = self._mixture(rates, known)
         self.calibration.learn(known, combined, count)
@@ -122,3 +131,7 @@ class Arrivals:
         error = (count - rates[:, :, 0]) ** 2 - rates[:, :, 0]
         self.excess[:, known] = SPREAD_FADES * self.excess[:, known] + error
         self.squares[:, known] = SPREAD_FADES * self.squares[:, known] + rates[:, :, 0] ** 2
+        return {
+            name: {HORIZONS[i]: pmf for i, pmf in zip(known, alone[row], strict=True)}
+            for row, name in enumerate(self.members)
+        }

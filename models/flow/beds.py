@@ -70,27 +70,27 @@ class Pressure(NamedTuple):
     ----------
     expected : float
         Mean number of beds needed.
-    full : float
+    full : float or None
         Probability that all staffed beds are needed, or more.
-    shortfall : float
+    shortfall : float or None
         Expected number of patients without a staffed bed.
-    nurse_hours : (3,)
-        Nurse hours in an hour at the 10th, 50th and 90th percentile of patients.
+    nurses : tuple of int or None
+        Nurses needed (nurse hours in an hour) at the 10th, 50th and 90th percentile of patients.
     """
 
     expected: float
-    full: float
-    shortfall: float
-    nurse_hours: tuple[float, float, float]
+    full: float | None
+    shortfall: float | None
+    nurses: tuple[int, int, int] | None
 
 
-def pressure(pmf: Doubles, staffed: int, patients_per_nurse: float) -> Pressure:
-    """Read a distribution of beds needed against what is staffed."""
-    beds = np.arange(len(pmf))
-    nurses = [float(np.ceil(int(quantile(pmf, level)) / patients_per_nurse)) for level in (0.1, 0.5, 0.9)]
-    return Pressure(
-        float(mean_of(pmf)),
-        float(pmf[staffed:].sum()),
-        float(pmf @ np.maximum(beds - staffed, 0)),
-        (nurses[0], nurses[1], nurses[2]),
-    )
+def pressure(pmf: Doubles, staffed: int | None, patients_per_nurse: float | None) -> Pressure:
+    """Read a distribution of beds needed against what is staffed. None: not known, and so is what follows from it."""
+    full = shortfall = nurses = None
+    if staffed is not None:
+        full = min(float(pmf[staffed:].sum()), 1.0)
+        shortfall = float(pmf @ np.maximum(np.arange(len(pmf)) - staffed, 0))
+    if patients_per_nurse is not None:
+        low, middle, high = (int(np.ceil(int(quantile(pmf, q)) / patients_per_nurse)) for q in (0.1, 0.5, 0.9))
+        nurses = (low, middle, high)
+    return Pressure(float(mean_of(pmf)), full, shortfall, nurses)

@@ -18,8 +18,8 @@ from typing import Final
 import numpy as np
 
 from wardstream.models.flow.counts import Doubles, pit_bounds
+from wardstream.schemas.flow import LEVELS as LEVELS
 
-LEVELS: Final = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 RATE: Final = 0.001  # the median forgets in some 1/RATE hours, six weeks; extreme levels take longer
 _LEVELS: Final[Doubles] = np.array(LEVELS)
 

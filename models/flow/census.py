@@ -1,19 +1,21 @@
-"""Who is in each unit, and who came and went in each hour: counted from the rows of occupancy.v1.
+"""Who is in a unit, and who came and went in each hour: counted from the rows of occupancy.v1.
 
 A row may be written any number of times, and withdrawn: each time what it had added is taken back and what it says now
 is added. So counts follow from the rows alone, in whatever order and however often they came, and equal a recount from
-the table's last rows.
+the table's last rows. The census at the end of an hour is who is there now, less what moved since.
 
-Rows of who has left stay in the table for ever. `forget` drops those of long ago, together with the hours in which they
-came and went; a row that is forgotten has come and gone, so it adds nothing to the census. Should it be revised all the
-same, the census is right, and its movements of forgotten hours are not told again.
+All is kept in rows of the unit's own: one for each patient's row of the table (`present/…`, `past/…`), and one a day of
+movements (`day/…`). `forget` drops what is of long ago: a row whose patient has come and gone adds nothing to any
+census. Should it be revised all the same, the census is right, and movements of forgotten hours are not told again.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, Literal, NamedTuple, Protocol, get_args
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -25,13 +27,40 @@ MOVEMENTS: Final[tuple[Movement, ...]] = get_args(Movement)
 sight of (at the time when that was said)."""
 _SIGN: Final = np.array([1, 1, -1, -1, -1])
 HOUR_S: Final = 3600.0
+DAY_H: Final = 24
+PRESENT, PAST, DAY = "present/", "past/", "day/"
 
 Counts = npt.NDArray[np.int64]
 
 
-def hour_of(at: float) -> int:
-    """Hours since 1970 of a time in seconds since 1970."""
-    return int(at // HOUR_S)
+class Kept(msgspec.Struct, frozen=True, array_like=True):
+    """What is kept of a row of the table.
+
+    Attributes
+    ----------
+    since
+        When the patient came into the unit, the last time: hours since 1970, with fractions.
+    movements
+        Hour and number in `MOVEMENTS` of everything that the row tells.
+    came_from, left_to
+        The units before and after; None: from outside, out of the hospital, or not there yet.
+    """
+
+    since: float
+    movements: tuple[tuple[int, int], ...]
+    came_from: str | None
+    left_to: str | None
+    age_years: float | None
+    acuity: int | None
+    sex: str | None
+
+
+class Rows(Protocol):
+    """Where rows of a unit are kept, by name."""
+
+    def get(self, name: str) -> bytes | None: ...
+    def put(self, name: str, row: bytes | None) -> None: ...
+    def names(self) -> list[str]: ...
 
 
 class Series(NamedTuple):
@@ -56,74 +85,114 @@ class Series(NamedTuple):
         return np.asarray(self.movements[:, :2].sum(axis=1))
 
 
-class _Unit:
-    __slots__ = ("base", "hours", "present")
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Kept).decode
+_decode_day = msgspec.json.Decoder(dict[int, list[int]]).decode
 
-    def __init__(self) -> None:
-        self.present: dict[str, Occupancy] = {}
-        self.hours: dict[int, Counts] = {}
-        self.base = 0  # of the census, from the hours that are forgotten
+
+def hour_of(at: float) -> int:
+    """Hours since 1970 of a time in seconds since 1970."""
+    return int(at // HOUR_S)
 
 
 class Census:
-    """The table of occupancy.v1, and what is counted from it. Keys are those of the topic."""
+    """One unit's part of the table, and what is counted from it. Keys are those of the topic."""
 
-    def __init__(self) -> None:
-        self._rows: dict[str, Occupancy] = {}
-        self._units: dict[str, _Unit] = {}
-        self._first: int | None = None  # hours before it are forgotten
+    def __init__(self, rows: Rows, first: int = 0) -> None:
+        self._rows = rows
+        self._first = first  # hours before it are forgotten
 
-    def put(self, key: str, row: Occupancy) -> None:
-        """Take in a row as it is now."""
-        self.drop(key)
-        self._rows[key] = row
-        unit = self._units.setdefault(row.unit, _Unit())
-        self._count(unit, row, 1)
-        if row.state == "present":
-            unit.present[key] = row
+    def put(self, key: str, row: Occupancy) -> tuple[Kept | None, Kept]:
+        """Take in a row as it is now; returns what was kept of it before, and what is now."""
+        before = self.drop(key)
+        kept = Kept(
+            since=row.since.timestamp() / HOUR_S,
+            movements=tuple(_movements(row)),
+            came_from=row.came_from,
+            left_to=row.left_to,
+            age_years=row.age_years,
+            acuity=row.acuity,
+            sex=row.sex,
+        )
+        self._rows.put((PRESENT if row.state == "present" else PAST) + key, _encode(kept))
+        self._count(kept, 1)
+        return before, kept
 
-    def drop(self, key: str) -> None:
-        """Take in that a row has been withdrawn."""
-        row = self._rows.pop(key, None)
-        if row is not None:
-            unit = self._units[row.unit]
-            self._count(unit, row, -1)
-            unit.present.pop(key, None)
+    def drop(self, key: str) -> Kept | None:
+        """Take in that a row has been withdrawn; returns what was kept of it."""
+        for kind in (PRESENT, PAST):
+            row = self._rows.get(kind + key)
+            if row is not None:
+                self._rows.put(kind + key, None)
+                kept = _decode(row)
+                self._count(kept, -1)
+                return kept
+        return None
 
-    def units(self) -> list[str]:
-        """All units of which any row was ever seen, sorted."""
-        return sorted(self._units)
+    def present(self) -> dict[str, Kept]:
+        """Who is there, by key."""
+        found = {}
+        for name in sorted(self._rows.names()):  # in an order that does not depend on what came first
+            if name.startswith(PRESENT):
+                row = self._rows.get(name)
+                assert row is not None
+                found[name.removeprefix(PRESENT)] = _decode(row)
+        return found
 
-    def present(self, unit: str) -> list[Occupancy]:
-        """Who is there."""
-        return list(self._units[unit].present.values()) if unit in self._units else []
-
-    def series(self, unit: str, first: int, hours: int) -> Series:
+    def series(self, first: int, hours: int) -> Series:
         """Movements and census of some hours; of forgotten ones the movements are 0 and the census is not right."""
-        known = self._units.get(unit, _Unit())
-        movements = np.stack([known.hours.get(hour, _NOTHING) for hour in range(first, first + hours)])
-        before = known.base + sum(int(_SIGN @ found) for hour, found in known.hours.items() if hour < first)
-        return Series(first, movements, before + np.cumsum(movements @ _SIGN))
+        names = self._rows.names()
+        days = {int(name.removeprefix(DAY)): self._day(name) for name in names if name.startswith(DAY)}
+        there = sum(name.startswith(PRESENT) for name in names)
+        last = max((max(hours_of) for hours_of in days.values() if hours_of), default=first)
+        moved = np.zeros((max(hours, last - first + 1), len(MOVEMENTS)), dtype=np.int64)
+        for found in days.values():
+            for hour, counts in found.items():
+                if hour >= first:
+                    moved[hour - first] = counts
+        net = moved @ _SIGN
+        census = there - (net.sum() - np.cumsum(net))
+        return Series(first, moved[:hours], np.asarray(census[:hours]))
 
     def forget(self, before: int) -> None:
-        """Forget the movements before an hour, and the rows of who came and went before it."""
-        self._first = before if self._first is None else max(before, self._first)
-        for key, row in list(self._rows.items()):
-            if row.state != "present" and all(hour < before for hour, _ in _movements(row)):
-                del self._rows[key]  # without taking back: it has come and gone
-        for unit in self._units.values():
-            for hour in [hour for hour in unit.hours if hour < before]:
-                unit.base += int(_SIGN @ unit.hours.pop(hour))
+        """Forget the movements before an hour (of whole days), and the rows of who came and went before it."""
+        self._first = max(before, self._first)
+        for name in self._rows.names():
+            if name.startswith(PAST):
+                row = self._rows.get(name)
+                assert row is not None
+                if all(hour < before for hour, _ in _decode(row).movements):
+                    self._rows.put(name, None)  # without taking back: it has come and gone
+            elif name.startswith(DAY) and (int(name.removeprefix(DAY)) + 1) * DAY_H <= before:
+                self._rows.put(name, None)
 
-    def _count(self, unit: _Unit, row: Occupancy, by: int) -> None:
-        for hour, kind in _movements(row):
-            if self._first is not None and hour < self._first:
-                unit.base += by * int(_SIGN[kind])
-            else:
-                unit.hours.setdefault(hour, np.zeros(len(MOVEMENTS), dtype=np.int64))[kind] += by
+    def _day(self, name: str) -> dict[int, list[int]]:
+        row = self._rows.get(name)
+        return {} if row is None else _decode_day(row)
+
+    def _count(self, kept: Kept, by: int) -> None:
+        for hour, kind in kept.movements:
+            if hour >= self._first:
+                name = f"{DAY}{hour // DAY_H}"
+                day = self._day(name)
+                counts = day.setdefault(hour, [0] * len(MOVEMENTS))
+                counts[kind] += by
+                if not any(counts):
+                    del day[hour]
+                self._rows.put(name, _encode(day) if day else None)
 
 
-_NOTHING: Final = np.zeros(len(MOVEMENTS), dtype=np.int64)
+def changed_hours(before: Kept | None, after: Kept | None, until: int) -> range:
+    """The hours up to `until` of which a revision may change movements or census."""
+    one = Counter(before.movements if before is not None else ())
+    other = Counter(after.movements if after is not None else ())
+    changed = (one - other) + (other - one)
+    if not changed:
+        return range(0)
+    stays = sum(int(_SIGN[kind]) * count for (_, kind), count in other.items())
+    stayed = sum(int(_SIGN[kind]) * count for (_, kind), count in one.items())
+    last = until if stays != stayed else min(until, max(hour for hour, _ in changed))
+    return range(min(hour for hour, _ in changed), last + 1)
 
 
 def _movements(row: Occupancy) -> Iterator[tuple[int, int]]:

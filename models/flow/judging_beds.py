@@ -1,8 +1,4 @@
-"""What forecasts of beds are worth, hour by hour, against two that need no model.
-
-*persistence*: who is there now, plus how the census changed over the same span from the same hour of the day, on each
-of the last four weeks' days. *hour of week*: the census at that hour of each of the last eight weeks.
-"""
+"""What forecasts of beds are worth, hour by hour, against those that need no model (`benchmarks`)."""
 
 from __future__ import annotations
 
@@ -12,15 +8,14 @@ from typing import Final
 import numpy as np
 
 from wardstream.models.flow.arrivals import HORIZONS
-from wardstream.models.flow.calendar import WEEK, Calendar
+from wardstream.models.flow.benchmarks import BENCHMARKS
+from wardstream.models.flow.calendar import Calendar
 from wardstream.models.flow.counts import Doubles
 from wardstream.models.flow.judging import Progress, stacked
 from wardstream.models.flow.measures import Quality, quality
-from wardstream.models.flow.unit import Present, Unit
+from wardstream.models.flow.unit import Came, Present, Unit
 
-DAYS: Final = 28
-WEEKS: Final = 8
-NAMES: Final = ("persistence", "hour of week", "beds, raw", "beds")
+NAMES: Final = (*BENCHMARKS, "beds, raw", "beds")
 
 Hour = tuple[int, int, Mapping[str, Present]]
 
@@ -55,12 +50,13 @@ def judge_beds(
             unit.miss(hour)
             continue
         known.append(census[-1])
-        beds = unit.learn(hour, arrived, present)
+        unit.learn(hour, Came(arrived), present)
+        beds = unit.say(hour)
         for h, row in zip(horizons, rows, strict=True):
             if i + h >= scored_from and i + h not in outage:
                 observed[h].append(i + h)
-                said[h, "persistence"].append(_persistence(known, h))
-                said[h, "hour of week"].append(_weekly(known, h))
+                for name, benchmark in BENCHMARKS.items():
+                    said[h, name].append(benchmark(known, h))
                 said[h, "beds, raw"].append(beds.raw[row])
                 said[h, "beds"].append(beds.needed[row])
         progress(i + 1)
@@ -70,19 +66,3 @@ def judge_beds(
         truth = np.array([census[place] for place in came])
         found[h] = {name: quality(stacked(said[h, name][: len(came)]), truth) for name in NAMES}
     return found
-
-
-def _persistence(known: Sequence[float], h: int) -> Doubles:
-    now = len(known) - 1
-    changes = [known[now - back + h] - known[now - back] for back in range(24, 24 * (DAYS + 1), 24) if h <= back <= now]
-    return _sample(np.maximum(known[now] + np.array(changes or [0.0]), 0.0))
-
-
-def _weekly(known: Sequence[float], h: int) -> Doubles:
-    at = len(known) - 1 + h
-    found = [known[at - back] for back in range(WEEK, WEEK * (WEEKS + 1), WEEK) if 0 <= at - back < len(known)]
-    return _sample(np.array(found or [known[-1]]))
-
-
-def _sample(values: Doubles) -> Doubles:
-    return np.asarray(np.bincount(values.astype(int)) / len(values))

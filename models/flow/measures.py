@@ -17,6 +17,8 @@ from wardstream.models.flow.counts import Doubles, crps, pinball, pit_bounds, qu
 
 DRAWS: Final = 1000
 PIT_BINS: Final = 10
+GOLDEN: Final = 0.6180339887498949
+_MEDIAN: Final = LEVELS.index(0.5)
 
 
 class Measure(NamedTuple):
@@ -52,6 +54,53 @@ class Quality(NamedTuple):
     coverage: Mapping[float, float]
     expected: Mapping[float, float]
     pit: Doubles
+
+
+class Score(NamedTuple):
+    """What one distribution was worth when its hour had come; see `Quality`.
+
+    Attributes
+    ----------
+    within_80, within_95 : bool
+        Whether the central interval held what came.
+    pit : int
+        The class of the randomised PIT, 0 to `PIT_BINS` - 1.
+    """
+
+    forecaster: str
+    horizon_h: int
+    absolute: float
+    crps: float
+    pinball: float
+    within_80: bool
+    within_95: bool
+    pit: int
+
+
+def score(forecaster: str, horizon_h: int, pmf: Doubles, observed: float, hour: int) -> Score:
+    """Score one distribution.
+
+    The PIT is randomised by the hour's place in the golden-ratio sequence: evenly spread, and the same when repeated.
+    """
+    cdf = np.cumsum(pmf)
+    last = len(pmf) - 1
+    at = min(int(observed), last)
+    low, high = (float(cdf[at - 1]) if at else 0.0), float(cdf[at])
+    place = low + (high - low) * (hour * GOLDEN % 1.0)
+    said = np.minimum(np.searchsorted(cdf, np.array(LEVELS) - 1e-12), last)
+    over = observed - said
+    steps = cdf.copy()
+    steps[at:] -= 1.0
+    return Score(
+        forecaster,
+        horizon_h,
+        float(abs(over[_MEDIAN])),
+        float(steps @ steps + max(observed - len(pmf), 0.0)),
+        float(np.maximum(np.array(LEVELS) * over, (np.array(LEVELS) - 1.0) * over).mean()),
+        bool(said[1] <= observed <= said[-2]),
+        bool(said[0] <= observed <= said[-1]),
+        min(int(place * PIT_BINS), PIT_BINS - 1),
+    )
 
 
 def quality(pmf: Doubles, observed: Doubles) -> Quality:

@@ -1,27 +1,32 @@
-"""A unit's forecaster as bytes, and back: what is restored says, bit by bit, what would have been said without it.
+"""What was learnt of a unit, or of admissions from emergency, as bytes, and back.
 
-Most of it is arrays and plain numbers, and River's models inside are pickled as River means them to be. A pickle can
-name anything that is to be called, so reading allows the names of a list and no others: numbers, containers, River's
-and our own models. Whoever reads a snapshot from a place that others can write to checks its signature first all the
-same.
+What is restored says, bit by bit, what would have been said without it. Most of it is arrays and plain numbers, and
+River's models inside are pickled as River means them to be. A pickle can name anything that is to be called, so reading
+allows the names of a list and no others: numbers, containers, River's and our own models. Whoever reads a snapshot from
+a place that others can write to checks its signature first all the same.
 """
 
 from __future__ import annotations
 
 import io
 import pickle
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from wardstream.models.flow.calendar import Calendar
+from wardstream.models.flow.emergency import Emergency
 from wardstream.models.flow.unit import Unit
 
-VERSION: Final = b"flow-1\0"  # of the classes' attributes: a snapshot of other code is refused, and learnt anew
+Learnt = TypeVar("Learnt", Unit, Emergency)
+
+VERSION: Final = b"flow-2\0"  # of the classes' attributes: a snapshot of other code is refused, and learnt anew
 _CALENDAR: Final = "calendar"  # is configured, not learnt: it stays outside
 
 _FLOW = "wardstream.models.flow"
 ALLOWED: Final = frozenset(
     {
         *((f"{_FLOW}.unit", name) for name in ("Unit", "Present")),
+        *((f"{_FLOW}.admission", name) for name in ("AdmissionModel", "Logistic", "Recalibration")),
+        (f"{_FLOW}.emergency", "Emergency"),
         *((f"{_FLOW}.members", name) for name in ("HourOfWeek", "SeasonalNaive", "MovingAverage", "HoltWinters")),
         *((f"{_FLOW}.members", name) for name in ("Snarimax", "Linear", "Space")),
         (f"{_FLOW}.arrivals", "Arrivals"),
@@ -55,16 +60,15 @@ class BadSnapshot(ValueError):
     """Bytes that are no snapshot of this version, or name what a snapshot does not."""
 
 
-def dump(unit: Unit) -> bytes:
-    """Everything that the unit has learnt."""
-    found = io.BytesIO(VERSION)
-    found.seek(0, io.SEEK_END)
-    _Pickler(found, protocol=5).dump(unit)
-    return found.getvalue()
+def dump(learnt: Unit | Emergency) -> bytes:
+    """Everything that was learnt."""
+    found = io.BytesIO()
+    _Pickler(found, protocol=5).dump(learnt)
+    return VERSION + found.getvalue()
 
 
-def load(snapshot: bytes, calendar: Calendar) -> Unit:
-    """The unit as it was.
+def load(snapshot: bytes, calendar: Calendar, kind: type[Learnt]) -> Learnt:
+    """What was learnt, as it was.
 
     Raises
     ------
@@ -74,14 +78,14 @@ def load(snapshot: bytes, calendar: Calendar) -> Unit:
     if not snapshot.startswith(VERSION):
         raise BadSnapshot("a snapshot of another version")
     try:
-        unit = _Unpickler(io.BytesIO(snapshot[len(VERSION) :]), calendar).load()
+        learnt = _Unpickler(io.BytesIO(snapshot[len(VERSION) :]), calendar).load()
     except BadSnapshot:
         raise
     except Exception as error:
         raise BadSnapshot("a damaged snapshot") from error
-    if not isinstance(unit, Unit):
+    if not isinstance(learnt, kind):
         raise BadSnapshot("a snapshot of something else")
-    return unit
+    return learnt
 
 
 class _Pickler(pickle.Pickler):

@@ -168,6 +168,8 @@ def _read(outputs: Outputs, changelog: dict[bytes, bytes | None]) -> Said:
         for row in rows:
             if topic == "occupancy.v1":
                 assert row.key is not None
+                if row.key.startswith(b"\t"):
+                    continue  # an hour is over
                 said.occupancy[row.key.decode()] = None if row.value is None else decoder_of(Occupancy)(row.value)
                 continue
             assert row.value is not None

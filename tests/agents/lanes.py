@@ -179,7 +179,9 @@ class Lanes:
                 assert record.key is not None
                 assert record.partition == output_partition("occupancy.v1", record.key)
                 key = record.key.decode()
-                if record.value is None:
+                if key.startswith("\t"):
+                    assert record.value is None  # a lane says that an hour is over
+                elif record.value is None:
                     del self._table[key]  # nothing is withdrawn that was not there
                 else:
                     self._table[key] = decoder_of(Occupancy)(record.value)

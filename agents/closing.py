@@ -1,0 +1,236 @@
+"""occupancy.v1 → flow.v1: when an hour is over for every lane it is closed: counted, learnt, and forecast from.
+
+First every unit learns the hour (score before learning), then the emergency departments say whom they will send, and
+with it every unit says what it expects. A unit's model is a row of the state, read and written with each hour: what is
+restored after a kill is what would have been read anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from wardstream.agents import metrics as m
+from wardstream.agents.flow import HOSPITAL, TOPIC, Corrections, FlowBatch, about, begin, census_of, take_in, wait
+from wardstream.agents.scoring import PatientRows
+from wardstream.agents.streams.batch import Handler, Received
+from wardstream.models.flow.arrivals import HORIZONS
+from wardstream.models.flow.beds import pressure
+from wardstream.models.flow.census import DAY_H, Kept, Rows, hour_of
+from wardstream.models.flow.counts import Doubles, mean_of, quantile
+from wardstream.models.flow.emergency import Emergency
+from wardstream.models.flow.measures import PIT_BINS, Score
+from wardstream.models.flow.site import Site, UnitRules
+from wardstream.models.flow.snapshot import BadSnapshot, Learnt, dump, load
+from wardstream.models.flow.unit import Came, Inflow, Outlook, Present, Unit
+from wardstream.schemas.flow import KEPT_DAYS, LEVELS, Ahead, Flow, Spread
+from wardstream.schemas.occupancy import Occupancy, Over, Withdrawn
+
+log = logging.getLogger(__name__)
+
+MODEL: Final = "model/"  # rows of the unit's own; of the hospital's, what is known of admissions from emergency
+PART_BYTES: Final = 500_000
+SILENT: Final = 12.0  # arrivals that were expected while none came: by chance once in 160,000 times
+GAP_H: Final = 48  # hours that are closed one by one although the clock has jumped over them
+
+
+def handler(site: Site) -> Handler:
+    """The handler of occupancy.v1 in the group of patient flow."""
+
+    async def on_occupancy(batch: FlowBatch) -> None:
+        """Take rows in, or have them wait for their hour; close the hours that are over for every lane."""
+        hospital = batch.state[HOSPITAL]
+        for received in batch:
+            event: Occupancy | Withdrawn | Over = received.event
+            hour = hour_of(event.received_at.timestamp())
+            if isinstance(event, Over):
+                await _over(batch, site, event, hour - 1, received)
+            elif hospital.closed is None or hour > hospital.closed + 1:
+                wait(batch, hour, received)
+            else:
+                told = Corrections(batch)
+                take_in(batch, site, event, told)
+                told.publish(received)
+
+    return on_occupancy
+
+
+async def _over(batch: FlowBatch, site: Site, event: Over, hour: int, cause: Received[Any]) -> None:
+    """An hour is over for a lane."""
+    hospital = batch.state[HOSPITAL]
+    known = {lane: last for lane, last in hospital.lanes.items() if lane < event.lanes}
+    hospital.lanes = known | {event.lane: max(hour, known.get(event.lane, hour))}
+    if len(hospital.lanes) < event.lanes:
+        return
+    over = min(hospital.lanes.values())
+    if hospital.closed is None or over - hospital.closed > GAP_H:
+        hospital.closed = over - 1
+        _begin(batch, site, over, cause)
+    while hospital.closed < over:
+        await _close(batch, site, hospital.closed + 1, cause)
+
+
+def _begin(batch: FlowBatch, site: Site, hour: int, cause: Received[Any]) -> None:
+    told = Corrections(batch)
+    begin(batch, site, hour, told)
+    told.publish(cause)
+
+
+async def _close(batch: FlowBatch, site: Site, hour: int, cause: Received[Any]) -> None:
+    """Close one hour: all that was received before its end has been taken in."""
+    hospital = batch.state[HOSPITAL]
+    units: dict[str, Unit] = {}
+    for name in hospital.units:
+        with batch.alone(name):
+            units[name] = _learn(batch, site, name, hour)
+        await asyncio.sleep(0)  # a close takes a while, and a worker has a heart to beat
+    inflows = _inflows(batch, site, units, hour)
+    for name in hospital.units:
+        with batch.alone(name):
+            outlook = None
+            if name in units and units[name].present is not None:
+                outlook = units[name].say(hour, inflows.get(name, ()))
+                batch.state[name].expected = float(mean_of(outlook.arrivals[0]))
+            _publish(batch, site, name, hour, outlook, cause)
+            if name in units:
+                _keep(batch, name, dump(units[name]))
+            if hour % DAY_H == 0:
+                before = hour - KEPT_DAYS * DAY_H
+                census_of(batch, name).forget(before)
+                batch.state[name].first = before
+        await asyncio.sleep(0)
+    hospital.closed = hour
+    _begin(batch, site, hour + 1, cause)
+
+
+def _learn(batch: FlowBatch, site: Site, name: str, hour: int) -> Unit:
+    """What a unit has learnt with an hour."""
+    row, census = batch.state[name], census_of(batch, name)
+    unit = learnt(snapshot_of(PatientRows(batch, name, MODEL)), site, Unit)
+    there = census.present()
+    present = {key: _present(kept) for key, kept in there.items() if kept.since < hour + 1}
+    came = _came(there.values(), hour, census.series(hour, 1).movements[0].tolist(), site)
+    if unit.arrivals.hour is not None:
+        unit.go_to(hour)
+    row.quiet = 0.0 if came.all else row.quiet + row.expected
+    if row.quiet > SILENT:
+        unit.miss(hour)
+        batch.count(m.FLOW_HOURS, ("silent",))
+        return unit
+    scores = unit.learn(hour, came, present)
+    batch.count(m.FLOW_HOURS, ("learnt",))
+    for what, score in scores:
+        _measure(batch, what, score)
+    return unit
+
+
+def snapshot_of(rows: Rows) -> bytes | None:
+    """A snapshot from its parts."""
+    parts = sorted(rows.names(), key=int)
+    return b"".join(rows.get(part) or b"" for part in parts) if parts else None
+
+
+def _keep(batch: FlowBatch, name: str, snapshot: bytes) -> None:
+    """Write a snapshot in parts that Kafka takes."""
+    rows = PatientRows(batch, name, MODEL)
+    parts = {str(at // PART_BYTES): snapshot[at : at + PART_BYTES] for at in range(0, len(snapshot), PART_BYTES)}
+    for part in {*rows.names(), *parts}:
+        rows.put(part, parts.get(part))
+
+
+def learnt(snapshot: bytes | None, site: Site, kind: type[Learnt]) -> Learnt:
+    """What was learnt until now; of a snapshot that another version has made, nothing."""
+    if snapshot is not None:
+        try:
+            return load(snapshot, site.calendar, kind)
+        except BadSnapshot as refused:
+            log.warning("what was learnt of patient flow begins anew: %s", refused)
+    return kind(site.calendar)
+
+
+def _present(kept: Kept) -> Present:
+    return Present(kept.since, kept.age_years, kept.acuity, kept.sex)
+
+
+def _came(there: Iterable[Kept], hour: int, movements: Sequence[int], site: Site) -> Came:
+    departments = site.departments
+    if not departments:
+        return Came(movements[0] + movements[1], movements[0])
+    sent = sum(kept.came_from in departments for kept in there if int(kept.since) == hour)
+    return Came(movements[0] + movements[1], movements[0], min(sent, movements[1]))
+
+
+def _inflows(batch: FlowBatch, site: Site, units: dict[str, Unit], hour: int) -> dict[str, list[Inflow]]:
+    """Whom the emergency departments will send, by unit; learns from who has left them."""
+    if not site.departments:
+        return {}
+    hospital = batch.state[HOSPITAL]
+    emergency = learnt(snapshot_of(PatientRows(batch, HOSPITAL, MODEL)), site, Emergency)
+    emergency.learn(hospital.departed)
+    hospital.departed = ()
+    _keep(batch, HOSPITAL, dump(emergency))
+    return inflows_of(emergency, site, units, hour)
+
+
+def inflows_of(emergency: Emergency, site: Site, units: dict[str, Unit], hour: int) -> dict[str, list[Inflow]]:
+    """Whom the emergency departments will send, by unit."""
+    found: dict[str, list[Inflow]] = {}
+    for name in sorted(site.departments & units.keys()):
+        if units[name].present is not None:
+            for to, inflow in emergency.inflows(units[name], hour).items():
+                if to not in site.departments:
+                    found.setdefault(to, []).append(inflow)
+    return found
+
+
+def _publish(batch: FlowBatch, site: Site, name: str, hour: int, outlook: Outlook | None, cause: Received[Any]) -> None:
+    series = census_of(batch, name).series(hour, 1)
+    told = about(batch, cause, name, hour, series.movements[0].tolist(), int(series.census[0]))
+    if outlook is None:
+        batch.emit(TOPIC, name, Flow(silent=True, **told), cause)
+    else:
+        batch.emit(TOPIC, name, Flow(**told, **forecast_of(outlook, site.unit(name))), cause)
+
+
+def forecast_of(outlook: Outlook, rules: UnitRules) -> dict[str, Any]:
+    """A forecast as the record says it."""
+    return {
+        "staffed": rules.staffed,
+        "peak_h": outlook.peak_h,
+        "course": tuple(round(float(beds), 3) for beds in outlook.expected),
+        "ahead": tuple(_ahead(outlook, row, rules) for row in range(len(HORIZONS))),
+    }
+
+
+def _ahead(outlook: Outlook, row: int, rules: UnitRules) -> Ahead:
+    beds = outlook.needed[row]
+    found = pressure(beds, rules.staffed, rules.patients_per_nurse)
+    return Ahead(
+        horizon_h=HORIZONS[row],
+        arrivals=_spread(outlook.arrivals[row]),
+        discharges=_spread(outlook.leaving[row]),
+        beds=_spread(beds),
+        full=None if found.full is None else round(found.full, 4),
+        shortfall=None if found.shortfall is None else round(found.shortfall, 4),
+        nurses=found.nurses,
+    )
+
+
+def _spread(pmf: Doubles) -> Spread:
+    return Spread(
+        mean=round(float(mean_of(pmf)), 3), quantiles=tuple(int(quantile(pmf[None], level)[0]) for level in LEVELS)
+    )
+
+
+def _measure(batch: FlowBatch, what: str, score: Score) -> None:
+    labels = (what, score.forecaster, str(score.horizon_h))
+    batch.count(m.FLOW_SCORED, labels)
+    batch.count(m.FLOW_ERROR, labels, score.absolute)
+    batch.count(m.FLOW_CRPS, labels, score.crps)
+    batch.count(m.FLOW_PINBALL, labels, score.pinball)
+    for percent, within in (("80", score.within_80), ("95", score.within_95)):
+        if within:
+            batch.count(m.FLOW_COVERED, (*labels, percent))
+    batch.count(m.FLOW_PIT, (*labels, f"{(score.pit + 1) / PIT_BINS:.1f}"))

@@ -1,0 +1,129 @@
+"""Rows of occupancy.v1 → the census of each unit, hour by hour, on flow.v1; corrections tell hours again.
+
+In a group of its own, with one lane, for a hospital's units belong together: who is in the emergency department will be
+in a ward. Rows are applied in the order of the stream's hours: what was received in an hour that is not yet begun waits
+in the state until the hour before is closed (`agents.closing`), as soon as every lane has said that it is over. So what
+a forecast is made of does not depend on how far apart lanes and restarts were.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from wardstream.agents.scoring import SOURCE, PatientRows
+from wardstream.agents.streams.batch import Batch, Received
+from wardstream.models.flow.census import HOUR_S, MOVEMENTS, Census, Kept, changed_hours
+from wardstream.models.flow.emergency import Departure
+from wardstream.models.flow.site import FlowRow, Site
+from wardstream.schemas.decode import decoder_of
+from wardstream.schemas.flow import Flow
+from wardstream.schemas.occupancy import Occupancy, Withdrawn, row_key
+from wardstream.schemas.output_id import output_id
+
+TOPIC: Final = "flow.v1"
+HOSPITAL: Final = ""  # the name of its row: no unit has none
+EARLY: Final = "early/"  # rows of the hospital's own: of the table, received in an hour not yet begun
+CORRECTED: Final = 1000  # hours of a unit that are told again at once, the newest: six weeks, more than is kept
+
+FlowBatch = Batch[Any, FlowRow]
+_decode = decoder_of(Occupancy)
+
+
+def census_of(batch: FlowBatch, unit: str) -> Census:
+    """A unit's census."""
+    return Census(PatientRows(batch, unit, ""), batch.state[unit].first)
+
+
+def wait(batch: FlowBatch, hour: int, received: Received[Any]) -> None:
+    """Keep a row until its hour has begun."""
+    event = received.event
+    key = event.key if isinstance(event, Withdrawn) else key_of(event)
+    at = repr(event.received_at.timestamp())
+    name = f"{EARLY}{hour:08}/{received.offset:016}/{at}/{key}"
+    batch.state.put_child(HOSPITAL, name, received.record.value or b"")
+
+
+def begin(batch: FlowBatch, site: Site, hour: int, told: Corrections) -> None:
+    """Take in the rows that have waited for an hour to begin, and for all before it."""
+    for name in sorted(batch.state.children(HOSPITAL)):
+        if not name.startswith(EARLY):
+            continue
+        then, _, at, key = name.removeprefix(EARLY).split("/", 3)
+        if int(then) > hour:
+            break
+        row = batch.state.child(HOSPITAL, name)
+        event = _decode(row) if row else Withdrawn(key, datetime.fromtimestamp(float(at), UTC))
+        take_in(batch, site, event, told)
+        batch.state.put_child(HOSPITAL, name, None)
+
+
+def take_in(batch: FlowBatch, site: Site, event: Occupancy | Withdrawn, told: Corrections) -> None:
+    """Count a row; who leaves an emergency department is something to learn from."""
+    hospital, census = batch.state[HOSPITAL], census_of(batch, event.unit)
+    if event.unit not in hospital.units:
+        hospital.units = tuple(sorted((*hospital.units, event.unit)))
+    if isinstance(event, Withdrawn):
+        told.add(event.unit, census.drop(event.key), None)
+        return
+    before, after = census.put(key_of(event), event)
+    told.add(event.unit, before, after)
+    if event.state == "left" and (before is None or not _has_left(before)) and site.unit(event.unit).emergency:
+        left = Departure(after.since, after.age_years, after.acuity, after.sex, after.left_to)
+        hospital.departed = (*hospital.departed, left)
+
+
+def key_of(row: Occupancy) -> str:
+    """The key of a row."""
+    return row_key(row.unit, row.encounter_id, row.patient_id)
+
+
+def _has_left(kept: Kept) -> bool:
+    return sum(kind < 2 for _, kind in kept.movements) == sum(kind >= 2 for _, kind in kept.movements)
+
+
+class Corrections:
+    """Closed hours that rows have changed, to be told again."""
+
+    def __init__(self, batch: FlowBatch) -> None:
+        self._batch = batch
+        self._hours: dict[str, set[int]] = {}
+
+    def add(self, unit: str, before: Kept | None, after: Kept | None) -> None:
+        """Take note of what a revision changes."""
+        closed = self._batch.state[HOSPITAL].closed
+        if closed is not None:
+            first = max(self._batch.state[unit].first, closed - CORRECTED)
+            hours = changed_hours(before, after, closed)
+            self._hours.setdefault(unit, set()).update(range(max(hours.start, first), min(hours.stop, closed + 1)))
+
+    def publish(self, cause: Received[Any]) -> None:
+        """Tell the hours again."""
+        for unit, hours in sorted(self._hours.items()):
+            if not hours:
+                continue
+            first = min(hours)
+            series = census_of(self._batch, unit).series(first, max(hours) - first + 1)
+            for hour in sorted(hours):
+                at = hour - first
+                movements, census = series.movements[at].tolist(), int(series.census[at])
+                flow = Flow(status="corrected", **about(self._batch, cause, unit, hour, movements, census))
+                self._batch.emit(TOPIC, unit, flow, cause)
+
+
+def about(
+    batch: FlowBatch, cause: Received[Any], unit: str, hour: int, movements: list[int], census: int
+) -> dict[str, Any]:
+    """What every record of an hour says."""
+    end, now, closed = (hour + 1) * HOUR_S, cause.event.received_at.timestamp(), batch.state[HOSPITAL].closed
+    return {
+        "event_id": output_id(UUID(int=0), f"flow/{unit}/{hour}/{cause.offset}/{closed}"),
+        "source": SOURCE,
+        "unit": unit,
+        "hour_from": datetime.fromtimestamp(hour * HOUR_S, UTC),
+        "observed_at": datetime.fromtimestamp(end, UTC),
+        "received_at": datetime.fromtimestamp(max(now, end), UTC),
+        "census": census,
+        **{name: max(count, 0) for name, count in zip(MOVEMENTS, movements, strict=True)},
+    }

@@ -1,0 +1,70 @@
+"""The file of `WARDSTREAM_FLOW_FILE`: what a hospital states of its units, in TOML.
+
+timezone = "Europe/Berlin"      # by which the units live; UTC if it is not stated
+patients_per_nurse = 6          # of units that state none themselves
+[special]                       # days that are not like others, known long before: each name has one effect
+"2026-12-25" = ["christmas"]
+[units.ED]
+emergency = true                # who leaves it for another unit has been admitted
+[units."Ward 4B"]
+staffed = 34                    # beds with staff
+patients_per_nurse = 5
+"""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import date
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from wardstream.infra.settings import PREFIX, Settings, SettingsError
+from wardstream.models.flow.calendar import Calendar
+from wardstream.models.flow.site import Site, UnitRules
+
+
+class _Unit(msgspec.Struct, forbid_unknown_fields=True):
+    staffed: int | None = None
+    patients_per_nurse: float | None = None
+    emergency: bool = False
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    timezone: str = "UTC"
+    patients_per_nurse: float | None = None
+    special: dict[date, tuple[str, ...]] = {}
+    units: dict[str, _Unit] = {}
+
+
+def flow_site(settings: Settings) -> Site:
+    """What the hospital states; nothing, where there is no file.
+
+    Raises
+    ------
+    SettingsError
+        The file cannot be read, or states what cannot be.
+    """
+    if settings.flow_file is None:
+        return Site()
+    try:
+        return _site(settings.flow_file)
+    except (OSError, ValueError, ZoneInfoNotFoundError) as error:  # msgspec's and tomllib's errors are ValueErrors
+        raise SettingsError(f"{PREFIX}FLOW_FILE cannot be used: {error}") from None
+
+
+def _site(path: Path) -> Site:
+    raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    file = msgspec.convert(raw, _File)
+    units = {}
+    for name, unit in file.units.items():
+        ratio = unit.patients_per_nurse or file.patients_per_nurse
+        if (unit.staffed is not None and unit.staffed < 0) or (ratio is not None and ratio <= 0):
+            raise ValueError(f"units.{name}: staffed is 0 or more, patients_per_nurse more than 0")
+        units[name] = UnitRules(staffed=unit.staffed, patients_per_nurse=ratio, emergency=unit.emergency)
+    default = None
+    if file.patients_per_nurse is not None:
+        default = UnitRules(patients_per_nurse=file.patients_per_nurse)
+    return Site(Calendar(ZoneInfo(file.timezone), file.special), units, default or UnitRules())
