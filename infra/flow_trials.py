@@ -15,20 +15,23 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from wardstream.infra import flow_questions
 from wardstream.infra.commands.progress import shown
 from wardstream.infra.failure import Failure
-from wardstream.infra.feeds import flow_hospital, nhamcs, uihc
+from wardstream.infra.feeds import flow_hospital, flow_queue, nhamcs, uihc
 from wardstream.models.flow.admission import ALLOWED
 from wardstream.models.flow.arrivals import HORIZONS
 from wardstream.models.flow.calendar import Calendar
 from wardstream.models.flow.counts import Doubles
-from wardstream.models.flow.judging import Answers, Judged, judge_admission, judge_arrivals
+from wardstream.models.flow.judging import Answers, Judged, judge_admission, judge_arrivals, judge_waiting
 from wardstream.models.flow.judging_beds import judge_beds
 from wardstream.models.flow.measures import Measure
+from wardstream.models.flow.waiting import known
 from wardstream.models.training.measures import auroc, brier, ece, interval
 from wardstream.models.training.recipe import Report
 
 WARM_UP_D = 40
+TOLD_H = (1, 8, 24, 48)
 BOOTSTRAPS = 200
 _WIDE = 170
 
@@ -119,26 +122,73 @@ def admission(path: Path, year: int, every: int, as_json: bool) -> None:
     _console().print(f"fields known at triage: {', '.join(ALLOWED)}")
 
 
-def hospital(folder: Path, days: int, units: Sequence[str]) -> None:
+def waiting(folder: Path, days: int, every: int, year: int = 2020) -> None:
+    """Predict waiting times at triage, against a constant: recorded ones, and those of a queue that is SIMULATED."""
+    visits = nhamcs.waits(folder / "flow/nhamcs_ed_2016_2020.parquet", year, every)
+    queue = list(flow_queue.simulate(folder, days))
+    half = len(queue) // 2
+    tried = {
+        f"NHAMCS {year}, a constant": [(known(None), wait, visit.year == year) for visit, wait in visits],
+        f"NHAMCS {year}, fields known at triage": [
+            (known(visit.triage), wait, visit.year == year) for visit, wait in visits
+        ],
+        "simulated queue, a constant": [(known(None), one.minutes, i >= half) for i, one in enumerate(queue)],
+        "simulated queue, fields known at triage": [
+            (known(one.triage), one.minutes, i >= half) for i, one in enumerate(queue)
+        ],
+        "simulated queue, and how many wait before": [
+            (known(one.triage, one.waiting), one.minutes, i >= half) for i, one in enumerate(queue)
+        ],
+    }
+    columns = ("waiting time", "patients", "within P50", "within P90", "pinball of P50, min", "pinball of P90, min")
+    table = Table(*columns)
+    for name, patients in tried.items():
+        found = judge_waiting(patients)
+        losses = (f"{found.pinball[level]:.2f}" for level in (0.5, 0.9))
+        table.add_row(name, str(found.patients), *(f"{found.covered[level]:.3f}" for level in (0.5, 0.9)), *losses)
+    _console().print(table)
+
+
+def hospital(folder: Path, days: int, wards: Sequence[str]) -> None:
     """Forecast beds in a hospital that is SIMULATED, with a surge of a week and a feed that is down for a day."""
     console = _console()
-    surge, down = (days + 40) // 2, WARM_UP_D + 14
-    found = flow_hospital.simulate(folder, days, surge)
-    for name in units or (flow_hospital.EMERGENCY, flow_hospital.ALL_WARDS):
-        outage = range(down * 24, down * 24 + 24)
-        began = time.process_time()
-        with shown() as report:
-            told = partial(_tell, report, name, found.hours)
-            by_horizon = judge_beds(found.unit(name), Calendar(), WARM_UP_D * 24, outage, progress=told)
-        cost = (time.process_time() - began) / found.hours
-        title = f"simulated {name}: surge from day {surge}, no data on day {down}; {cost * 1000:.0f} ms CPU an hour"
-        table = Table("h", "forecaster", "MAE (95 % over weeks)", "CRPS", "80 %", "95 %", title=title)
+    surge, down = (days + WARM_UP_D) // 2, WARM_UP_D + 14
+    simulated = flow_hospital.simulate(folder, days, surge)
+    names = tuple(wards) or flow_hospital.WARDS
+    unknown = set(names) - set(flow_hospital.WARDS)
+    if unknown:
+        raise Failure(f"wards are {', '.join(flow_hospital.WARDS)}")
+    questions = flow_questions.Questions(simulated, names, simulated.first + WARM_UP_D * 24)
+    outage = range(down * 24, down * 24 + 24)
+    began = time.process_time()
+    with shown() as report:
+        judged = judge_beds(
+            simulated.hour_by_hour(names),
+            flow_hospital.EMERGENCY,
+            Calendar(),
+            WARM_UP_D * 24,
+            outage,
+            TOLD_H,
+            partial(_tell, report, "hours", simulated.hours),
+            questions,
+        )
+    cost = (time.process_time() - began) / simulated.hours
+    title = f"SIMULATED: surge from day {surge}, no data on day {down}; {len(judged)} units, {cost:.2f} s CPU an hour"
+    table = Table(
+        "unit", "h", "forecaster", "MAE (95 % over weeks)", "CRPS (95 % over weeks)", "80 %", "95 %", title=title
+    )
+    for name, by_horizon in judged.items():
         for h, by_name in by_horizon.items():
             for forecaster, one in by_name.items():
                 covered = (f"{one.coverage[s]:.3f} ({one.expected[s]:.3f})" for s in (0.8, 0.95))
-                table.add_row(str(h), forecaster, _over_weeks(one.mae), _over_weeks(one.crps), *covered)
+                table.add_row(name, str(h), forecaster, _over_weeks(one.mae), _over_weeks(one.crps), *covered)
             table.add_section()
-        console.print(table)
+    console.print(table)
+    told = Table("what if", "h", "asked", "the simulator within the 80 % interval", "if true")
+    for what, h, answers in questions.answered():
+        inside, expected = (float(np.mean([one[k] for one in answers])) for k in (0, 1))
+        told.add_row(what, str(h), str(len(answers)), f"{inside:.3f}", f"{expected:.3f}")
+    console.print(told)
 
 
 def admission_measures(answers: Answers) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""`wardstream flow …`: what the forecasts of patient flow are worth on recorded series, measured as a stream would.
+"""`wardstream flow`: census and forecasts of units, live; pictures; what if; and what the forecasts are worth.
 
 What they need (River and SciPy take a second to load) is imported when one of them is asked for.
 """
@@ -10,8 +10,43 @@ from typing import Annotated
 
 import typer
 
-commands = typer.Typer(no_args_is_help=True, help="Patient flow: how good its forecasts are.")
+commands = typer.Typer(help="Patient flow: census and forecasts of units, live; and how good the forecasts are.")
 SCORED_FROM = "2016-07-01"
+Folder = Annotated[Path, typer.Argument(help="where pictures go; it is made if it is not there")]
+
+
+@commands.callback(invoke_without_command=True)
+def show(
+    context: typer.Context,
+    once: Annotated[bool, typer.Option("--once", help="print one table and end")] = False,
+) -> None:
+    """Show every unit's last hour and its forecast, live; other commands: plots, what if, and what they are worth."""
+    if context.invoked_subcommand is None:
+        from wardstream.infra import flow_show
+
+        flow_show.show(once)
+
+
+@commands.command()
+def plot(folder: Folder) -> None:
+    """Write a picture of each unit's census and forecast fan (SVG)."""
+    from wardstream.infra import flow_show
+
+    flow_show.plot(folder)
+
+
+@commands.command()
+def ask(
+    unit: Annotated[str, typer.Argument(help="the unit")],
+    beds: Annotated[int, typer.Option(help="what if so many beds were opened, or closed: -4")] = 0,
+    delay_h: Annotated[int, typer.Option(min=0, help="what if planned patients came so many hours later")] = 0,
+    within_h: Annotated[int, typer.Option(min=1, help="those who would come within so many hours")] = 24,
+) -> None:
+    """Ask a unit for its forecast now, and what if beds were opened or closed, or planned patients delayed."""
+    from wardstream.infra import flow_show
+    from wardstream.models.flow.unit import Delay
+
+    flow_show.answer(unit, beds, Delay(within_h, delay_h) if delay_h else None)
 
 
 @commands.command()
@@ -44,12 +79,24 @@ def admission(
 
 
 @commands.command()
+def waiting(
+    folder: Annotated[Path, typer.Argument(help="the reference data, with flow/ and icu/")],
+    days: Annotated[int, typer.Option(min=20, help="of the queue that is simulated; the second half is scored")] = 200,
+    every: Annotated[int, typer.Option(min=1, help="each so-manieth visit only: to try it")] = 1,
+) -> None:
+    """Predict waiting times at triage: on NHAMCS, hardly better than a constant; in a queue that is SIMULATED."""
+    from wardstream.infra import flow_trials
+
+    flow_trials.waiting(folder, days, every)
+
+
+@commands.command()
 def hospital(
     folder: Annotated[Path, typer.Argument(help="the reference data, with flow/ and icu/")],
     days: Annotated[int, typer.Option(min=50, help="of the simulation; from the fortieth on they are scored")] = 130,
-    unit: Annotated[list[str] | None, typer.Option(help="such as ED, W0 to W9; wards: all ten as one")] = None,
+    ward: Annotated[list[str] | None, typer.Option(help="of W0 to W9; all ten without it")] = None,
 ) -> None:
     """Forecast beds in a hospital that is SIMULATED, with a surge of a week and a feed that is down for a day."""
     from wardstream.infra import flow_trials
 
-    flow_trials.hospital(folder, days, unit or ())
+    flow_trials.hospital(folder, days, ward or ())

@@ -17,7 +17,8 @@ from __future__ import annotations
 import csv
 import io
 import tarfile
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from heapq import heappop, heappush
@@ -30,7 +31,8 @@ import numpy as np
 from wardstream.infra.feeds import nhamcs, uihc
 from wardstream.infra.feeds.archive import SourceError, texts
 from wardstream.models.flow.counts import Doubles
-from wardstream.models.flow.unit import Present
+from wardstream.models.flow.emergency import Departure
+from wardstream.models.flow.unit import Came, Delay, Present
 
 EMERGENCY: Final = "ED"
 WARDS: Final = tuple(f"W{i}" for i in range(10))
@@ -51,12 +53,46 @@ class Stay(NamedTuple):
     acuity: int | None
 
 
+class UnitHour(NamedTuple):
+    """What a unit saw in an hour: who came, and who is there at its end."""
+
+    came: Came
+    present: dict[str, Present]
+
+
+def is_planned(stay: Stay) -> bool:
+    """Whether the patient was expected: not from the emergency department."""
+    return "-e" in stay.key
+
+
 class Simulated(NamedTuple):
     """All stays, and the hours they span."""
 
     first: int
     hours: int
     stays: tuple[Stay, ...]
+
+    def hour_by_hour(self, names: Sequence[str]) -> Iterator[tuple[int, dict[str, UnitHour], list[Departure]]]:
+        """Each hour, what these units saw in it, and who has left the emergency department."""
+        units = {name: self.unit(name) for name in (EMERGENCY, *names)}
+        wards = {stay.key: stay.unit for stay in self.stays if stay.unit != EMERGENCY}
+        left = sorted((stay for stay in units[EMERGENCY].stays), key=attrgetter("left"))
+        gone = 0
+        for seen in zip(*units.values(), strict=True):
+            hour = seen[0][0]
+            found = {}
+            for name, (_, arrived, present) in zip(units, seen, strict=True):
+                new = [stay for stay in units[name].came_in(hour)]
+                sent = 0 if name == EMERGENCY else sum(not is_planned(stay) for stay in new)
+                found[name] = UnitHour(Came(arrived, arrived - sent, sent), present)
+            first = gone
+            while gone < len(left) and left[gone].left < hour + 1:
+                gone += 1
+            departed = [
+                Departure(stay.came, stay.age_years, stay.acuity, None, wards.get(stay.key))
+                for stay in left[first:gone]
+            ]
+            yield hour, found, departed
 
     def unit(self, name: str) -> Hourly:
         """What a unit sees hour by hour; `ALL_WARDS` is all wards as one."""
@@ -71,6 +107,36 @@ class Hourly:
     first: int
     hours: int
     stays: tuple[Stay, ...]
+
+    def came_in(self, hour: int) -> tuple[Stay, ...]:
+        """Who came in an hour."""
+        begin, end = (bisect_left(self.stays, at, key=attrgetter("came")) for at in (hour, hour + 1))
+        return self.stays[begin:end]
+
+    def there_if_delayed(self, now: float, delay: Delay, at: float) -> int:
+        """Who would be there at a time, had planned patients been delayed from `now` on."""
+        found = 0
+        for stay in self.stays:
+            later = delay.by_h if is_planned(stay) and now <= stay.came < now + delay.within_h else 0
+            found += stay.came + later < at <= stay.left + later
+        return found
+
+    def waiting_if(self, now: float, beds: int, at: float) -> int:
+        """Who would wait for a bed at a time, had there been so many from `now` on: first come, first served."""
+        taken = sorted(stay.left for stay in self.stays if stay.came < now <= stay.left)
+        queue: list[Stay] = []
+        for stay in (*(stay for stay in self.stays if now <= stay.came < at), None):
+            until = at if stay is None else stay.came
+            while taken and taken[0] < until:
+                freed = heappop(taken)
+                if queue and len(taken) < beds:
+                    first = queue.pop(0)
+                    heappush(taken, freed + first.left - first.came)
+            if stay is not None and len(taken) < beds:
+                heappush(taken, stay.left)
+            elif stay is not None:
+                queue.append(stay)
+        return len(queue) + max(len(taken) - beds, 0)
 
     def __iter__(self) -> Iterator[tuple[int, int, dict[str, Present]]]:
         """Each hour, how many came in it, and who is there at its end."""
@@ -109,7 +175,7 @@ def simulate(folder: Path, days: int, surge_day: int | None, seed: int = 1) -> S
     start = series.place(BEGIN)
     counts = series.counts[start : start + days * 24].astype(int)
     first = series.first + start
-    visits, minutes = _visits(folder)
+    visits, minutes = visits_of_2020(folder)
     weights = np.array([visit.weight for visit in visits])
     old = np.array([(visit.triage.age_years or 0.0) >= 65.0 for visit in visits])
     beds, clocks = _stays_days(folder), _leaving_clock(folder)
@@ -142,7 +208,7 @@ def simulate(folder: Path, days: int, surge_day: int | None, seed: int = 1) -> S
     return Simulated(first, days * 24, tuple(stays))
 
 
-def _visits(folder: Path) -> tuple[list[nhamcs.TriagedVisit], Doubles]:
+def visits_of_2020(folder: Path) -> tuple[list[nhamcs.TriagedVisit], Doubles]:
     """Visits of 2020 of known length, and their lengths in minutes."""
     found = [
         (visit, minutes)

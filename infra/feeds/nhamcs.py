@@ -64,6 +64,19 @@ def visits(path: Path, *, conditions: bool = True, every: int = 1) -> list[Triag
     return [_visit(row, conditions=conditions) for row in _rows(path, COLUMNS)[::every]]
 
 
+def waits(path: Path, year: int, every: int = 1) -> list[tuple[TriagedVisit, float]]:
+    """All visits until a year with how long they waited to be seen, in minutes, where that is known.
+
+    Raises
+    ------
+    SourceError
+        As of `visits`.
+    """
+    rows = [row for row in _rows(path, (*COLUMNS, "WAITTIME")) if row["YEAR"] <= year][::every]
+    found = [(_visit(row, conditions=True), float(-9 if row["WAITTIME"] is None else row["WAITTIME"])) for row in rows]
+    return [(visit, minutes) for visit, minutes in found if minutes >= 0]
+
+
 def lengths(path: Path, year: int) -> list[tuple[TriagedVisit, float]]:
     """The visits of a year with their lengths in minutes, negative where not known: for simulations, not for models.
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from wardstream.models.flow.admission import AdmissionModel, Triage
+from wardstream.models.flow.admission import AdmissionModel, Feature, Triage
 from wardstream.models.flow.arrivals import HORIZONS, Arrivals
 from wardstream.models.flow.calendar import Calendar
 from wardstream.models.flow.counts import Doubles
 from wardstream.models.flow.measures import Quality, mase, quality
+from wardstream.models.flow.waiting import LEVELS as WAIT_LEVELS
+from wardstream.models.flow.waiting import WaitingTime
 
 Progress = Callable[[int], None]
 
@@ -78,6 +80,38 @@ def stacked(rows: Sequence[Doubles]) -> Doubles:
     for row, pmf in zip(found, rows, strict=True):
         row[: len(pmf)] = pmf
     return found
+
+
+class Waits(NamedTuple):
+    """What quantiles of waiting times were worth, by level.
+
+    Attributes
+    ----------
+    covered : mapping
+        Share of patients who did not wait longer.
+    pinball : mapping
+        Quantile loss, minutes.
+    """
+
+    covered: Mapping[float, float]
+    pinball: Mapping[float, float]
+    patients: int
+
+
+def judge_waiting(patients: Iterable[tuple[list[Feature], float, bool]]) -> Waits:
+    """Learn patients one by one (what was known, minutes), and score what was said of those that are to be scored."""
+    model = WaitingTime()
+    said, waited = [], []
+    for found, minutes, scored in patients:
+        before = model.learn(found, minutes)
+        if scored:
+            said.append(before)
+            waited.append(minutes)
+    truth, quantiles = np.array(waited), np.array(said)
+    covered = {level: float((truth <= quantiles[:, i]).mean()) for i, level in enumerate(WAIT_LEVELS)}
+    over = {level: truth - quantiles[:, i] for i, level in enumerate(WAIT_LEVELS)}
+    losses = {q: float(np.maximum(q * beyond, (q - 1.0) * beyond).mean()) for q, beyond in over.items()}
+    return Waits(covered, losses, len(truth))
 
 
 class Outcome(Protocol):

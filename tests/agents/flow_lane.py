@@ -20,7 +20,6 @@ from wardstream.models.flow.site import FlowCodec, FlowRow, Site
 from wardstream.schemas.decode import decoder_of
 from wardstream.schemas.flow import Flow
 
-
 IDS = {OCCUPANCY_TOPIC: UUID(int=1)}
 KEY = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 

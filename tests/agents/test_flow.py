@@ -1,4 +1,4 @@
-"""Patient flow on its lane: hours are closed when all lanes have said so, counts are exact, and a kill changes nothing."""
+"""Patient flow on its lane: hours are closed when all lanes have said so, counts are exact, a kill changes nothing."""
 
 from __future__ import annotations
 

@@ -9,8 +9,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.agents.bedside import MemoryRows
 from tests.events import event_id
-from wardstream.models.flow.census import MOVEMENTS, Census, hour_of
+from wardstream.models.flow.census import MOVEMENTS, Census, changed_hours, hour_of
 from wardstream.schemas.occupancy import Before, Occupancy
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -84,49 +85,90 @@ def plain(table: Mapping[str, Occupancy], unit: str) -> tuple[list[list[int]], l
     return movements, census
 
 
+class Hospital:
+    """A census of each unit; a key that goes to another unit is dropped in the one it was in."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, MemoryRows] = {unit: MemoryRows({}) for unit in UNITS}
+        self.first = 0
+        self.told: set[tuple[str, int]] = set()  # unit and hour that changes were announced of
+
+    def census(self, unit: str) -> Census:
+        return Census(self.kept[unit], self.first)
+
+    def give(self, key: str, one: Occupancy | None) -> None:
+        for unit in UNITS:
+            if one is not None and one.unit == unit:
+                before, after = self.census(unit).put(key, one)
+            else:
+                before, after = self.census(unit).drop(key), None
+            self.told |= {(unit, hour) for hour in changed_hours(before, after, FIRST + HOURS - 1)}
+
+
 @given(steps)
 def test_counts_equal_a_recount(done: list[tuple[str, Occupancy | None]]) -> None:
-    census, table = Census(), dict[str, Occupancy]()
+    hospital, table = Hospital(), dict[str, Occupancy]()
     for key, one in done:
+        hospital.give(key, one)
         if one is None:
-            census.drop(key)
             table.pop(key, None)
         else:
-            census.put(key, one)
             table[key] = one
     for unit in UNITS:
-        series = census.series(unit, FIRST, HOURS)
+        census = hospital.census(unit)
+        series = census.series(FIRST, HOURS)
         movements, present = plain(table, unit)
         assert series.movements.tolist() == movements
         assert series.census.tolist() == present
-        assert len(census.present(unit)) == sum(r.unit == unit and r.state == "present" for r in table.values())
+        assert len(census.present()) == sum(r.unit == unit and r.state == "present" for r in table.values())
 
 
-@given(steps, steps, st.integers(1, HOURS - 1))
+@given(steps, st.tuples(st.sampled_from("abcde"), rows | st.none()))
+def test_every_hour_that_a_revision_changes_is_announced(
+    done: list[tuple[str, Occupancy | None]], revision: tuple[str, Occupancy | None]
+) -> None:
+    hospital = Hospital()
+    for key, one in done:
+        hospital.give(key, one)
+    before = {unit: hospital.census(unit).series(FIRST, HOURS) for unit in UNITS}
+    hospital.told.clear()
+    hospital.give(*revision)
+    for unit in UNITS:
+        after = hospital.census(unit).series(FIRST, HOURS)
+        for hour in range(HOURS):
+            moved = (before[unit].movements[hour] != after.movements[hour]).any()
+            if moved or before[unit].census[hour] != after.census[hour]:
+                assert (unit, FIRST + hour) in hospital.told
+
+
+@given(steps, steps, st.integers(1, HOURS // 24))
 @settings(max_examples=60)
 def test_forgetting_changes_no_later_hour(
-    before: list[tuple[str, Occupancy | None]], after: list[tuple[str, Occupancy | None]], forgotten: int
+    before: list[tuple[str, Occupancy | None]], after: list[tuple[str, Occupancy | None]], days: int
 ) -> None:
     """Keys that are written later are others: rows are not revised once they are forgotten."""
-    kept, whole = Census(), Census()
+    kept, whole = Hospital(), Hospital()
     for key, one in before:
-        for census in (kept, whole):
-            census.drop(key) if one is None else census.put(key, one)
-    kept.forget(FIRST + forgotten)
-    for key, one in after:
-        for census in (kept, whole):
-            census.drop(f"{key}2") if one is None else census.put(f"{key}2", one)
+        for hospital in (kept, whole):
+            hospital.give(key, one)
+    forgotten = FIRST // 24 * 24 + 24 * days
     for unit in UNITS:
-        one, other = (census.series(unit, FIRST + forgotten, HOURS - forgotten) for census in (kept, whole))
+        kept.census(unit).forget(forgotten)
+    kept.first = forgotten
+    for key, one in after:
+        for hospital in (kept, whole):
+            hospital.give(f"{key}2", one)
+    for unit in UNITS:
+        one, other = (h.census(unit).series(forgotten, FIRST + HOURS - forgotten) for h in (kept, whole))
         assert np.array_equal(one.movements, other.movements)
         assert np.array_equal(one.census, other.census)
 
 
 def test_arrivals_are_from_outside_and_from_other_units() -> None:
-    census = Census()
+    census = Census(MemoryRows({}))
     census.put("one", row("A", [1.0, 3.5], "left", (False, True)))
     census.put("two", row("A", [1.5], "present", (True, False)))
-    series = census.series("A", FIRST, 5)
+    series = census.series(FIRST, 5)
     assert series.arrivals.tolist() == [0, 2, 0, 0, 0]
     assert series.census.tolist() == [0, 2, 2, 1, 1]
     assert dict(zip(MOVEMENTS, series.movements.sum(axis=0).tolist(), strict=True)) == {
@@ -136,4 +178,3 @@ def test_arrivals_are_from_outside_and_from_other_units() -> None:
         "transfers_out": 1,
         "lost": 0,
     }
-    assert census.units() == ["A"]

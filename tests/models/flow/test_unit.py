@@ -13,7 +13,7 @@ from wardstream.models.flow.calendar import Calendar
 from wardstream.models.flow.counts import mean_of
 from wardstream.models.flow.judging_beds import judge_beds
 from wardstream.models.flow.snapshot import VERSION, BadSnapshot, dump, load
-from wardstream.models.flow.unit import AHEAD, Beds, Present, Unit
+from wardstream.models.flow.unit import AHEAD, Came, Delay, Outlook, Present, Unit
 
 FIRST = 400_008
 
@@ -30,7 +30,12 @@ def ward(hours: int, seed: int = 1) -> Iterator[tuple[int, int, dict[str, Presen
         yield hour, arrived, dict(present)
 
 
-def same(one: Beds, other: Beds) -> bool:
+def step(unit: Unit, hour: int, arrived: int, present: dict[str, Present]) -> Outlook:
+    unit.learn(hour, Came(arrived, arrived), present)
+    return unit.say(hour)
+
+
+def same(one: Outlook, other: Outlook) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one.needed + one.raw, other.needed + other.raw, strict=True))
 
 
@@ -39,11 +44,10 @@ def test_a_restored_unit_says_what_it_would_have_said() -> None:
     hours = list(ward(24 * 12))
     calendar, whole = Calendar(), Unit(Calendar())
     for hour, arrived, present in hours[:-30]:
-        whole.learn(hour, arrived, present)
-    restored = load(dump(whole), calendar)
+        step(whole, hour, arrived, present)
+    restored = load(dump(whole), calendar, Unit)
     for hour, arrived, present in hours[-30:]:
-        assert same(whole.learn(hour, arrived, present), restored.learn(hour, arrived, present))
-    assert len(dump(whole)) < 500_000  # a row of Kafka's is a megabyte at most
+        assert same(step(whole, hour, arrived, present), step(restored, hour, arrived, present))
 
 
 class Evil:
@@ -55,7 +59,7 @@ class Evil:
 def test_what_is_no_snapshot_is_refused_and_calls_nothing(content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     for snapshot in (VERSION + content, content):
         with pytest.raises(BadSnapshot):
-            load(snapshot, Calendar())
+            load(snapshot, Calendar(), Unit)
     assert capsys.readouterr().out == ""
 
 
@@ -72,7 +76,7 @@ def test_an_outage_is_gone_over() -> None:
         if 24 * 7 <= hour - FIRST < 24 * 8:
             unit.miss(hour)
         else:
-            said = unit.learn(hour, arrived, present)
+            said = step(unit, hour, arrived, present)
     assert np.isfinite(said.expected).all()
     assert [float(pmf.sum()) for pmf in said.needed] == pytest.approx([1.0] * len(HORIZONS))
     assert mean_of(said.raw[0]) == pytest.approx(len(present), abs=5.0)
@@ -81,14 +85,35 @@ def test_an_outage_is_gone_over() -> None:
 def test_means_and_the_peak_follow_from_the_distributions() -> None:
     unit = Unit(Calendar())
     for hour, arrived, present in ward(24 * 8):
-        said = unit.learn(hour, arrived, present)
+        said = step(unit, hour, arrived, present)
     assert [said.expected[h - 1] for h in HORIZONS] == pytest.approx([float(mean_of(p)) for p in said.raw], rel=0.01)
-    assert (np.diff(said.discharges) >= 0.0).all()
-    assert said.discharges[-1] <= len(present)
+    leaving = [float(mean_of(pmf)) for pmf in said.leaving]
+    assert leaving == sorted(leaving)
+    assert leaving[-1] <= len(present)
     assert said.expected[said.peak_h - 1] == said.expected.max()
     assert len(said.expected) == AHEAD
 
 
 def test_an_empty_unit_is_forecast() -> None:
-    said = Unit(Calendar()).learn(FIRST, 0, {})
+    said = step(Unit(Calendar()), FIRST, 0, {})
     assert np.isfinite(said.expected).all()
+
+
+def test_planned_patients_who_come_later_need_their_beds_later() -> None:
+    unit = Unit(Calendar())
+    for hour, arrived, present in ward(24 * 10):
+        said = step(unit, hour, arrived, present)
+    delayed = unit.forecast(hour, delay=Delay(within_h=12, by_h=24))
+    fewer = said.expected - delayed.expected
+    assert fewer[11] > 3.0, "by then those of half a day are missing"
+    assert abs(fewer[47]) < 0.5 * fewer[11], "a day later they have come"
+    assert same(unit.forecast(hour), said), "to ask what if changes nothing"
+
+
+def test_a_gap_of_weeks_is_gone_over_in_days() -> None:
+    unit = Unit(Calendar())
+    for hour, arrived, present in ward(24 * 9):
+        step(unit, hour, arrived, present)
+    unit.go_to(hour + 24 * 7 * 52 + 5)
+    assert unit.arrivals.hour == hour + 24 * 7 * 52 + 4
+    assert np.isfinite(step(unit, hour + 24 * 7 * 52 + 5, 2, {}).expected).all()

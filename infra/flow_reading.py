@@ -1,0 +1,127 @@
+"""flow.v1 as a table: the last record of each unit and hour; and a unit's forecaster from the changelog, to ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from wardstream.agents.closing import MODEL, inflows_of, learnt, snapshot_of
+from wardstream.agents.flow import HOSPITAL
+from wardstream.agents.streams.producer import read_changelog
+from wardstream.agents.streams.state import LaneState
+from wardstream.infra.failure import Failure
+from wardstream.infra.flow_app import FLOW_SUFFIX
+from wardstream.infra.kafka.reading import records
+from wardstream.infra.preflight import changelog_name
+from wardstream.infra.settings import Settings, kafka_client_options
+from wardstream.models.flow.emergency import Emergency
+from wardstream.models.flow.site import FlowCodec, FlowRow, Site
+from wardstream.models.flow.unit import Delay, Outlook, Unit
+from wardstream.schemas.bad_event import BadEvent
+from wardstream.schemas.decode import decoder_of
+from wardstream.schemas.flow import TOPIC, Flow
+
+_decode = decoder_of(Flow)
+
+
+class Board:
+    """What units last said."""
+
+    def __init__(self) -> None:
+        self.hours: dict[str, dict[datetime, Flow]] = {}  # by unit
+        self.forecasts: dict[str, Flow] = {}  # the newest of each unit
+        self.next = 0  # offset to read on from
+
+    def add(self, value: bytes | None) -> None:
+        """Take in a record; one that this version does not understand is left out."""
+        try:
+            flow = _decode(value)
+        except BadEvent:
+            return
+        self.hours.setdefault(flow.unit, {})[flow.hour_from] = flow
+        newest = self.forecasts.get(flow.unit)
+        if flow.ahead and (newest is None or flow.hour_from >= newest.hour_from):
+            self.forecasts[flow.unit] = flow
+
+    def units(self) -> list[str]:
+        """All units, sorted."""
+        return sorted(self.hours)
+
+    def census(self, unit: str) -> list[tuple[datetime, int]]:
+        """Census at the end of each hour, as it is known now."""
+        return [(flow.observed_at, flow.census) for _, flow in sorted(self.hours[unit].items())]
+
+
+async def read_board(options: Mapping[str, Any]) -> Board:
+    """Everything that is on flow.v1 now.
+
+    Raises
+    ------
+    Failure
+        There is no such topic.
+    KafkaError, TimeoutError
+        The cluster does not answer.
+    """
+    board = Board()
+    async for record in records(options, TOPIC.name):
+        board.add(record.value)
+        board.next = record.offset + 1
+    return board
+
+
+class Asked:
+    """The forecasters of a hospital as they were when the last hour was closed. Asking changes nothing."""
+
+    def __init__(self, state: LaneState[FlowRow], site: Site) -> None:
+        hospital = state.decoded(HOSPITAL)
+        if hospital.closed is None:
+            raise Failure("no hour has been closed yet")
+        self.hour = hospital.closed
+        self._site = site
+        models = {name: snapshot_of(_Kept(state.children(name))) for name in (HOSPITAL, *hospital.units)}
+        self.units = {name: learnt(models[name], site, Unit) for name in hospital.units if models[name] is not None}
+        self._emergency = learnt(models[HOSPITAL], site, Emergency)
+
+    def outlook(self, unit: str, delay: Delay | None = None) -> Outlook:
+        """What is expected of a unit from the last closed hour on.
+
+        Raises
+        ------
+        Failure
+            There is no such unit, or nothing is known of it.
+        """
+        if unit not in self.units or self.units[unit].present is None:
+            raise Failure(f"no forecast of {unit}; units are {', '.join(sorted(self.units)) or 'not known yet'}")
+        inflows = inflows_of(self._emergency, self._site, self.units, self.hour)
+        return self.units[unit].forecast(self.hour, inflows.get(unit, ()), delay)
+
+
+class _Kept:
+    """Rows of a snapshot among a unit's rows."""
+
+    def __init__(self, rows: Mapping[str, bytes]) -> None:
+        self._rows = {name.removeprefix(MODEL): row for name, row in rows.items() if name.startswith(MODEL)}
+
+    def get(self, name: str) -> bytes | None:
+        return self._rows.get(name)
+
+    def put(self, name: str, row: bytes | None) -> None:
+        raise TypeError("what is asked is not changed")
+
+    def names(self) -> list[str]:
+        return list(self._rows)
+
+
+async def ask(settings: Settings, site: Site) -> Asked:
+    """The forecasters, from the changelog of their lane.
+
+    Raises
+    ------
+    Failure
+        No hour has been closed yet.
+    KafkaError, TimeoutError
+        The cluster does not answer, or no worker of the group has ever run.
+    """
+    rows = await read_changelog(changelog_name(f"{settings.app_id}{FLOW_SUFFIX}", 1), 0, kafka_client_options(settings))
+    return Asked(LaneState(FlowCodec(), rows), site)

@@ -1,0 +1,145 @@
+"""What `wardstream flow` shows of a cluster: the board, live; pictures; and what a unit says when it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import typer
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from rich.console import Console
+from rich.live import Live
+
+from wardstream.agents.closing import forecast_of
+from wardstream.infra.failure import Failure
+from wardstream.infra.flow_reading import Board, ask, read_board
+from wardstream.infra.flow_site import flow_site
+from wardstream.infra.settings import kafka_client_options, load_settings
+from wardstream.infra.view.fan import flow_table, picture
+from wardstream.models.flow.census import HOUR_S
+from wardstream.models.flow.site import UnitRules
+from wardstream.models.flow.unit import Delay
+from wardstream.schemas.flow import TOPIC, Flow
+
+_NOBODY = UUID(int=0)  # of records that are shown and never sent
+REFRESH_MS = 1000
+DEADLINE_S = 30.0
+_WIDE = 200
+T = TypeVar("T")
+
+
+def show(once: bool) -> None:
+    """Show every unit's last hour and its forecast, live."""
+    options = kafka_client_options(load_settings())
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE)
+    board = _run(read_board(options))
+    if once or not console.is_terminal:
+        if not board.forecasts:
+            raise Failure(f"nothing on {TOPIC.name} yet: a worker of the group flow writes it when an hour is over")
+        console.print(flow_table(_newest(board), _title(board)))
+        return
+    try:
+        _run(_live(options, console, board))
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+def plot(folder: Path) -> None:
+    """Write a picture of each unit."""
+    board = _run(read_board(kafka_client_options(load_settings())))
+    if not board.forecasts:
+        raise Failure(f"nothing on {TOPIC.name} yet: a worker of the group flow writes it when an hour is over")
+    folder.mkdir(parents=True, exist_ok=True)
+    for unit, flow in sorted(board.forecasts.items()):
+        path = folder / f"{re.sub(r'[^A-Za-z0-9._-]', '_', unit)}.svg"
+        path.write_text(picture(unit, board.census(unit), flow), encoding="utf-8")
+        typer.echo(path)
+
+
+def answer(unit: str, beds: int, delay: Delay | None) -> None:
+    """Print what a unit would say now, and what if some beds were opened or closed, or planned patients delayed."""
+    settings = load_settings()
+    site = flow_site(settings)
+    asked = _run(ask(settings, site))
+    rules = site.unit(unit)
+    if beds and rules.staffed is None:
+        raise Failure(f"nothing is stated of the beds of {unit}: WARDSTREAM_FLOW_FILE does")
+    changed = UnitRules(
+        staffed=None if rules.staffed is None else max(rules.staffed + beds, 0),
+        patients_per_nurse=rules.patients_per_nurse,
+        emergency=rules.emergency,
+    )
+    there = len(asked.units[unit].present or ()) if unit in asked.units else 0
+    end = datetime.fromtimestamp((asked.hour + 1) * HOUR_S, UTC)
+    told = []
+    for name, ruled, later in ((unit, rules, None), ("what if", changed, delay)):
+        if name == unit or beds or delay is not None:
+            said: dict[str, Any] = forecast_of(asked.outlook(unit, later), ruled)
+            told.append(_flow(name, end, there, said))
+    console = Console()
+    console = console if console.is_terminal else Console(width=_WIDE)
+    console.print(flow_table(told, f"{unit}, from {end:%Y-%m-%d %H:%M} UTC on"))
+
+
+def _flow(name: str, end: datetime, census: int, said: dict[str, Any]) -> Flow:
+    begin = datetime.fromtimestamp(end.timestamp() - HOUR_S, UTC)
+    return Flow(
+        event_id=_NOBODY,
+        source="asked",
+        unit=name,
+        hour_from=begin,
+        observed_at=end,
+        received_at=end,
+        census=census,
+        **said,
+    )
+
+
+async def _live(options: dict[str, Any], console: Console, board: Board) -> None:
+    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False, isolation_level="read_committed")
+    part = TopicPartition(TOPIC.name, 0)
+    async with asyncio.timeout(DEADLINE_S):
+        await consumer.start()
+    try:
+        consumer.assign([part])
+        consumer.seek(part, board.next)
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            while True:
+                live.update(flow_table(_newest(board), _title(board)), refresh=True)
+                for found in (await consumer.getmany(timeout_ms=REFRESH_MS)).values():
+                    for record in found:
+                        board.add(record.value)
+    finally:
+        await consumer.stop()
+
+
+def _newest(board: Board) -> list[Flow]:
+    return [flow for _, flow in sorted(board.forecasts.items())]
+
+
+def _title(board: Board) -> str:
+    if not board.forecasts:
+        return "no hour has been closed yet"
+    newest = max(flow.observed_at for flow in board.forecasts.values())
+    return f"beds needed, median (10–90 %), from {newest:%Y-%m-%d %H:%M} UTC on"
+
+
+def _run(waited: Awaitable[T]) -> T:
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+    async def run() -> T:
+        return await waited
+
+    try:
+        return asyncio.run(run())
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise Failure(f"the cluster cannot be read: {type(error).__name__}") from error
