@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,14 @@ from wardstream.models.flow.admission import ALLOWED
 from wardstream.models.flow.arrivals import HORIZONS
 from wardstream.models.flow.calendar import Calendar
 from wardstream.models.flow.counts import Doubles
-from wardstream.models.flow.judging import Answers, Judged, judge_admission, judge_arrivals, judge_waiting
+from wardstream.models.flow.judging import (
+    Answers,
+    Judged,
+    judge_admission,
+    judge_arrivals,
+    judge_waiting,
+    poisson_floor,
+)
 from wardstream.models.flow.judging_beds import judge_beds
 from wardstream.models.flow.measures import Measure
 from wardstream.models.flow.waiting import known
@@ -31,14 +38,24 @@ from wardstream.models.training.measures import auroc, brier, ece, interval
 from wardstream.models.training.recipe import Report
 
 WARM_UP_D = 40
+WEATHER, DAYS = "weather", "special-days"
+MILD_C = 10.0
 TOLD_H = (1, 8, 24, 48)
 BOOTSTRAPS = 200
 _WIDE = 170
 
 
-def arrivals(path: Path, scored_from: str, hours: int | None, horizons: str, as_json: bool) -> None:
+def arrivals(
+    path: Path, scored_from: str, hours: int | None, horizons: str, without: Collection[str], as_json: bool
+) -> None:
     """Forecast arrivals hour by hour, learning online, and score each forecaster on the days from one on."""
     found = uihc.hours(path, hours)
+    if not set(without) <= {WEATHER, DAYS}:
+        raise Failure(f"what can be left out is {WEATHER} or {DAYS}")
+    if WEATHER in without:
+        found = found._replace(temperature_c=np.full(len(found.counts), MILD_C))
+    if DAYS in without:
+        found = found._replace(calendar=Calendar())
     try:
         begin = found.place(date.fromisoformat(scored_from))
         chosen = tuple(int(h) for h in horizons.split(",")) if horizons else HORIZONS
@@ -60,6 +77,11 @@ def arrivals(path: Path, scored_from: str, hours: int | None, horizons: str, as_
         typer.echo(orjson.dumps(arrivals_measures(judged), option=orjson.OPT_INDENT_2).decode())
     else:
         _console().print(_arrivals_table(judged))
+        floor = poisson_floor(found.first + begin, found.counts[begin:], found.calendar)
+        _console().print(
+            f"Poisson counts with these hours' own rates by hour of the week, were they known: MAE {floor.mae:.3f}; "
+            f"intervals of 80 % and 95 % cover {floor.coverage[0.8]:.1%} and {floor.coverage[0.95]:.1%}"
+        )
 
 
 def arrivals_measures(judged: Judged) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Ahead(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Mean | None, Meta(description="Expected number of patients beyond the staffed beds; null: not known how many.")
     ] = None
     nurses: Annotated[
-        tuple[Number, Number, Number] | None,
+        Annotated[tuple[Number, ...], Meta(min_length=3, max_length=3)] | None,
         Meta(
             description="Nurses needed then (nurse hours in that hour) at 10, 50 and 90 % of patients; null: no ratio."
         ),
@@ -85,9 +85,13 @@ class Flow(Struct, frozen=True, kw_only=True, omit_defaults=True):
     staffed: Annotated[Number | None, Meta(description="Staffed beds, as the site states them.")] = None
     peak_h: Annotated[Number | None, Meta(description="In how many hours most beds are expected to be needed.")] = None
     course: Annotated[
-        tuple[Mean, ...], Meta(description="Mean number of beds needed at the end of each of the next 48 hours.")
+        Annotated[tuple[Mean, ...], Meta(max_length=48)],
+        Meta(description="Mean number of beds needed at the end of each of the next 48 hours."),
     ] = ()
-    ahead: Annotated[tuple[Ahead, ...], Meta(description="The forecast by horizon; empty in corrections.")] = ()
+    ahead: Annotated[
+        Annotated[tuple[Ahead, ...], Meta(max_length=16)],
+        Meta(description="The forecast by horizon; empty in corrections."),
+    ] = ()
 
     def check(self) -> None:
         """Check that times are sensible.

@@ -57,12 +57,15 @@ def arrivals(
     ] = SCORED_FROM,
     hours: Annotated[int | None, typer.Option(min=1, help="the first so many: to try it")] = None,
     horizons: Annotated[str, typer.Option(help="hours ahead, with commas; all without it")] = "",
+    without: Annotated[
+        list[str] | None, typer.Option(help="weather or special-days: say how much they are worth")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the measures as JSON")] = False,
 ) -> None:
     """Forecast arrivals hour by hour, learning online, and score each forecaster on the days from one on."""
     from wardstream.infra import flow_trials
 
-    flow_trials.arrivals(path, scored_from, hours, horizons, as_json)
+    flow_trials.arrivals(path, scored_from, hours, horizons, without or (), as_json)
 
 
 @commands.command()

@@ -9,8 +9,8 @@ import numpy as np
 
 from wardstream.models.flow.admission import AdmissionModel, Feature, Triage
 from wardstream.models.flow.arrivals import HORIZONS, Arrivals
-from wardstream.models.flow.calendar import Calendar
-from wardstream.models.flow.counts import Doubles
+from wardstream.models.flow.calendar import WEEK, Calendar
+from wardstream.models.flow.counts import Doubles, negative_binomial, quantile, size_for
 from wardstream.models.flow.measures import Quality, mase, quality
 from wardstream.models.flow.waiting import LEVELS as WAIT_LEVELS
 from wardstream.models.flow.waiting import WaitingTime
@@ -72,6 +72,37 @@ def judge_arrivals(
             found.setdefault(h, {})[name] = one
             scaled.setdefault(h, {})[name] = mase(np.array([one.mae.value]), observed)
     return Judged(found, scaled)
+
+
+class Floor(NamedTuple):
+    """What is left to err where nothing but chance is: the true distribution is said, and counts are Poisson.
+
+    Attributes
+    ----------
+    mae : float
+        Mean absolute error of the median, counts.
+    coverage : mapping
+        What the central interval of whole counts covers, by its nominal share.
+    """
+
+    mae: float
+    coverage: Mapping[float, float]
+
+
+def poisson_floor(first: int, counts: Doubles, calendar: Calendar) -> Floor:
+    """The floor for Poisson counts whose rates are those of each hour of the week in this very series."""
+    slots = np.array([calendar.at(first + i).hour_of_week for i in range(len(counts))])
+    rates = np.bincount(slots, counts, WEEK) / np.maximum(np.bincount(slots, minlength=WEEK), 1)
+    said = negative_binomial(rates, np.zeros(WEEK), size_for(float(rates.max())))
+    hours = np.bincount(slots, minlength=WEEK)
+    numbers = np.arange(said.shape[1])
+    errors = (said * np.abs(numbers - quantile(said, 0.5)[:, None])).sum(axis=1)
+    coverage = {}
+    for share in (0.8, 0.95):
+        low, high = quantile(said, (1.0 - share) / 2.0)[:, None], quantile(said, (1.0 + share) / 2.0)[:, None]
+        within = (said * ((low <= numbers) & (numbers <= high))).sum(axis=1)
+        coverage[share] = float(np.average(within, weights=hours))
+    return Floor(float(np.average(errors, weights=hours)), coverage)
 
 
 def stacked(rows: Sequence[Doubles]) -> Doubles:

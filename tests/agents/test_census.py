@@ -16,15 +16,20 @@ import tarfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 
+from tests.agents.bedside import MemoryRows
 from tests.agents.lanes import Lanes
 from tests.events import admission, tick
+from wardstream.models.flow.census import Census as UnitCensus
+from wardstream.models.flow.census import Kept, hour_of
 from wardstream.schemas.admissions import Admission
+from wardstream.schemas.decode import decoder_of
 from wardstream.schemas.hl7v2 import Feed, map_message
 from wardstream.schemas.occupancy import Occupancy
 from wardstream.schemas.pseudonym import Pseudonyms
@@ -194,6 +199,48 @@ async def test_moment_by_moment(stays: list[list[Row]]) -> None:
         assert present(lanes.table()) == expected
         compared += len(expected)
     assert compared > MOMENTS / 2
+
+
+async def test_bed_histories_by_the_census_of_each_unit(stays: list[list[Row]]) -> None:
+    """What patient flow counts from: each patient's times in units, to the hour, are those of the table."""
+    lanes = Lanes(3)
+    sent = sorted((one for stay in stays for one in told(stay)), key=lambda one: one.at)
+    for number in range(0, len(sent), 100):
+        await lanes.give(*(read(one, one.at) for one in sent[number : number + 100]))
+    units: dict[str, MemoryRows] = {}
+    for record in lanes.logs["occupancy.v1", 0]:
+        assert record.key is not None
+        key = record.key.decode()
+        census = UnitCensus(units.setdefault(key.split("\t")[0], MemoryRows({})))
+        if record.value is None:
+            census.drop(key)
+        else:
+            census.put(key, decoder_of(Occupancy)(record.value))
+    table = lanes.table()
+    found: dict[str, list[tuple[str, int, int | None]]] = {}
+    for unit, rows in units.items():
+        for name in rows.names():
+            kind, _, key = name.partition("/")
+            row = rows.get(name)
+            if kind != "day" and row is not None:
+                times = [hour for hour, _ in msgspec.json.decode(row, type=Kept).movements]
+                pairs = zip_longest(times[::2], times[1::2])
+                found.setdefault(table[key].patient_id, []).extend((unit, came, left) for came, left in pairs)
+    expected: dict[str, list[tuple[str, int, int | None]]] = {}
+    for stay in stays:
+        history = expected.setdefault(stay[0].patient, [])
+        for number, row in enumerate(stay):
+            left = None if row.left == FOREVER else hour_of(row.left.timestamp())
+            before = stay[number - 1] if number else None
+            if before is not None and (before.unit, before.left) == (row.unit, row.came):
+                history[-1] = (row.unit, history[-1][1], left)
+            else:
+                history.append((row.unit, hour_of(row.came.timestamp()), left))
+    assert {patient: sorted(times, key=str) for patient, times in found.items()} == {
+        patient: sorted(times, key=str) for patient, times in expected.items()
+    }
+    present = sum(len(UnitCensus(rows).present()) for rows in units.values())
+    assert present == sum(stay[-1].left == FOREVER for stay in stays)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -11,10 +11,15 @@ import pytest
 from tests.agents.flow_lane import FlowLane, Killed
 from tests.agents.lanes import Lanes
 from tests.events import START, admission, tick
+from wardstream.agents.closing import forecast_of
 from wardstream.agents.streams.outputs import Row
+from wardstream.agents.streams.state import LaneState
+from wardstream.infra.failure import Failure
+from wardstream.infra.flow_reading import Asked
 from wardstream.models.flow.arrivals import HORIZONS
 from wardstream.models.flow.census import HOUR_S
-from wardstream.models.flow.site import Site, UnitRules
+from wardstream.models.flow.site import FlowCodec, Site, UnitRules
+from wardstream.models.flow.unit import Delay
 from wardstream.schemas.admissions import Admission
 from wardstream.schemas.flow import LEVELS, Flow
 from wardstream.schemas.occupancy import RECEIVED_AT, Occupancy, over_key
@@ -233,3 +238,17 @@ async def test_measures_are_on_the_stream() -> None:
             assert 0 < counted["flow_pinball_total", labels] < 10 * scored
             pit = sum(v for (name, key), v in counted.items() if name == "flow_pit_total" and key[:3] == labels)
             assert pit == scored
+
+
+async def test_a_unit_is_asked_from_the_changelog() -> None:
+    """What is asked between hours is what was published, and asking what if says something else."""
+    flow = FlowLane(SITE, (await logged(5)).logs["occupancy.v1", 0])
+    await flow.settle()
+    asked = Asked(LaneState(FlowCodec(), flow.rows), SITE)
+    newest = next(one for one in reversed(flow.told()) if one.ahead and one.unit == "A")
+    assert asked.hour == newest.hour_from.timestamp() // HOUR_S
+    said = forecast_of(asked.outlook("A"), SITE.unit("A"))
+    assert (said["ahead"], said["course"]) == (newest.ahead, newest.course)
+    assert forecast_of(asked.outlook("A", Delay(24, 24)), SITE.unit("A"))["course"] != newest.course
+    with pytest.raises(Failure, match="units are A"):
+        asked.outlook("nowhere")

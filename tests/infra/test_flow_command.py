@@ -34,6 +34,10 @@ def test_arrivals_are_scored_by_horizon_and_forecaster(series: Path) -> None:
     assert sum(found["24"]["calibrated"]["pit"]) == pytest.approx(1.0)
     table = CliRunner().invoke(main, command)
     assert "seasonal naive" in table.stdout
+    assert "Poisson" in table.stdout
+    bare = CliRunner().invoke(main, [*command, "--without", "weather", "--without", "special-days", "--json"])
+    assert orjson.loads(bare.stdout)["1"]["hour of week"] == found["1"]["hour of week"]
+    assert orjson.loads(bare.stdout)["1"]["linear"] != found["1"]["linear"]
 
 
 @pytest.mark.parametrize("wrong", [("--scored-from", "tomorrow"), ("--scored-from", "2015-01-01"), ("--horizons", "3")])

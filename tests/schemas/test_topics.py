@@ -9,6 +9,7 @@ from msgspec import inspect
 
 from wardstream.schemas.audit import AuditRecord
 from wardstream.schemas.envelope import Event
+from wardstream.schemas.flow import Flow
 from wardstream.schemas.identities import Identity
 from wardstream.schemas.metrics import Metrics
 from wardstream.schemas.notices import Notice
@@ -140,4 +141,4 @@ def test_the_envelope_is_the_same_in_every_event() -> None:
             for field in msgspec.structs.fields(Event):
                 assert own[field.name] == field.type
         else:
-            assert topic.type in (Tick, Metrics, Identity, AuditRecord, Notice, RiskModel)
+            assert topic.type in (Tick, Flow, Metrics, Identity, AuditRecord, Notice, RiskModel)

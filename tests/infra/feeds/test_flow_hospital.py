@@ -7,8 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wardstream.infra.feeds import flow_queue
 from wardstream.infra.feeds.archive import SourceError
-from wardstream.infra.feeds.flow_hospital import ALL_WARDS, EMERGENCY, WARDS, Simulated, simulate
+from wardstream.infra.feeds.flow_hospital import (
+    ALL_WARDS,
+    EMERGENCY,
+    WARDS,
+    Hourly,
+    Simulated,
+    Stay,
+    is_planned,
+    simulate,
+)
+from wardstream.models.flow.unit import Delay
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +60,46 @@ def test_it_is_the_same_for_the_same_seed(shared_data: Path) -> None:
 def test_without_the_data_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(SourceError):
         simulate(tmp_path, 3, None)
+
+
+def test_hour_by_hour_everybody_is_told(hospital: Simulated) -> None:
+    planned = sent = gone = admitted = 0
+    for _, seen, departed in hospital.hour_by_hour(WARDS):
+        planned += sum(seen[name].came.outside for name in WARDS)
+        sent += sum(seen[name].came.from_emergency or 0 for name in WARDS)
+        gone += len(departed)
+        admitted += sum(one.left_to is not None for one in departed)
+    end = hospital.first + hospital.hours
+    came = [stay for stay in hospital.stays if stay.unit in WARDS and stay.came < end]
+    assert planned == sum(is_planned(stay) for stay in came)
+    assert sent == sum(not is_planned(stay) for stay in came) == admitted
+    assert gone == sum(stay.unit == EMERGENCY and stay.left < end for stay in hospital.stays)
+
+
+def hourly(*stays: tuple[str, float, float]) -> Hourly:
+    found = tuple(Stay(key, "W0", came, left, 50.0, None) for key, came, left in stays)
+    return Hourly(100, 48, found)
+
+
+def test_who_would_be_there_had_planned_patients_come_later() -> None:
+    unit = hourly(("1-0", 100.5, 140.0), ("2-e0", 106.0, 130.0), ("3-e0", 120.0, 140.0))
+    delay = Delay(within_h=12, by_h=10)
+    assert [unit.there_if_delayed(105.0, delay, at) for at in (110.0, 117.0, 135.0, 141.0)] == [1, 2, 3, 0]
+
+
+def test_who_waits_for_a_bed_gets_the_next_that_is_free() -> None:
+    unit = hourly(("1", 100.5, 112.0), ("2", 101.0, 120.0), ("3", 106.0, 126.0), ("4", 107.0, 109.0))
+    assert [unit.waiting_if(105.0, 2, at) for at in (106.5, 108.0, 113.0, 125.0)] == [1, 2, 1, 0]
+    assert unit.waiting_if(105.0, 1, 106.5) == 2, "of two beds one was closed: somebody in a bed has to go elsewhere"
+    assert unit.waiting_if(105.0, 9, 108.0) == 0
+
+
+def test_a_simulated_queue_makes_the_less_urgent_wait(shared_data: Path) -> None:
+    queue = list(flow_queue.simulate(shared_data, 30))
+    assert len(queue) > 4000
+    assert min(one.minutes for one in queue) >= 0.0
+    urgent, others = (
+        [one.minutes for one in queue if (one.triage.acuity or 3) in levels] for levels in ({1, 2}, {4, 5})
+    )
+    assert np.mean(others) > 2.0 * np.mean(urgent)
+    assert np.mean([one.minutes for one in queue if one.waiting >= 5]) > np.mean([one.minutes for one in queue])

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from wardstream.infra.feeds.flow_hospital import UnitHour
 from wardstream.models.flow.arrivals import HORIZONS
 from wardstream.models.flow.calendar import Calendar
 from wardstream.models.flow.counts import mean_of
@@ -65,7 +66,8 @@ def test_what_is_no_snapshot_is_refused_and_calls_nothing(content: bytes, capsys
 
 def test_beds_are_forecast_soon_after_a_unit_opens() -> None:
     """From the third week on: a day ahead better than by the weeks before, and intervals hold what they should."""
-    judged = judge_beds(ward(24 * 28), Calendar(), 24 * 14, horizons=(24,))[24]
+    hours = ((hour, {"A": UnitHour(Came(arrived), present)}, ()) for hour, arrived, present in ward(24 * 28))
+    judged = judge_beds(hours, None, Calendar(), 24 * 14, horizons=(24,))["A"][24]
     assert judged["beds"].crps.value < 0.9 * judged["hour of week"].crps.value
     assert judged["beds"].coverage[0.8] > 0.7
 
