@@ -23,6 +23,7 @@ from wardstream.models.flow.admission import ALLOWED
 from wardstream.models.flow.arrivals import HORIZONS
 from wardstream.models.flow.calendar import Calendar
 from wardstream.models.flow.counts import Doubles
+from wardstream.models.flow.emergency import on_the_stream
 from wardstream.models.flow.judging import (
     Answers,
     Judged,
@@ -126,8 +127,10 @@ def _arrivals_table(judged: Judged) -> Table:
 def admission(path: Path, year: int, every: int, as_json: bool) -> None:
     """Predict admission at triage, learning visit by visit, with the chart's conditions and without them."""
     found: dict[str, Any] = {"fields": list(ALLOWED)}
-    for name, conditions in (("all fields", True), ("without conditions", False)):
+    for name, conditions in (("all fields", True), ("without conditions", False), ("as on the stream", False)):
         visits = nhamcs.visits(path, conditions=conditions, every=every)
+        if name == "as on the stream":
+            visits = [visit._replace(triage=on_the_stream(visit.triage)) for visit in visits]
         if len({visit.admitted for visit in visits if visit.year == year}) < 2:
             raise Failure(f"no year {year} with admissions in {path}")
         with shown() as report:

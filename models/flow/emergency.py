@@ -24,6 +24,7 @@ PLACES_FADE: Final = 0.995  # an admission of that age: half in 140
 PRIOR_PLACES: Final = 5.0  # admissions of all ages that count for one age
 ADMITTED_FADES: Final = 0.998  # a departure
 _ALL: Final = "all"
+_SEX: Final = {"female": "f", "male": "m"}
 
 
 class Departure(msgspec.Struct, frozen=True, array_like=True):
@@ -95,7 +96,15 @@ class Emergency:
 
     def _triage(self, one: Present) -> Triage:
         slot = self._calendar.at(int(one.since)).hour_of_week
-        return Triage(age_years=one.age_years, sex=one.sex, acuity=one.acuity, hour=slot % 24, weekday=slot // 24)
+        known = Triage(age_years=one.age_years, sex=_SEX.get(one.sex or ""), acuity=one.acuity)
+        return msgspec.structs.replace(known, hour=slot % 24, weekday=slot // 24)
+
+
+def on_the_stream(triage: Triage) -> Triage:
+    """What rows of occupancy.v1 say of a patient at triage, and nothing else."""
+    return Triage(
+        age_years=triage.age_years, sex=triage.sex, acuity=triage.acuity, hour=triage.hour, weekday=triage.weekday
+    )
 
 
 def _band(age_years: float | None) -> str:
