@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 MODEL: Final = "model/"  # rows of the unit's own; of the hospital's, what is known of admissions from emergency
 PART_BYTES: Final = 500_000
-SILENT: Final = 12.0  # arrivals that were expected while none came: by chance once in 160,000 times
+SILENT: Final = 12.0  # arrivals expected while nobody came or left: by chance once in 160,000 times at the most
 GAP_H: Final = 48  # hours that are closed one by one although the clock has jumped over them
 
 
@@ -111,10 +111,11 @@ def _learn(batch: FlowBatch, site: Site, name: str, hour: int) -> Unit:
     unit = learnt(snapshot_of(PatientRows(batch, name, MODEL)), site, Unit)
     there = census.present()
     present = {key: _present(kept) for key, kept in there.items() if kept.since < hour + 1}
-    came = _came(there.values(), hour, census.series(hour, 1).movements[0].tolist(), site)
+    movements = census.series(hour, 1).movements[0].tolist()
+    came = _came(there.values(), hour, movements, site)
     if unit.arrivals.hour is not None:
         unit.go_to(hour)
-    row.quiet = 0.0 if came.all else row.quiet + row.expected
+    row.quiet = 0.0 if any(movements) else row.quiet + row.expected
     if row.quiet > SILENT:
         unit.miss(hour)
         batch.count(m.FLOW_HOURS, ("silent",))

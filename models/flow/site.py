@@ -66,7 +66,7 @@ class FlowRow(msgspec.Struct, omit_defaults=True):
     expected
         Unit: how many arrivals were expected in the hour to come.
     quiet
-        Unit: how many were expected since the last that came.
+        Unit: how many were expected since somebody came or left.
     """
 
     lanes: dict[int, int] = {}
