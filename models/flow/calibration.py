@@ -4,8 +4,8 @@ For each level the forecast's own level that meets it is tracked (adaptive confo
 NeurIPS 2021): when too few observations fall below, it rises. The forecast distribution is then bent through these
 points. A count has no quantile that is right exactly as often as said: the step of the distribution function at the
 observed count is shared between both sides (the mean of the randomised PIT), so a calibrated forecast leaves the levels
-where they are. Interval ends are whole counts, and so cover more than they say: of a true Poisson count with mean 7 an
-80 % interval covers 87 %.
+where they are. Interval ends are whole counts, and so cover more than they say: of true Poisson counts with
+the rates of one emergency department (UIHC, some 7 an hour) 80 % intervals cover 87 %.
 
 Calibration is for intervals and tails. As a point the median of the forecast itself is better: the level that is
 tracked for it wavers, and buys nothing (UIHC, one hour ahead: mean absolute error 2.025 without, 2.030 with it).

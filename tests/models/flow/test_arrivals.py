@@ -11,8 +11,8 @@ import pytest
 from wardstream.models.flow.arrivals import HORIZONS, Arrivals
 from wardstream.models.flow.calendar import WEEK, Calendar
 from wardstream.models.flow.calibration import LEVELS, Calibration
-from wardstream.models.flow.counts import Doubles, mean_of, negative_binomial
-from wardstream.models.flow.judging import CALIBRATED, judge_arrivals
+from wardstream.models.flow.counts import Doubles, mean_of, negative_binomial, quantile
+from wardstream.models.flow.judging import CALIBRATED, judge_arrivals, poisson_floor
 from wardstream.models.flow.state_space import StateSpace
 
 FIRST = 400_000
@@ -149,3 +149,15 @@ def test_the_calendar_is_the_wall_clock_s() -> None:
     assert hours == [0, 1, 3, 4]  # clocks are put forward at 2:00
     assert calendar.at(begin).special == ("summer time",)
     assert calendar.at(begin - 1).special == ()
+
+
+def test_the_floor_is_what_poisson_counts_leave() -> None:
+    """Of counts drawn with these rates, the true distributions err by so much and cover so much."""
+    counts = series(60)
+    floor = poisson_floor(FIRST, counts, Calendar())
+    rates = profile(60 * WEEK)
+    said = negative_binomial(rates, np.zeros(len(rates)), 60)
+    low, middle, high = (quantile(said, level) for level in (0.1, 0.5, 0.9))
+    assert floor.mae == pytest.approx(float(np.abs(counts - middle).mean()), rel=0.03)
+    assert floor.coverage[0.8] == pytest.approx(float(((low <= counts) & (counts <= high)).mean()), abs=0.02)
+    assert 0.8 < floor.coverage[0.8] < floor.coverage[0.95] < 1.0

@@ -63,7 +63,8 @@ def test_pressure_is_read_from_the_distribution() -> None:
     assert found.expected == pytest.approx(2.4)
     assert found.full == pytest.approx(0.5)
     assert found.shortfall == pytest.approx(0.1)
-    assert found.nurse_hours == (1.0, 1.0, 2.0)
+    assert found.nurses == (1, 1, 2)
+    assert pressure(pmf, None, None)[1:] == (None, None, None), "nothing is stated"
 
 
 def chance(elapsed: Doubles, hour: int) -> Doubles:
