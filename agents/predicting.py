@@ -76,11 +76,11 @@ async def _ask_sepsis(batch: PatientBatch, asked: Sequence[Asked], served: Serve
     answers = await _answers(asked, served)
     reasons = await _explained(asked, answers, served)
     for index, (one, answer) in enumerate(zip(asked, answers, strict=True)):
-        patient = batch.state[one.key] if one.key in batch.state else None  # None: forgotten meanwhile
-        silent = rules.is_silent(sepsis.NAME, None if patient is None else patient.stay.unit)
+        known = one.key in batch.state  # else forgotten meanwhile
+        silent = rules.is_silent(sepsis.NAME, batch.state[one.key].stay.unit if known else None)
         prediction = _tell(batch, one, answer, served, reasons.get(index, ()), silent)
-        if patient is not None:
-            _judge(batch, one, patient, answer, served, prediction)
+        if known:
+            _judge(batch, one, answer, served, prediction)
 
 
 async def _answers(asked: Sequence[Asked], served: Served) -> list[Answered]:
@@ -146,12 +146,11 @@ def _tell(
     return prediction
 
 
-def _judge(
-    batch: PatientBatch, one: Asked, patient: Patient, answer: Answered, served: Served, prediction: Prediction
-) -> None:
+def _judge(batch: PatientBatch, one: Asked, answer: Answered, served: Served, prediction: Prediction) -> None:
     """What a prediction means for the patient's alert, and for the risk model."""
     if answer.quality != "ok" or answer.version is None or answer.calibrated is None:
         return
+    patient = batch.state[one.key]
     patient.answers["sepsis_logit"] = (log_odds(answer.calibrated), one.at)
     threshold = served.threshold(answer.version)
     if threshold is not None:

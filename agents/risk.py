@@ -2,9 +2,10 @@
 
 At the end of each hour of a stay what is known is gathered, at the very moment of the tick. At the end of the batch,
 when the deep models have answered, the approved snapshot is asked, its answer is published on `predictions.v1` (model
-`risk`) with what each input added to it, an alert is raised or ended, and the hour waits in the patient's rows. While no snapshot is approved nothing is predicted, but hours wait
-all the same: a learner has to begin somewhere. When horizon and grace are over, a tick tells the hour on
-`training-examples.v1`, with the label that follows from all that has been reported until then (`models.risk.labels`).
+`risk`) with what each input added to it, an alert is raised or ended, and the hour waits in the patient's rows. While
+no snapshot is approved nothing is predicted, but hours wait all the same: a learner has to begin somewhere. When
+horizon and grace are over, a tick tells the hour on `training-examples.v1`, with the label that follows from all that
+has been reported until then (`models.risk.labels`).
 """
 
 from __future__ import annotations
@@ -135,9 +136,7 @@ def predict(batch: PatientBatch, asked: Iterable[AskedHour], risk: Risk, rules: 
         keep_told_times(patient, hours, risk.target)
 
 
-def _alert(
-    batch: PatientBatch, one: AskedHour, patient: Patient, told: Prediction, alert_from: float | None
-) -> None:
+def _alert(batch: PatientBatch, one: AskedHour, patient: Patient, told: Prediction, alert_from: float | None) -> None:
     """Raise or end the patient's alert."""
     if alert_from is None:
         _end_alert(batch, one, patient)

@@ -7,7 +7,20 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from wardstream.infra.commands import audit, data, dead, feed, identities, kafka, lanes, serve, tokens, topics, triton
+from wardstream.infra.commands import (
+    audit,
+    data,
+    dead,
+    feed,
+    identities,
+    kafka,
+    lanes,
+    model,
+    serve,
+    tokens,
+    topics,
+    triton,
+)
 from wardstream.infra.commands.demo import demo
 from wardstream.infra.commands.deploy import deploy
 from wardstream.infra.commands.evaluate import evaluate
@@ -49,6 +62,7 @@ main.add_typer(serve.commands, name="serve")
 main.add_typer(tokens.commands, name="tokens")
 main.add_typer(identities.commands, name="identities")
 main.add_typer(audit.commands, name="audit")
+main.add_typer(model.commands, name="model")
 main.command("worker")(worker)
 main.command("learner")(learner)
 main.command("simulate")(simulate)

@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     risk_outcomes, risk_horizon_h, risk_grace_h
         Outcomes (JSON list of `kind`) of which the risk model learns the probability, within how many hours they
         count, and in how many hours after that they may become known. Empty: no hour waits for its label.
+    risk_keys_file : Path or None
+        Public keys of learners whose snapshots may be opened, one a line in base64; None: `learner.pub` in `home`.
     imaging_folders : tuple of Path
         Below which image files may be read, as a JSON list; none by default.
     imaging_hosts : frozenset of str
@@ -137,6 +139,7 @@ class Settings(BaseSettings):
     risk_outcomes: frozenset[str] = frozenset()
     risk_horizon_h: float = Field(default=12.0, gt=0, le=8760)
     risk_grace_h: float = Field(default=36.0, ge=0, le=8760)
+    risk_keys_file: Path | None = None
     imaging_folders: tuple[Path, ...] = ()
     imaging_hosts: frozenset[str] = frozenset()
     imaging_s3_endpoint: str | None = None

@@ -95,9 +95,7 @@ class Said(NamedTuple):
     silent: bool = False
 
 
-def judge_probability(
-    key: str, patient: Patient, model: Said, at: float, cause: Event | Tick
-) -> list[Change]:
+def judge_probability(key: str, patient: Patient, model: Said, at: float, cause: Event | Tick) -> list[Change]:
     """Transitions that follow from a calibrated probability; the patient's open alerts change accordingly.
 
     Raised, medium, from the threshold on; ended below half of it. It is retracted, not resolved, when what brought it

@@ -36,7 +36,10 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     sequence: Annotated[Annotated[int, Meta(ge=0)], Meta(description="Number of the record, from 0 without a gap.")]
     previous: Annotated[Hash, Meta(description="SHA-256 of the record before, in hex; zeros in the first.")]
     at: Annotated[Moment, Meta(description="When (wall clock).")]
-    who: Annotated[Label, Meta(description="Name of the token that was shown, or the process; the Kafka key.", examples=["m.garcia"])]
+    who: Annotated[
+        Label,
+        Meta(description="Name of the token that was shown, or the process; the Kafka key.", examples=["m.garcia"]),
+    ]
     what: Annotated[What, Meta(description="What was done.")]
     patient_id: Annotated[PatientId | None, Meta(description="Whose data, by pseudonym; null: nobody's.")] = None
     model: Annotated[Label | None, Meta(description="Which model, its version or units; null: none.")] = None

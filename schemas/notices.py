@@ -24,10 +24,14 @@ class Notice(Struct, frozen=True, kw_only=True, omit_defaults=True):
     notice_id: Annotated[UUID, Meta(description="Identity of the notice over its life; the Kafka key.")]
     condition: Annotated[
         Condition,
-        Meta(description="silent: nothing comes from the feed. rejects: too much that comes cannot be used. drift: what a model "
-            "is given, or how good it is, has changed."),
+        Meta(
+            description="silent: nothing comes from the feed. rejects: too much that comes cannot be used. "
+            "drift: what a model is given, or how good it is, has changed."
+        ),
     ]
-    feed: Annotated[Label, Meta(description="Which feed, as its settings name it, or which model.", examples=["lab", "risk"])]
+    feed: Annotated[
+        Label, Meta(description="Which feed, as its settings name it, or which model.", examples=["lab", "risk"])
+    ]
     transition: Annotated[Transition, Meta(description="Whether it began or ended.")]
     raised_at: Annotated[Moment, Meta(description="When it began (wall clock).")]
     at: Annotated[Moment, Meta(description="When this was said (wall clock); of the first record, raised_at.")]

@@ -20,7 +20,7 @@ from wardstream.models.risk.platt import Platt, probability
 from wardstream.models.risk.prequential import Prequential, loss
 from wardstream.models.risk.target import CHALLENGER, CHAMPION, MODELS, SERVED, Target
 
-KEPT_CHANGES: Final = 50
+KEPT_CHANGES: Final = 200
 WATCHED: Final = (*MODELS, SERVED)
 """Whose predictions are judged: what each model says before it learns of an example, and what was told."""
 
@@ -72,7 +72,7 @@ class Contribution(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Probabilities by model, log-odds of the one that answers before calibration, and what each input added to them."""
+    """Probabilities by model, uncalibrated log-odds of the one that answers, and what each input added to them."""
 
     said: dict[str, float]
     logit: float
