@@ -91,7 +91,7 @@ def said(change: Change) -> str:
 
 def _episodes(changes: list[Change]) -> list[tuple[Change, Change]]:
     """First and last change of each time in which something went on changing."""
-    found = list[tuple[Change, Change]]()
+    found: list[tuple[Change, Change]] = []
     going_on = dict[str, int]()
     for change in changes:
         place = going_on.get(change.what)

@@ -76,6 +76,8 @@ class WorkerApp(faust.App):
 
     async def on_first_start(self) -> None:
         await self.check()  # and not Faust's own, which only makes a data folder: nothing here is kept on disk
+        if self.approvals is not None:
+            await self.approvals.open()
 
     async def check(self) -> None:
         """Refuse a cluster, or a table of handlers, with which the worker would be wrong."""
@@ -83,6 +85,7 @@ class WorkerApp(faust.App):
         await check_start(self.wardstream, self.lane_settings)
         if self.approvals is not None:
             await self.approvals.open()
+            await self.approvals.close()  # this may be another loop than the worker's
 
     def lane_consumer(self) -> LaneConsumer | None:
         """The consumer once Faust has made it."""
