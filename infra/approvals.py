@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,10 +39,13 @@ _PAUSE_S = 5.0
 
 
 class Trust(NamedTuple):
-    """What a snapshot must fit: the target that is set, and the keys that are trusted, by their short names."""
+    """What a snapshot must fit: the target that is set, and the keys that are trusted now, by their short names.
+
+    They are read when they are needed: a learner makes its key when it first runs, and that may be after the worker.
+    """
 
     target: Target
-    keys: Mapping[str, Ed25519PublicKey]
+    keys: Callable[[], dict[str, Ed25519PublicKey]]
 
 
 class _Refused(Exception):
@@ -169,7 +172,7 @@ class Approvals:
         if approval.kind not in MODELS:
             raise _Refused("other_model", "there is no such model in it")
         try:
-            learner, _ = opened(snapshot, dict(self._trust.keys))
+            learner, _ = opened(snapshot, self._trust.keys())
         except SnapshotRefused as refused:
             raise _Refused(refused.reason, str(refused)) from None
         if learner.target != self._trust.target:

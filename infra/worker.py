@@ -109,7 +109,8 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
         )
     served = Served(client, settings.models / sepsis.NAME) if client else None
     target = risk_target(settings)
-    trust = None if target is None else Trust(target, trusted_keys(settings))
+    trusted_keys(settings)  # a mistake in them is told at the start
+    trust = None if target is None else Trust(target, partial(trusted_keys, settings))
     approvals = Approvals(kafka_client_options(settings), settings.app_id, meters, trust)
     try:
         risk = None if target is None else Risk(target, approvals)

@@ -38,7 +38,7 @@ KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 FOREIGN = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 TRUSTED = {key_id(KEY.public_key()): KEY.public_key()}
 TARGET = Target()
-TRUST = Trust(TARGET, TRUSTED)
+TRUST = Trust(TARGET, lambda: TRUSTED)
 
 
 def snapshot(number: int, key: Ed25519PrivateKey = KEY, target: Target = TARGET) -> RiskModel:
