@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.agents.bedside import Bedside, Said
@@ -311,3 +312,79 @@ async def test_who_moves_out_of_a_silent_unit_is_told_of(approval: Approval) -> 
     said = await bedside.give(*ticks(71, 121))
     assert told_of_risk(said.alerts) == [("raised", at(120))]
     assert not said.predictions[0].silent
+
+
+def reports_of(story: str) -> list[Any]:
+    """What is reported after the first hour (8 to 9 o'clock), of which something may have happened at 10."""
+    came = outcome("o", 120, "icu_transfer", received=130)
+    stories: dict[str, list[Any]] = {
+        "once": [came],
+        "twice": [came, came],
+        "late, but within the grace": [outcome("o", 120, "icu_transfer", received=350)],
+        "too late": [outcome("o", 120, "icu_transfer", received=365)],
+        "contradicted": [came, outcome("no", 180, "icu_transfer", received=200, occurred=False)],
+        "contradicted, and said again": [
+            came,
+            outcome("no", 180, "icu_transfer", received=200, occurred=False),
+            outcome("yes", 120, "icu_transfer", received=220),
+        ],
+        "withdrawn": [came, outcome("x", 120, "icu_transfer", received=200, status="cancelled", supersedes="o")],
+        "withdrawn before it came": [
+            outcome("x", 120, "icu_transfer", received=140, status="cancelled", supersedes="o"),
+            came,
+        ],
+        "withdrawn too late": [
+            came,
+            outcome("x", 120, "icu_transfer", received=365, status="cancelled", supersedes="o"),
+        ],
+        "corrected to another time": [
+            came,
+            outcome("y", 220, "icu_transfer", received=230, status="corrected", supersedes="o"),
+        ],
+        "corrected to another kind": [
+            came,
+            outcome("y", 120, "readmission", received=230, status="corrected", supersedes="o"),
+        ],
+        "of a stay that was no stay": [came, admission("undo", 240, "cancel_admit")],
+    }
+    return stories[story]
+
+
+@pytest.mark.parametrize(
+    ("story", "label"),
+    [
+        ("once", True),
+        ("twice", True),
+        ("late, but within the grace", True),
+        ("too late", False),
+        ("contradicted", False),
+        ("contradicted, and said again", True),
+        ("withdrawn", False),
+        ("withdrawn before it came", False),
+        ("withdrawn too late", True),
+        ("corrected to another time", False),
+        ("corrected to another kind", False),
+        ("of a stay that was no stay", None),
+    ],
+)
+@pytest.mark.parametrize("merged", [False, True])
+async def test_what_is_reported_of_an_hour_makes_one_label(story: str, label: bool | None, merged: bool) -> None:
+    """In any way in which reports come, through restarts, and for an id that ceases in a merge meanwhile."""
+    lanes = Lanes(rules=Rules(risk=risk.Risk(TARGET)))
+    a, b = (next(f"P{n}" for n in range(60) if lanes.lane_of(f"P{n}") == lane) for lane in (0, 1))
+    await lanes.give(admitted("in", patient_id=a, encounter_id="E1"), vitals("v", 10, patient_id=a, **WELL))
+    await lanes.give(*ticks(11, 61))
+    minute = 62
+    for number, event in enumerate(reports_of(story)):
+        until = int((event.received_at - at(0)).total_seconds() // 60)
+        await lanes.give(*ticks(minute, until))
+        minute = max(minute, until + 1)
+        await lanes.give(msgspec.structs.replace(event, patient_id=a))
+        lanes.restart()
+        if merged and number == 0:  # what comes after it still comes under the old id
+            await lanes.give(admission("merge", minute, "merge", patient_id=b, merged_patient_id=a))
+    await lanes.give(*ticks(minute, 60 + int(TOLD) + 10))
+    found = [decoder_of(TrainingExample)(record.value) for record in lanes._records("training-examples.v1")]
+    first = [one for one in found if one.observed_at == at(60)]
+    told_of = b if merged and story != "too late" else a  # by then it was told already
+    assert [(one.patient_id, one.label) for one in first] == [(told_of, label)]
