@@ -21,11 +21,12 @@ from wardstream.agents.risk import Approved
 from wardstream.infra.audit import AuditError, write_audit
 from wardstream.infra.failure import Failure
 from wardstream.infra.kafka.following import Follower
-from wardstream.infra.model_controls import RISK, Tables, tables_of
+from wardstream.infra.model_controls import RISK, tables_of
 from wardstream.models.risk.target import CHAMPION, MODELS, Target
 from wardstream.schemas.model_controls import TOPIC as CONTROLS
-from wardstream.schemas.model_controls import Approval
+from wardstream.schemas.model_controls import Approval, ModelControl
 from wardstream.schemas.risk_models import TOPIC as SNAPSHOTS
+from wardstream.schemas.risk_models import RiskModel
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -78,7 +79,7 @@ class Approvals:
         self._trust = trust
         topics = (CONTROLS.name,) if trust is None else (CONTROLS.name, SNAPSHOTS.name)
         self._follower = Follower(client, topics)
-        self._tables = Tables({}, {})
+        self._controls: dict[str, ModelControl] = {}
         self._approval: Approval | None = None
         self._now: Approved | None = None
         self._known: set[tuple[Approval, bytes | None]] = set()  # that were refused
@@ -90,7 +91,7 @@ class Approvals:
 
     def is_silent(self, model: str, unit: str | None) -> bool:
         """Whether a model is silent in a unit; None: the unit is not known."""
-        control = self._tables.controls.get(model)
+        control = self._controls.get(model)
         return control is not None and control.is_silent(unit)
 
     async def open(self) -> None:
@@ -126,9 +127,8 @@ class Approvals:
 
     def obey(self) -> None:
         """Look at the rows as they are now."""
-        rows = self._follower.rows
-        self._tables = tables_of(rows[CONTROLS.name], rows.get(SNAPSHOTS.name, {}))
-        control = self._tables.controls.get(RISK)
+        self._controls = tables_of(self._follower.rows[CONTROLS.name], {}).controls
+        control = self._controls.get(RISK)
         wanted = None if control is None else control.serving
         if wanted is None or control is None or self._trust is None:
             self._approval = self._now = None
@@ -142,11 +142,13 @@ class Approvals:
 
     def _serve(self, approval: Approval) -> bool:
         """Have a snapshot answer; False: it is refused."""
-        row = self._follower.rows[SNAPSHOTS.name].get(approval.snapshot.encode())
+        key = approval.snapshot.encode()
+        row = self._follower.rows[SNAPSHOTS.name].get(key)
         if (approval, row) in self._known:
             return False
         try:
-            learner = self._opened(approval)
+            found = tables_of({}, {} if row is None else {key: row}).models  # of one row: the others may be large
+            learner = self._opened(approval, found.get(approval.snapshot))
         except _Refused as refused:
             log.error("snapshot %s is not served: %s", approval.version, refused)
             self._meters.count(m.SNAPSHOTS_REFUSED, (refused.reason,))
@@ -159,11 +161,10 @@ class Approvals:
         log.info("snapshot %s answers", version)
         return True
 
-    def _opened(self, approval: Approval) -> Learner:
+    def _opened(self, approval: Approval, model: RiskModel | None) -> Learner:
         from wardstream.models.risk.snapshots import Signed, SnapshotRefused, opened  # River and SciPy
 
         assert self._trust is not None, "without it nothing is served"
-        model = self._tables.models.get(approval.snapshot)
         if model is None:
             raise _Refused("missing", "there is no such snapshot, or it cannot be read")
         snapshot = Signed(key_id=model.key_id, signature=model.signature, payload=model.payload)

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gzip
 import heapq
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -60,7 +62,7 @@ FLUSH = timedelta(hours=49)  # after the last event: horizon and grace are over
 EXAMPLES = "training-examples.v1"
 PATIENCE_S = 1_800.0
 ELDERLY = 70.0
-MARKERS = 32  # of transactions, which count as records that are behind
+STILL = 8  # looks, a second and a half apart, at which nothing has changed
 _AGAIN = "the learner has learned more"
 
 
@@ -172,8 +174,12 @@ class Stream:
         return promoted
 
     async def _settled(self, consumer: AIOKafkaConsumer) -> None:
-        """Wait until the worker has handled and the learner has learned everything."""
-        deadline, before = time.monotonic() + PATIENCE_S, -1
+        """Wait until the worker has handled and the learner has learned everything.
+
+        What was received after the last tick waits in the lanes for the next: so it is not that nothing is left, but
+        that nothing gets less.
+        """
+        deadline, seen = time.monotonic() + PATIENCE_S, list[tuple[int, int]]()
         while True:
             assert time.monotonic() < deadline, "the stream does not settle"
             assert self.learner.poll() is None, "the learner has ended"
@@ -181,13 +187,10 @@ class Stream:
                 for record in next(iter(found.values())):
                     self.examples.append(record.value)
                     self._next = record.offset + 1
-            try:
-                behind = await self._behind()
-            except GroupCoordinatorNotAvailableError:  # a new cluster makes its topic of groups when it is first asked
-                behind = MARKERS + 1
-            if behind <= MARKERS and len(self.examples) == before and await self._learned() >= self._next:
-                return
-            before = len(self.examples)
+            with contextlib.suppress(GroupCoordinatorNotAvailableError):  # of a new cluster, when it is first asked
+                seen.append((await self._behind(), len(self.examples)))
+                if len(seen) >= STILL and len(set(seen[-STILL:])) == 1 and await self._learned() >= self._next:
+                    return
             await asyncio.sleep(1)
 
     async def _behind(self) -> int:
@@ -273,6 +276,7 @@ def main() -> None:
     parser.add_argument("--shift", choices=["sensor", "mix"])
     parser.add_argument("--shift-from", type=int, default=1_500, help="admission from which on it is so")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     options.out.mkdir(parents=True, exist_ok=True)
     records = arrivals(options.archive, options.patients, options.seed, options.shift, options.shift_from)
     streamed(records, options.models.absolute(), options)
