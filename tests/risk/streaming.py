@@ -3,9 +3,9 @@
 A broker, a Triton with the models in MODELS, a worker and a learner run for real. Of the half of the patients that the
 deep model has not seen (`tests.risk.halves`) one is admitted each quarter of an hour. Sepsis becomes known a day after
 its onset (`--confirmed-after`), the end of a record is a departure to nobody knows where, and so censoring. After each
-`--each` admissions all stands still until everything has been learned; then the newest snapshot is promoted, as an
-operator would (the first one past the gate, for it has no labels yet). So what was told at a time does not depend on
-how fast the machine is.
+`--each` admissions all stands still until everything has been learned; then the newest snapshot is promoted, from
+`--first-after` examples on, also past the gate, whose answer is kept. So what was told at a time does not depend on how
+fast the machine is.
 
 `--shift` changes something from an admission on: `sensor`, the monitors show a heart rate 20/min and a respiratory rate
 6/min too high; `mix`, only patients of 70 years and more are admitted. OUT gets the training examples in their order
@@ -143,8 +143,11 @@ def _minutes(after: datetime, until: datetime) -> Iterator[Minute]:
 class Stream:
     """What runs, and what it has told."""
 
-    def __init__(self, cluster: Cluster, environment: dict[str, str], learner: subprocess.Popen[bytes]) -> None:
+    def __init__(
+        self, cluster: Cluster, environment: dict[str, str], learner: subprocess.Popen[bytes], first_after: int
+    ) -> None:
         self.client, self.environment, self.learner = cluster.client_options(), environment, learner
+        self._first_after = first_after
         self.examples: list[bytes] = []
         self._next = 0
 
@@ -160,11 +163,11 @@ class Stream:
                 began = time.monotonic()
                 await run_replay(self.client, iter(chunk), speed=None)
                 await self._settled(consumer)
-                version = await self._promote(first=not promoted) if self.examples else None
-                if version is not None:
-                    promoted.append({"examples": len(self.examples), "version": version})
+                found = await self._promote() if len(self.examples) >= self._first_after else None
+                if found is not None:
+                    promoted.append({"examples": len(self.examples)} | found)
                 print(
-                    f"chunk {number}: {len(chunk)} items, {len(self.examples)} examples, promoted {version}, "
+                    f"chunk {number}: {len(chunk)} items, {len(self.examples)} examples, promoted {found}, "
                     f"{time.monotonic() - began:.0f} s",
                     file=sys.stderr,
                     flush=True,
@@ -205,16 +208,21 @@ class Stream:
         model = (await read_tables(self.client)).models.get(LEARNER)
         return 0 if model is None else msgspec.json.decode(model.payload, type=Snapshot).positions[EXAMPLES]
 
-    async def _promote(self, first: bool) -> str | None:
-        command = [WARDSTREAM, "model", "promote", "--why", _AGAIN, *(["--force"] if first else [])]
-        ran = await asyncio.to_thread(
+    async def _promote(self) -> dict[str, str]:
+        """Have the newest snapshot answer; returns which, and what the gate says of it."""
+        said = await self._model()
+        gate = "passed" if said.returncode == 0 else said.stdout.decode().strip()
+        if said.returncode == 1:
+            said = await self._model("--force")
+        assert said.returncode == 0, said.stderr.decode()
+        await asyncio.sleep(3)  # the worker obeys within 2 s
+        return {"said": said.stdout.decode().strip(), "gate": gate}
+
+    async def _model(self, *options: str) -> subprocess.CompletedProcess[bytes]:
+        command = [WARDSTREAM, "model", "promote", "--why", _AGAIN, *options]
+        return await asyncio.to_thread(
             subprocess.run, command, env=self.environment, capture_output=True, timeout=300, check=False
         )
-        if ran.returncode == 0:
-            await asyncio.sleep(3)  # the worker obeys within 2 s
-            return ran.stdout.decode().strip()
-        print((ran.stdout + ran.stderr).decode(), file=sys.stderr)
-        return None
 
 
 def streamed(records: Sequence[Record], models: Path, options: argparse.Namespace) -> None:
@@ -247,7 +255,7 @@ def streamed(records: Sequence[Record], models: Path, options: argparse.Namespac
                 assert learner.poll() is None, "the learner has ended"
                 time.sleep(0.2)
             workers.start()
-            stream = Stream(cluster, environment, learner)
+            stream = Stream(cluster, environment, learner, options.first_after)
             promoted = asyncio.run(stream.run(chunks(stays, options.each)))
         finally:
             workers.end()
@@ -270,6 +278,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--patients", type=int)
     parser.add_argument("--each", type=int, default=250, help="admissions between promotions")
+    parser.add_argument("--first-after", type=int, default=5_000, help="examples before the first promotion")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--horizon", type=float, default=12.0)
     parser.add_argument("--confirmed-after", type=float, default=24.0, help="hours from onset to outcomes.v1")
