@@ -137,7 +137,8 @@ def differences(found: Judged, whose: str, than: str) -> dict[str, tuple[float, 
         squares = (other - came) ** 2 - (one - came) ** 2
         drawn["brier"].append(float((weight * squares).sum() / weight.sum()))
     return {
-        name: (float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))) for name, values in drawn.items()
+        name: (float(np.nanquantile(values, 0.025)), float(np.nanquantile(values, 0.975)))
+        for name, values in drawn.items()
     }
 
 
