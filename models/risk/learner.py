@@ -21,6 +21,7 @@ from wardstream.models.risk.prequential import Prequential, loss
 from wardstream.models.risk.target import CHALLENGER, CHAMPION, MODELS, SERVED, Target
 
 KEPT_CHANGES: Final = 200
+_NAMES: Final = np.array(NAMES, object)
 WATCHED: Final = (*MODELS, SERVED)
 """Whose predictions are judged: what each model says before it learns of an example, and what was told."""
 
@@ -64,11 +65,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     changes: list[Change]
 
 
-class Contribution(NamedTuple):
-    """What one input added to the log-odds: its value, age and missing flag together."""
-
-    name: str
-    added: float
+Contributions = list[tuple[str, float]]
+"""What inputs added to the log-odds, by name; plain tuples, for there are sixty a prediction."""
 
 
 class Answer(NamedTuple):
@@ -76,7 +74,7 @@ class Answer(NamedTuple):
 
     said: dict[str, float]
     logit: float
-    contributions: list[Contribution]
+    contributions: Contributions
 
 
 class StateRefused(Exception):
@@ -117,7 +115,7 @@ class Learner:
         probabilities = {name: probability(self._layers[name].apply(logit)) for name, logit in logits.items()}
         if kind == CHAMPION:
             return Answer(probabilities, said.logit, contributions(said.added))
-        return Answer(probabilities, logits[kind], [Contribution(*one) for one in self._challenger.contributions(row)])
+        return Answer(probabilities, logits[kind], self._challenger.contributions(row))
 
     def learn(self, example: Example) -> list[Change]:
         """Judge what is said of an example, then learn from it; returns what it shows to have changed.
@@ -197,12 +195,8 @@ class Learner:
         return learner
 
 
-def contributions(added: Doubles) -> list[Contribution]:
+def contributions(added: Doubles) -> Contributions:
     """What each input added, if anything, the largest first; `added` by column, shape (len(COLUMNS),)."""
     by_input = added.reshape(3, len(NAMES)).sum(axis=0)
-    largest = np.argsort(-np.abs(by_input), kind="stable")
-    return [
-        Contribution(NAMES[place], one)
-        for place, one in zip(largest.tolist(), by_input[largest].tolist(), strict=True)
-        if one
-    ]
+    order = np.argsort(-np.abs(by_input), kind="stable")[: np.count_nonzero(by_input)]
+    return list(zip(_NAMES[order].tolist(), by_input[order].tolist(), strict=True))

@@ -97,12 +97,12 @@ def test_contributions_are_the_largest_and_add_up() -> None:
         found.learn(one)
     inputs = next(examples(1, seed=9)).inputs
     answer = found.answer(inputs)
-    assert "news2" in [one.name for one in answer.contributions[:3]]
+    assert "news2" in [name for name, _ in answer.contributions[:3]]
     intercept = found.state().champion.intercept
-    assert answer.logit == pytest.approx(intercept + sum(one.added for one in answer.contributions))
-    sizes = [abs(one.added) for one in answer.contributions]
+    assert answer.logit == pytest.approx(intercept + sum(added for _, added in answer.contributions))
+    sizes = [abs(added) for _, added in answer.contributions]
     assert sizes == sorted(sizes, reverse=True)
-    assert "lactate_mmol_per_l" in {one.name for one in answer.contributions}, "that it is missing adds something"
+    assert "lactate_mmol_per_l" in {name for name, _ in answer.contributions}, "that it is missing adds something"
 
 
 def test_contributions_of_the_challenger_are_what_each_input_changes() -> None:
@@ -112,11 +112,11 @@ def test_contributions_of_the_challenger_are_what_each_input_changes() -> None:
     inputs = next(one.inputs for one in examples(99, seed=9) if one.inputs["news2"].value > 8)
     answer = found.answer(inputs, CHALLENGER)
     assert answer.said == found.answer(inputs).said
-    first = answer.contributions[0]
-    without = {name: known for name, known in inputs.items() if name != first.name}
-    assert first.added == pytest.approx(answer.logit - found.answer(without, CHALLENGER).logit)
-    assert "news2" in {one.name for one in answer.contributions}
-    assert all(one.added for one in answer.contributions)
+    first, added = answer.contributions[0]
+    without = {name: known for name, known in inputs.items() if name != first}
+    assert added == pytest.approx(answer.logit - found.answer(without, CHALLENGER).logit)
+    assert "news2" in {name for name, _ in answer.contributions}
+    assert all(added for _, added in answer.contributions)
 
 
 def test_answers_change_nothing() -> None:
