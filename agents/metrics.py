@@ -95,6 +95,13 @@ ALERTS = Metric(
     "Transitions in the life of alerts",
     ("condition", "transition"),
 )
+SILENT_ALERTS = Metric(
+    "silent_alert_transitions_total",
+    "counter",
+    "transitions",
+    "Transitions in the life of alerts of models that are silent: nobody is told",
+    ("condition", "transition"),
+)
 FINDINGS = Metric(
     "findings_total", "counter", "findings", "Findings published, by how good they are and why", ("quality", "reason")
 )
@@ -131,6 +138,20 @@ LATE_OUTCOMES = Metric(
     "outcomes",
     "Outcomes that came when hours they are about had been told: the grace is too short for them",
     ("kind",),
+)
+LEARNED = Metric("risk_examples", "gauge", "examples", "Examples that the risk model has learned from")
+LEARNER_BEHIND = Metric("risk_behind", "gauge", "examples", "Records of training-examples.v1 not yet learned from")
+LEARNER_FROZEN = Metric("risk_frozen", "gauge", "yes or no", "1 while learning rests")
+RISK_MEASURES = Metric(
+    "risk_measure",
+    "gauge",
+    "of the measure",
+    "How good the risk model's predictions were: since start, lately, or of one unit since start",
+    ("model", "over", "measure"),
+)
+RISK_DRIFT = Metric("risk_drift_total", "counter", "changes", "Changes found in the loss and the inputs", ("what",))
+SNAPSHOTS_REFUSED = Metric(
+    "risk_snapshots_refused_total", "counter", "times", "Snapshots of the risk model that are not served", ("reason",)
 )
 FLOW_SCORED = Metric(
     "flow_forecasts_scored_total",

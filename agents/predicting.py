@@ -24,7 +24,7 @@ from wardstream.agents import risk
 from wardstream.agents.scoring import PatientBatch, Rules, bins_of, envelope, publish_alerts
 from wardstream.agents.streams.batch import Handler, Received
 from wardstream.models import sepsis
-from wardstream.models.alerts import judge_sepsis
+from wardstream.models.alerts import Said, judge_probability
 from wardstream.models.patient import Patient
 from wardstream.models.risk.platt import log_odds
 from wardstream.models.scores import news2
@@ -34,6 +34,7 @@ from wardstream.models.signals import FIELDS
 from wardstream.schemas.output_id import output_id
 from wardstream.schemas.predictions import Contribution, Prediction
 
+_WORDS = f"sepsis within {sepsis.HORIZON_H:g} h"
 EXPLAINED = 16  # patients of a batch; each takes some fifteen rows
 
 
@@ -64,18 +65,22 @@ def at_end(rules: Rules) -> Handler:
         """Ask the model about all of them, publish what it says, and raise or end alerts."""
         left = batch.outputs.left
         if rules.sepsis is not None:
-            await _ask_sepsis(batch, [one for one in left if isinstance(one, Asked)], rules.sepsis)
+            await _ask_sepsis(batch, [one for one in left if isinstance(one, Asked)], rules.sepsis, rules)
         if rules.risk is not None:
-            risk.predict(batch, [one for one in left if isinstance(one, risk.AskedHour)], rules.risk)
+            risk.predict(batch, [one for one in left if isinstance(one, risk.AskedHour)], rules.risk, rules)
 
     return predict
 
 
-async def _ask_sepsis(batch: PatientBatch, asked: Sequence[Asked], served: Served) -> None:
+async def _ask_sepsis(batch: PatientBatch, asked: Sequence[Asked], served: Served, rules: Rules) -> None:
     answers = await _answers(asked, served)
     reasons = await _explained(asked, answers, served)
     for index, (one, answer) in enumerate(zip(asked, answers, strict=True)):
-        _tell(batch, one, answer, served, reasons.get(index, ()))
+        known = one.key in batch.state  # else forgotten meanwhile
+        silent = rules.is_silent(sepsis.NAME, batch.state[one.key].stay.unit if known else None)
+        prediction = _tell(batch, one, answer, served, reasons.get(index, ()), silent)
+        if known:
+            _judge(batch, one, answer, served, prediction)
 
 
 async def _answers(asked: Sequence[Asked], served: Served) -> list[Answered]:
@@ -103,8 +108,15 @@ async def _explained(
     return dict(zip(matter, await served.explain(list(matter.values())), strict=True))
 
 
-def _tell(batch: PatientBatch, one: Asked, answer: Answered, served: Served, reasons: tuple[Contribution, ...]) -> None:
-    """Publish a prediction, and what it means for the patient's alert."""
+def _tell(
+    batch: PatientBatch,
+    one: Asked,
+    answer: Answered,
+    served: Served,
+    reasons: tuple[Contribution, ...],
+    silent: bool,
+) -> Prediction:
+    """Publish a prediction."""
     event = one.cause.event
     prepared = one.prepared if isinstance(one.prepared, Prepared) else None
     until = None if prepared is None else prepared.input_until
@@ -124,18 +136,24 @@ def _tell(batch: PatientBatch, one: Asked, answer: Answered, served: Served, rea
         input_until=None if until is None else datetime.fromtimestamp(until, UTC),
         staleness_s=None if until is None else max(0.0, one.at - until),
         missing=() if prepared is None else tuple(FIELDS[code] for code in prepared.missing),
+        silent=silent,
         **one.envelope,
     )
     batch.emit("predictions.v1", one.key, prediction, one.cause)
     batch.count(m.PREDICTIONS, (sepsis.NAME, answer.quality))
     if answer.calibrated is not None:
         batch.count(m.PREDICTED, (sepsis.NAME, f"{max(1, math.ceil(answer.calibrated * 10)) / 10:.1f}"))
-    if answer.quality == "ok" and answer.version is not None and answer.calibrated is not None:
-        threshold = served.threshold(answer.version)
-        if one.key not in batch.state:  # forgotten meanwhile
-            return
-        patient = batch.state[one.key]
-        patient.answers["sepsis_logit"] = (log_odds(answer.calibrated), one.at)
-        if threshold is not None:
-            changes = judge_sepsis(one.key, patient, answer.calibrated, threshold, one.at, event)
-            publish_alerts(batch, one.key, patient, one.cause, one.at, changes, prediction=prediction)
+    return prediction
+
+
+def _judge(batch: PatientBatch, one: Asked, answer: Answered, served: Served, prediction: Prediction) -> None:
+    """What a prediction means for the patient's alert, and for the risk model."""
+    if answer.quality != "ok" or answer.version is None or answer.calibrated is None:
+        return
+    patient = batch.state[one.key]
+    patient.answers["sepsis_logit"] = (log_odds(answer.calibrated), one.at)
+    threshold = served.threshold(answer.version)
+    if threshold is not None:
+        said = Said(sepsis.NAME, _WORDS, answer.calibrated, threshold, prediction.silent)
+        changes = judge_probability(one.key, patient, said, one.at, one.cause.event)
+        publish_alerts(batch, one.key, patient, one.cause, one.at, changes, prediction=prediction)

@@ -2,9 +2,10 @@
 
 At the end of each hour of a stay what is known is gathered, at the very moment of the tick. At the end of the batch,
 when the deep models have answered, the approved snapshot is asked, its answer is published on `predictions.v1` (model
-`risk`), and the hour waits in the patient's rows. While no snapshot is approved nothing is predicted, but hours wait
-all the same: a learner has to begin somewhere. When horizon and grace are over, a tick tells the hour on
-`training-examples.v1`, with the label that follows from all that has been reported until then (`models.risk.labels`).
+`risk`) with what each input added to it, an alert is raised or ended, and the hour waits in the patient's rows. While
+no snapshot is approved nothing is predicted, but hours wait all the same: a learner has to begin somewhere. When
+horizon and grace are over, a tick tells the hour on `training-examples.v1`, with the label that follows from all that
+has been reported until then (`models.risk.labels`).
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ import msgspec
 
 from wardstream.agents import metrics as m
 from wardstream.agents.occupancy import log_of
-from wardstream.agents.scoring import SOURCE, PatientBatch, PatientRows, bins_of, envelope
+from wardstream.agents.scoring import SOURCE, PatientBatch, PatientRows, Rules, bins_of, envelope, publish_alerts
 from wardstream.agents.streams.batch import Received
+from wardstream.models.alerts import Said, end, judge_probability
 from wardstream.models.patient import Patient
 from wardstream.models.risk.features import NAMES, VERSION, Known, gather
 from wardstream.models.risk.labels import Report, is_late, report_of, together
 from wardstream.models.risk.platt import probability
-from wardstream.models.risk.target import CHAMPION, Target
+from wardstream.models.risk.target import CHAMPION, SERVED, Target
 from wardstream.models.risk.waiting import Told, Waiting, WaitingHours
 from wardstream.models.signals import HOUR
 from wardstream.schemas.outcomes import Outcome
@@ -45,10 +47,12 @@ decode_reports = msgspec.json.Decoder(tuple[Report, ...]).decode
 
 
 class Approved(NamedTuple):
-    """The snapshot that answers."""
+    """The snapshot that answers, which of its models does, and from which probability it alerts; None: it does not."""
 
     version: str
     learner: Learner
+    kind: str = CHAMPION
+    alert_from: float | None = None
 
 
 class Approval(Protocol):
@@ -86,7 +90,7 @@ def ask(batch: PatientBatch, key: str, patient: Patient, cause: Received[Any], a
     batch.leave(AskedHour(key, cause, at, inputs, envelope(key, patient, cause.event, at)))
 
 
-def predict(batch: PatientBatch, asked: Iterable[AskedHour], risk: Risk) -> None:
+def predict(batch: PatientBatch, asked: Iterable[AskedHour], risk: Risk, rules: Rules) -> None:
     """Answer for hours, after the deep models have, and have them wait."""
     approved = risk.approved()
     for one in asked:
@@ -98,12 +102,19 @@ def predict(batch: PatientBatch, asked: Iterable[AskedHour], risk: Risk) -> None
             for name, (logit, at) in patient.answers.items()
         }
         prediction_id = output_id(one.cause.event.event_id, f"predictions/{NAME}/{one.key}")
-        answer = None if approved is None else approved.learner.answer(inputs)
-        if approved is not None and answer is not None:
-            told = _prediction(one, inputs, answer, approved.version, risk.target, prediction_id)
+        said, before, stay = dict[str, float](), patient.alerts.get(NAME), patient.stay
+        if approved is not None:
+            answer = approved.learner.answer(inputs, approved.kind)
+            said = answer.said | {SERVED: answer.said[approved.kind]}
+            told = _prediction(one, inputs, answer, approved, risk.target, prediction_id)
+            if rules.is_silent(NAME, stay.unit):
+                told = msgspec.structs.replace(told, silent=True)
             batch.emit("predictions.v1", one.key, told, one.cause)
             batch.count(m.PREDICTIONS, (NAME, told.quality))
-        stay = patient.stay
+            _alert(batch, one, patient, told, approved.alert_from)
+        elif before is not None:
+            _end_alert(batch, one, patient)
+        alert = patient.alerts.get(NAME)
         hours = waiting_hours(batch, one.key)
         hours.add(
             Waiting(
@@ -113,29 +124,49 @@ def predict(batch: PatientBatch, asked: Iterable[AskedHour], risk: Risk) -> None
                 inputs=inputs,
                 hour=max(1, round((one.at - (stay.admitted_at or one.at)) / HOUR)),
                 version=NOT_YET if approved is None else approved.version,
-                said={} if answer is None else answer.said,
+                said=said,
                 encounter_id=stay.encounter_id,
                 facility=patient.facility,
                 unit=stay.unit,
                 alerts=tuple(sorted(patient.alerts)),
+                silent=tuple(sorted(name for name, known in patient.alerts.items() if known.silent)),
+                alert_id=None if alert is None or alert is before else alert.alert_id,
             )
         )
         keep_told_times(patient, hours, risk.target)
 
 
+def _alert(batch: PatientBatch, one: AskedHour, patient: Patient, told: Prediction, alert_from: float | None) -> None:
+    """Raise or end the patient's alert."""
+    if alert_from is None:
+        _end_alert(batch, one, patient)
+        return
+    assert told.calibrated_probability is not None, "it has answered"
+    words = f"{told.target.replace('_', ' ')} within {told.horizon_h:g} h"
+    said = Said(NAME, words, told.calibrated_probability, alert_from, told.silent)
+    changes = judge_probability(one.key, patient, said, one.at, one.cause.event)
+    publish_alerts(batch, one.key, patient, one.cause, one.at, changes, prediction=told)
+
+
+def _end_alert(batch: PatientBatch, one: AskedHour, patient: Patient) -> None:
+    if NAME in patient.alerts:
+        changes = [end(patient, NAME, "expired", "the model raises no alerts any more")]
+        publish_alerts(batch, one.key, patient, one.cause, one.at, changes)
+
+
 def _prediction(
-    one: AskedHour, inputs: dict[str, Known], answer: Answer, version: str, target: Target, prediction_id: Any
+    one: AskedHour, inputs: dict[str, Known], answer: Answer, approved: Approved, target: Target, prediction_id: Any
 ) -> Prediction:
     ages = [known.age_h * HOUR for known in inputs.values() if known.age_h is not None]
     return Prediction(
         event_id=prediction_id,
         caused_by=one.cause.event.event_id,
         model=NAME,
-        version=version,
+        version=approved.version,
         target=target.name,
         horizon_h=target.horizon_h,
         probability=probability(answer.logit),
-        calibrated_probability=answer.said[CHAMPION],
+        calibrated_probability=answer.said[approved.kind],
         contributions=tuple(_contribution(name, added, inputs.get(name)) for name, added in answer.contributions),
         input_from=datetime.fromtimestamp(one.at - max(ages), UTC) if ages else None,
         input_until=datetime.fromtimestamp(one.at - min(ages), UTC) if ages else None,
@@ -216,4 +247,6 @@ def _example(key: str, told: Told, now: float, target: Target) -> TrainingExampl
         outcome_at=None if verdict.at is None else datetime.fromtimestamp(verdict.at, UTC),
         said=dict(waiting.said),
         alerts=waiting.alerts,
+        silent=waiting.silent,
+        alert_id=waiting.alert_id,
     )

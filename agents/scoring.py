@@ -6,7 +6,7 @@ in patients who have laboratory results for them: a heart rate computes neither.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from wardstream.schemas.envelope import Event
 from wardstream.schemas.output_id import output_id
 from wardstream.schemas.predictions import Prediction
 from wardstream.schemas.scores import Reading, Result, Score, Scores
+from wardstream.schemas.silent_alerts import SilentAlert
 
 if TYPE_CHECKING:  # it imports this module
     from wardstream.agents.risk import Risk
@@ -38,6 +39,8 @@ SOURCE = "wardstream"
 _ORGANS = frozenset((*SOFA_LABS, "urine"))
 _KIDNEYS = frozenset(("creat", "urine", "kg"))  # what KDIGO's stage reads
 PatientBatch = Batch[Any, Patient]
+_TOLD = "alerts.v1", Alert, m.ALERTS
+_SILENT = "silent-alerts.v1", SilentAlert, m.SILENT_ALERTS
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,14 @@ class Rules:
     """What a site declares, and what handlers ask.
 
     `never_carried` are parts of NEWS2 that none of its feeds carries. `sepsis` is the served model; None: there is
-    none, and nothing is predicted. `risk` is what is learned online; None: nothing is.
+    none, and nothing is predicted. `risk` is what is learned online; None: nothing is. `is_silent` says of a model and
+    a unit (None: not known) whether nobody is to be told of what it raises there.
     """
 
     never_carried: frozenset[str] = frozenset()
     sepsis: Served | None = None
     risk: Risk | None = None
+    is_silent: Callable[[str, str | None], bool] = lambda model, unit: False
 
     def __post_init__(self) -> None:
         unknown = self.never_carried.difference(Observations.__struct_fields__)
@@ -199,7 +204,7 @@ def publish_alerts(
     score: Score | None = None,
     prediction: Prediction | None = None,
 ) -> None:
-    """Write the transitions of a patient's alerts, with what they were decided from."""
+    """Write the transitions of a patient's alerts, with what they were decided from; silent ones go elsewhere."""
     answer = None
     if prediction is not None:
         probability = prediction.calibrated_probability
@@ -224,7 +229,8 @@ def publish_alerts(
                 for code, latest in signals.items()
             },
         )
-        transition = Alert(
+        topic, kind, metric = _SILENT if alert.silent else _TOLD
+        transition = kind(
             event_id=output_id(alert.alert_id, str(alert.transitions)),
             alert_id=alert.alert_id,
             condition=change.condition,
@@ -237,9 +243,9 @@ def publish_alerts(
             bed=patient.stay.bed,
             **envelope(key, patient, cause.event, at),
         )
-        batch.count(m.ALERTS, (change.condition, change.transition))
+        batch.count(metric, (change.condition, change.transition))
         lane = None if alert.raised_by is None else batch.lane_of(alert.raised_by)
-        batch.emit("alerts.v1", str(alert.alert_id), transition, cause, lane)
+        batch.emit(topic, str(alert.alert_id), transition, cause, lane)
 
 
 def envelope(key: str, patient: Patient, event: Any, at: float) -> dict[str, Any]:

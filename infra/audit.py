@@ -41,7 +41,15 @@ class Head(NamedTuple):
 
 
 async def write_audit(
-    options: Mapping[str, Any], app_id: str, *, at: datetime, who: str, what: What, patient_id: str, why: str
+    options: Mapping[str, Any],
+    app_id: str,
+    *,
+    at: datetime,
+    who: str,
+    what: What,
+    why: str,
+    patient_id: str | None = None,
+    model: str | None = None,
 ) -> AuditRecord:
     """Add a record, and return when all in-sync replicas have it.
 
@@ -50,7 +58,7 @@ async def write_audit(
     AuditError
         It could not be written: then what it speaks of must not be done.
     BadEvent
-        Who, why or the pseudonym is not valid.
+        Who, why, the pseudonym or the model is not valid.
     """
     for _ in range(_TRIES):
         producer = AIOKafkaProducer(
@@ -67,6 +75,7 @@ async def write_audit(
                     who=who,
                     what=what,
                     patient_id=patient_id,
+                    model=model,
                     why=why,
                 )
                 check(record)

@@ -16,6 +16,7 @@ from wardstream.infra.commands import (
     identities,
     kafka,
     lanes,
+    model,
     serve,
     tokens,
     topics,
@@ -63,6 +64,7 @@ main.add_typer(serve.commands, name="serve")
 main.add_typer(tokens.commands, name="tokens")
 main.add_typer(identities.commands, name="identities")
 main.add_typer(audit.commands, name="audit")
+main.add_typer(model.commands, name="model")
 main.command("worker")(worker)
 main.command("learner")(learner)
 main.command("simulate")(simulate)

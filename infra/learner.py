@@ -6,6 +6,11 @@ costs time only. Its producer is transactional with the learner's own id: openin
 still run, before the newest snapshot is read; the other's next snapshot fails, and it ends.
 
 It never begins anew by itself: where there is a snapshot that it must not open, it ends with the reason.
+
+An operator may freeze it (`model-controls.v1`, followed in a task of its own): it stops between two examples, at most
+`FREEZE_S` after the decision is on the topic, writes where it stands, and waits. Nothing is left out: what came
+meanwhile is learned when it goes on. What it measures is on metrics.v1, and what has changed on notices.v1: a notice is
+written in the transaction of the snapshot that says so, so that a kill loses none and repeats none.
 """
 
 from __future__ import annotations
@@ -17,21 +22,31 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
+from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from wardstream.agents.metrics import RISK_DRIFT, Meters
 from wardstream.agents.streams.producer import FENCED, read_changelog
 from wardstream.infra.failure import Failure
+from wardstream.infra.kafka.following import Follower
+from wardstream.infra.model_controls import LEARNER as NAME
+from wardstream.infra.model_controls import MAX_REQUEST_BYTES, RISK, decode_control, decode_model
+from wardstream.infra.notices import open_notices
+from wardstream.infra.risk_watch import gauges, notices
 from wardstream.models.risk.champion import Settings
 from wardstream.models.risk.features import VERSION
+from wardstream.models.risk.keys import key_id
 from wardstream.models.risk.learner import Learner
 from wardstream.models.risk.learning import learnable
-from wardstream.models.risk.snapshots import Signed, SnapshotRefused, key_id, opened, signed
+from wardstream.models.risk.snapshots import Signed, SnapshotRefused, opened, signed
 from wardstream.models.risk.target import Target
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.decode import decoder_of, encode
+from wardstream.schemas.model_controls import TOPIC as CONTROLS
+from wardstream.schemas.notices import TOPIC as NOTICES
 from wardstream.schemas.risk_models import TOPIC as MODELS
 from wardstream.schemas.risk_models import RiskModel
 from wardstream.schemas.training_examples import TOPIC as EXAMPLES
@@ -39,16 +54,16 @@ from wardstream.schemas.training_examples import TrainingExample
 
 log = logging.getLogger(__name__)
 
-NAME = "learner"
 DEADLINE_S = 30.0
 CLOSE_S = 5.0
-AT_ONCE = 200  # examples, then other tasks have their turn
+AT_ONCE = 200  # examples of a poll
+TURN = 20  # examples, then other tasks have their turn
 SNAPSHOT_EXAMPLES = 1_000
 SNAPSHOT_S = 30.0
-MAX_REQUEST_BYTES = 4 << 20
+REST_S = 0.2
+FREEZE_S = 2.0  # a poll of the controls, one of the examples, and a handful of these
 _PART = TopicPartition(EXAMPLES.name, 0)
 _decode_example = decoder_of(TrainingExample)
-_decode_model = decoder_of(RiskModel)
 
 
 class LearnerError(Failure):
@@ -68,13 +83,26 @@ class LearnerService:
         Signs snapshots.
     target, settings : Target, Settings
         Of a learner that begins anew; one that goes on has those of its snapshot.
+    meters : Meters
+        Where it measures.
     """
 
     def __init__(
-        self, client: Mapping[str, Any], app_id: str, key: Ed25519PrivateKey, target: Target, settings: Settings
+        self,
+        client: Mapping[str, Any],
+        app_id: str,
+        key: Ed25519PrivateKey,
+        target: Target,
+        settings: Settings,
+        meters: Meters,
     ) -> None:
         self._client = client
         self._key = key
+        self._meters = meters
+        self._controls = Follower(client, (CONTROLS.name,))
+        self._frozen = False
+        self._raised: dict[UUID, datetime] = {}  # when the notices began that are open
+        self._told = 0  # examples up to which changes are on notices.v1
         self.learner = Learner(target, settings)
         self.position = 0
         self._target = target
@@ -102,17 +130,28 @@ class LearnerService:
         KafkaError, TimeoutError
             The cluster does not answer.
         """
+        following: asyncio.Task[None] | None = None
         try:
             await self._open()
+            following = asyncio.create_task(self._follow())
             while not stop.is_set():
-                await self._learn_some()
+                if following.done():
+                    following.result()  # it ends with what has failed
+                if self._frozen:
+                    await self._save()
+                    await asyncio.sleep(REST_S)
+                else:
+                    await self._learn_some()
                 if self.position - max(self._saved, 0) >= SNAPSHOT_EXAMPLES or monotonic() > self._save_at:
                     await self._save()
             await self._save()
         except FENCED:
             raise LearnerError("another learner has taken over") from None
         finally:
-            for end in (self._consumer.stop, self._producer.stop):
+            if following is not None:
+                following.cancel()
+                await asyncio.wait([following])
+            for end in (self._consumer.stop, self._controls.close, self._producer.stop):
                 with contextlib.suppress(KafkaError, TimeoutError, OSError):
                     async with asyncio.timeout(CLOSE_S):
                         await end()
@@ -120,6 +159,9 @@ class LearnerService:
     async def _open(self) -> None:
         async with asyncio.timeout(DEADLINE_S):
             await self._producer.start()  # before the snapshot is read: nobody writes another one from now on
+        await self._controls.open()
+        self._obey()
+        self._raised = {one.notice_id: one.raised_at for one in await open_notices(self._client)}
         rows = await read_changelog(MODELS.name, 0, self._client)
         row = rows.get(NAME.encode())
         if row is not None:
@@ -138,10 +180,11 @@ class LearnerService:
     def _go_on_from(self, row: bytes) -> None:
         public = self._key.public_key()
         try:
-            model = _decode_model(row)
+            model = decode_model(row)
             snapshot = Signed(key_id=model.key_id, signature=model.signature, payload=model.payload)
             self.learner, positions = opened(snapshot, {key_id(public): public})
             self.position = self._saved = positions[EXAMPLES.name]
+            self._told = self.learner.examples
         except (BadEvent, KeyError):
             raise LearnerError(f"{NAME} on {MODELS.name} is no snapshot of a learner") from None
         except SnapshotRefused as refused:
@@ -149,12 +192,38 @@ class LearnerService:
         if self.learner.target != self._target:
             raise LearnerError(f"{NAME} on {MODELS.name} has learned another target than the one that is set")
 
+    async def _follow(self) -> None:
+        while True:
+            if await self._controls.wait():
+                self._obey()
+
+    def _obey(self) -> None:
+        row = self._controls.rows[CONTROLS.name].get(RISK.encode())
+        try:
+            frozen = row is not None and decode_control(row).frozen
+        except BadEvent as bad:  # of another version, or somebody else's: what was decided before holds
+            log.error("%s on %s cannot be read: %s", RISK, CONTROLS.name, bad)
+            return
+        if frozen != self._frozen:
+            log.warning("learning rests from offset %d on" if frozen else "learning goes on from %d", self.position)
+        self._frozen = frozen
+
     async def _learn_some(self) -> None:
         async with asyncio.timeout(DEADLINE_S):
             found = await self._consumer.getmany(_PART, timeout_ms=500, max_records=AT_ONCE)
-        for record in found.get(_PART, ()):
+        for number, record in enumerate(found.get(_PART, ())):
+            if number % TURN == TURN - 1:
+                await asyncio.sleep(0)
+            if self._frozen:
+                self._consumer.seek(_PART, self.position)  # what was fetched is fetched again
+                return
             self.take(record.offset, record.value)
         await asyncio.sleep(0)
+
+    def look(self) -> None:
+        """Set the gauges."""
+        behind = self._consumer.highwater(_PART) if self._consumer.assignment() else None
+        gauges(self._meters, self.learner, None if behind is None else max(0, behind - self.position), self._frozen)
 
     def take(self, offset: int, value: bytes | None) -> None:
         """Learn from the record at an offset; one that is behind has been learned from."""
@@ -170,6 +239,8 @@ class LearnerService:
             return
         for change in self.learner.learn(example):
             log.warning("example %d: %s has changed", change.example, change.what)
+            self._meters.count(RISK_DRIFT, (change.what,))
+            self._save_at = 0.0
 
     async def _save(self) -> None:
         self._save_at = monotonic() + SNAPSHOT_S
@@ -184,7 +255,11 @@ class LearnerService:
             signature=snapshot.signature,
             payload=snapshot.payload,
         )
+        told = notices(self.learner, self._told, model.at, self._raised)
         async with asyncio.timeout(DEADLINE_S), self._producer.transaction():
             await self._producer.send_and_wait(MODELS.name, encode(model), NAME.encode(), 0)
-        self._saved = self.position
+            for notice in told:
+                await self._producer.send_and_wait(NOTICES.name, encode(notice), str(notice.notice_id).encode(), 0)
+        self._saved, self._told = self.position, self.learner.examples
+        self._raised |= {notice.notice_id: notice.raised_at for notice in told}
         log.info("snapshot %s, up to offset %d, %d bytes", model.version, self.position, len(snapshot.payload))

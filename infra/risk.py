@@ -1,19 +1,22 @@
-"""What an installation's risk model predicts, and the key that signs its snapshots."""
+"""What an installation's risk model predicts, the key that signs its snapshots, and those that are trusted."""
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import get_args
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from wardstream.infra.kafka.private_files import write_private
 from wardstream.infra.settings import PREFIX, Settings, SettingsError
+from wardstream.models.risk.keys import key_id
 from wardstream.models.risk.target import DETERIORATION, KINDS, Target
 from wardstream.schemas.outcomes import Kind
 
 KEY_FILE = "learner.key"  # in the home folder
 KEY_BYTES = 32
+PUBLIC_FILE = "learner.pub"  # beside it: for workers and operators on other machines
 
 
 def risk_target(settings: Settings) -> Target | None:
@@ -50,4 +53,30 @@ def learner_key(home: Path) -> Ed25519PrivateKey:
     found = path.read_bytes()
     if len(found) != KEY_BYTES:
         raise SettingsError(f"{path} is no key: {KEY_BYTES} bytes")
-    return Ed25519PrivateKey.from_private_bytes(found)
+    made = Ed25519PrivateKey.from_private_bytes(found)
+    public = f"{b64encode(made.public_key().public_bytes_raw()).decode()}\n"
+    beside = home / PUBLIC_FILE
+    if not beside.exists() or beside.read_text(encoding="ascii") != public:
+        beside.write_text(public, encoding="ascii")
+    return made
+
+
+def trusted_keys(settings: Settings) -> dict[str, Ed25519PublicKey]:
+    """The public keys whose snapshots may be opened, by their short names; none where there is no such file.
+
+    Raises
+    ------
+    SettingsError
+        The file that is set cannot be read, or a line of it is no key.
+    """
+    path = settings.risk_keys_file or settings.home / PUBLIC_FILE
+    if settings.risk_keys_file is None and not path.exists():
+        return {}
+    try:
+        lines = path.read_text(encoding="ascii").split()
+        keys = [Ed25519PublicKey.from_public_bytes(b64decode(line, validate=True)) for line in lines]
+    except OSError as error:
+        raise SettingsError(f"{PREFIX}RISK_KEYS_FILE: {path}: {error.strerror}") from None
+    except ValueError:
+        raise SettingsError(f"{path}: not every line is a public key, as {PUBLIC_FILE} of a learner has one") from None
+    return {key_id(key): key for key in keys}

@@ -86,6 +86,8 @@ class Settings(BaseSettings):
         count, and in how many hours after that they may become known. Empty: no hour waits for its label.
     flow_file : Path or None
         TOML: time zone, special days and units of the hospital, see `infra/flow_site.py`.
+    risk_keys_file : Path or None
+        Public keys of learners whose snapshots may be opened, one a line in base64; None: `learner.pub` in `home`.
     imaging_folders : tuple of Path
         Below which image files may be read, as a JSON list; none by default.
     imaging_hosts : frozenset of str
@@ -140,6 +142,7 @@ class Settings(BaseSettings):
     risk_horizon_h: float = Field(default=12.0, gt=0, le=8760)
     risk_grace_h: float = Field(default=36.0, ge=0, le=8760)
     flow_file: Path | None = None
+    risk_keys_file: Path | None = None
     imaging_folders: tuple[Path, ...] = ()
     imaging_hosts: frozenset[str] = frozenset()
     imaging_s3_endpoint: str | None = None

@@ -26,8 +26,9 @@ from wardstream.agents.streams.snapshots import Snapshots
 from wardstream.agents.streams.topic_ids import topic_ids
 from wardstream.agents.streams.transport import LaneConsumer, lane_transport
 from wardstream.agents.streams.watchdog import Standing, Watchdog
+from wardstream.infra.approvals import Approvals, Trust
 from wardstream.infra.preflight import changelog_name, check_start, dead_letter_key, refuse_two_agents
-from wardstream.infra.risk import risk_target
+from wardstream.infra.risk import risk_target, trusted_keys
 from wardstream.infra.settings import PREFIX, Settings, SettingsError, kafka_client_options, load_settings
 from wardstream.models import sepsis
 from wardstream.models.imaging.state import ImagingCodec
@@ -70,14 +71,20 @@ class WorkerApp(faust.App):
 
     lane_settings: LaneSettings
     wardstream: Settings
+    approvals: Approvals | None = None
 
     async def on_first_start(self) -> None:
         await self.check()  # and not Faust's own, which only makes a data folder: nothing here is kept on disk
+        if self.approvals is not None:
+            await self.approvals.open()
 
     async def check(self) -> None:
         """Refuse a cluster, or a table of handlers, with which the worker would be wrong."""
         refuse_two_agents(self.lane_settings.topics, self.agents.values())
         await check_start(self.wardstream, self.lane_settings)
+        if self.approvals is not None:
+            await self.approvals.open()
+            await self.approvals.close()  # this may be another loop than the worker's
 
     def lane_consumer(self) -> LaneConsumer | None:
         """The consumer once Faust has made it."""
@@ -101,8 +108,12 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
         )
     served = Served(client, settings.models / sepsis.NAME) if client else None
     target = risk_target(settings)
+    trusted_keys(settings)  # a mistake in them is told at the start
+    trust = None if target is None else Trust(target, partial(trusted_keys, settings))
+    approvals = Approvals(kafka_client_options(settings), settings.app_id, meters, trust)
     try:
-        rules = rules or Rules(settings.never_carried, served, None if target is None else Risk(target))
+        risk = None if target is None else Risk(target, approvals)
+        rules = rules or Rules(settings.never_carried, served, risk, approvals.is_silent)
     except ValueError as error:
         raise SettingsError(f"{PREFIX}NEVER_CARRIED: {error}") from None
     lane_settings = LaneSettings(
@@ -115,9 +126,23 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
         follows=handovers.follows,
     )
     app = lane_app(settings, lane_settings, {topic: make(rules) for topic, make in HANDLERS.items()})
+    _follow(app, approvals)
     if client is not None:
         _close_at_the_end(app, client.close)
     return app
+
+
+def _follow(app: WorkerApp, approvals: Approvals) -> None:
+    app.approvals = approvals
+
+    async def following() -> None:
+        try:
+            while not app.should_stop:
+                await approvals.step()
+        finally:
+            await approvals.close()
+
+    app.task(following)
 
 
 def output_partition(topic: str, key: bytes) -> int | None:

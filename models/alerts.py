@@ -9,7 +9,7 @@ unless all that is missing are parts which the feed is declared never to carry.
 Condition `stale`: raised, low, when a NEWS2 signal that has been measured is overdue in a patient who is there, or of
 whom nobody says where they are; resolved when none is. An alert on `news2` stays as it is meanwhile.
 
-Condition `sepsis`: the model's calibrated probability, see `judge_sepsis`.
+Conditions `sepsis` and `risk`: a model's calibrated probability, see `judge_probability`.
 
 A `news2` alert is retracted, not resolved, when NEWS2 turns out not to apply, or when, after a correction, a recount
 shows that it would not have come so far; what the corrected values still call for is then raised anew. Both expire,
@@ -19,6 +19,7 @@ patient.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from wardstream.models.latest import Signals
@@ -33,7 +34,7 @@ from wardstream.schemas.ticks import Tick
 RAISE_MEDIUM = 5
 RAISE_HIGH = 7
 RESOLVE_AT = 3
-SEPSIS_RESOLVE_SHARE = 0.5  # of the threshold: this project's choice, so that one on the threshold is one alert
+RESOLVE_SHARE = 0.5  # of the threshold: this project's choice, so that one on the threshold is one alert
 
 RANK = {None: -1, "low": 0, "medium": 1, "high": 2}
 
@@ -81,23 +82,42 @@ def judge(
     ]
 
 
-def judge_sepsis(
-    key: str, patient: Patient, probability: float, threshold: float, at: float, cause: Event | Tick
-) -> list[Change]:
-    """Transitions that follow from a calibrated probability of sepsis; the patient's open alerts change accordingly.
+class Said(NamedTuple):
+    """What a model says: of which condition, what that is in words, its calibrated probability, the alert's threshold.
+
+    `silent`: nobody is to be told.
+    """
+
+    condition: str
+    words: str
+    probability: float
+    threshold: float
+    silent: bool = False
+
+
+def judge_probability(key: str, patient: Patient, model: Said, at: float, cause: Event | Tick) -> list[Change]:
+    """Transitions that follow from a calibrated probability; the patient's open alerts change accordingly.
 
     Raised, medium, from the threshold on; ended below half of it. It is retracted, not resolved, when what brought it
-    below is a correction. An answer that is degraded changes nothing: do not ask for one.
+    below is a correction. An answer that is degraded changes nothing: do not ask for one. One that was raised in
+    silence expires when the model is silent no more, so that people are told of what still holds; one that people know
+    goes on until it ends, whatever the model is now.
     """
-    alert = patient.alerts.get("sepsis")
-    said = f"probability of sepsis within 6 h: {probability:.0%} (alert from {threshold:.0%})"
+    condition, probability = model.condition, model.probability
+    alert = patient.alerts.get(condition)
+    said = f"probability of {model.words}: {probability:.0%} (alert from {model.threshold:.0%})"
+    changes: list[Change] = []
+    if alert is not None and alert.silent and not model.silent:
+        changes, alert = [end(patient, condition, "expired", "the model is silent no more")], None
     if alert is None:
-        raised = probability >= threshold and not patient.gone
-        return [_raise(key, patient, "sepsis", "medium", at, cause.event_id, said)] if raised else []
-    if probability >= threshold * SEPSIS_RESOLVE_SHARE:
+        if probability >= model.threshold and not patient.gone:
+            changes.append(_raise(key, patient, condition, "medium", at, cause.event_id, said))
+            patient.alerts[condition].silent = model.silent
+        return changes
+    if probability >= model.threshold * RESOLVE_SHARE:
         return []
     corrects = isinstance(cause, Event) and cause.status in ("corrected", "cancelled")
-    return [end(patient, "sepsis", "retracted" if corrects else "resolved", said)]
+    return [end(patient, condition, "retracted" if corrects else "resolved", said)]
 
 
 def close(patient: Patient, why: str) -> list[Change]:

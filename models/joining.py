@@ -87,15 +87,19 @@ def _index(known: dict[UUID, MeasurementSet], one: MeasurementSet) -> None:
 
 
 def _join_alerts(patient: Patient, theirs: dict[str, OpenAlert], other_id: str) -> list[Change]:
-    """Of two on one condition the higher priority lives, then the older one."""
+    """Of two on one condition the one that people know lives, then the higher priority, then the older one."""
     changes = []
     for condition, alert in theirs.items():
         alert.raised_by = alert.raised_by or other_id
         mine = patient.alerts.get(condition)
         if mine is not None and mine.alert_id != alert.alert_id:
-            lives, ends = sorted((mine, alert), key=lambda one: (-RANK[one.priority], one.raised_at, one.alert_id))
+            lives, ends = sorted((mine, alert), key=_rank)
             patient.alerts[condition] = ends
             changes.append(end(patient, condition, "expired", MERGED))
             alert = lives
         patient.alerts[condition] = alert
     return changes
+
+
+def _rank(alert: OpenAlert) -> tuple[bool, int, float, UUID]:
+    return alert.silent, -RANK[alert.priority], alert.raised_at, alert.alert_id

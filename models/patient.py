@@ -49,7 +49,7 @@ class OpenAlert(msgspec.Struct, omit_defaults=True):
     """An alert that has been raised and not yet ended.
 
     `stepped_at` is when it last was raised or worsened; `signals` are those that a stale alert waits for. `raised_by`
-    is the id that raised it, where the patient now has another one; None: the patient's own.
+    is the id that raised it, where the patient now has another one; None: the patient's own. `silent`: nobody is told.
     """
 
     alert_id: UUID
@@ -59,6 +59,7 @@ class OpenAlert(msgspec.Struct, omit_defaults=True):
     transitions: int = 1
     signals: tuple[str, ...] = ()
     raised_by: str | None = None
+    silent: bool = False
 
 
 class Death(msgspec.Struct, array_like=True, frozen=True):

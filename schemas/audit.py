@@ -17,7 +17,17 @@ Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 BEGIN: Final = "0" * 64
 """What the first record has in place of a hash."""
 
-What = Literal["identity_shown"]
+What = Literal[
+    "identity_shown",
+    "model_promoted",
+    "model_promoted_by_force",
+    "model_rolled_back",
+    "model_frozen",
+    "model_unfrozen",
+    "model_silenced",
+    "model_unsilenced",
+    "model_refused",
+]
 
 
 class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -26,9 +36,13 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     sequence: Annotated[Annotated[int, Meta(ge=0)], Meta(description="Number of the record, from 0 without a gap.")]
     previous: Annotated[Hash, Meta(description="SHA-256 of the record before, in hex; zeros in the first.")]
     at: Annotated[Moment, Meta(description="When (wall clock).")]
-    who: Annotated[Label, Meta(description="Name of the token that was shown; the Kafka key.", examples=["m.garcia"])]
+    who: Annotated[
+        Label,
+        Meta(description="Name of the token that was shown, or the process; the Kafka key.", examples=["m.garcia"]),
+    ]
     what: Annotated[What, Meta(description="What was done.")]
     patient_id: Annotated[PatientId | None, Meta(description="Whose data, by pseudonym; null: nobody's.")] = None
+    model: Annotated[Label | None, Meta(description="Which model, its version or units; null: none.")] = None
     why: Annotated[Phrase, Meta(description="The reason given.")]
 
     def check(self) -> None:

@@ -24,6 +24,7 @@ from wardstream.schemas.envelope import Event
 from wardstream.schemas.flow import Flow
 from wardstream.schemas.identities import Identity
 from wardstream.schemas.metrics import Metrics
+from wardstream.schemas.model_controls import ModelControl
 from wardstream.schemas.notices import Notice
 from wardstream.schemas.risk_models import RiskModel
 from wardstream.schemas.ticks import Tick
@@ -33,7 +34,7 @@ from wardstream.schemas.utc import in_utc, timed_fields
 MAX_BYTES: Final = 1024 * 1024
 """Of one message: what Kafka accepts in a record by default (less its overhead)."""
 
-Message = Event | Tick | Flow | Metrics | Identity | AuditRecord | Notice | RiskModel
+Message = Event | Tick | Flow | Metrics | Identity | AuditRecord | Notice | RiskModel | ModelControl
 MessageT = TypeVar("MessageT", bound=Message)
 
 _KINDS: Final = (

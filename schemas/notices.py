@@ -13,7 +13,8 @@ from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.envelope import FIRST_YEAR, LAST_YEAR, Label, Moment, Phrase
 from wardstream.schemas.topic import YEAR_MS, Topic
 
-Condition = Literal["silent", "rejects"]
+FeedCondition = Literal["silent", "rejects"]
+Condition = Literal[FeedCondition, "drift"]
 Transition = Literal["raised", "resolved"]
 
 
@@ -23,9 +24,14 @@ class Notice(Struct, frozen=True, kw_only=True, omit_defaults=True):
     notice_id: Annotated[UUID, Meta(description="Identity of the notice over its life; the Kafka key.")]
     condition: Annotated[
         Condition,
-        Meta(description="silent: nothing comes from the feed. rejects: too much that comes cannot be used."),
+        Meta(
+            description="silent: nothing comes from the feed. rejects: too much that comes cannot be used. "
+            "drift: what a model is given, or how good it is, has changed."
+        ),
     ]
-    feed: Annotated[Label, Meta(description="Which feed, as its settings name it.", examples=["lab"])]
+    feed: Annotated[
+        Label, Meta(description="Which feed, as its settings name it, or which model.", examples=["lab", "risk"])
+    ]
     transition: Annotated[Transition, Meta(description="Whether it began or ended.")]
     raised_at: Annotated[Moment, Meta(description="When it began (wall clock).")]
     at: Annotated[Moment, Meta(description="When this was said (wall clock); of the first record, raised_at.")]
@@ -52,5 +58,5 @@ TOPIC: Final = Topic(
     keyed_by="notice_id",
     partitions=1,
     retention_ms=YEAR_MS,
-    description="What operators must know: a feed that is silent, or of which too much cannot be used.",
+    description="What operators must know: a silent feed, one of which too much cannot be used, a model's drift.",
 )

@@ -57,6 +57,10 @@ class Prediction(Event, frozen=True, kw_only=True, omit_defaults=True):
         Annotated[tuple[Name, ...], Meta(max_length=256)], Meta(description="Inputs unknown or too old.")
     ] = ()
 
+    silent: Annotated[
+        bool, Meta(description="The model is being tried here: for operators, not to be shown or acted upon.")
+    ] = False
+
     def check(self) -> None:
         """Add to the envelope's checks: an answer has a probability, an abstention none, both what explains them."""
         Event.check(self)

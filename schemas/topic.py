@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # they import this module
     from wardstream.schemas.flow import Flow
     from wardstream.schemas.identities import Identity
     from wardstream.schemas.metrics import Metrics
+    from wardstream.schemas.model_controls import ModelControl
     from wardstream.schemas.notices import Notice
     from wardstream.schemas.risk_models import RiskModel
     from wardstream.schemas.ticks import Tick
@@ -31,7 +32,7 @@ class Topic:
         `<plural>.v<n>`; the class is in the module of that name. A change that old consumers cannot read is a new n.
     type : type
         The record's type: an `Event`, or one of those that are no events about a patient: `Tick`, `Metrics`,
-        `Identity`, `AuditRecord`, `Notice`, `RiskModel`, `Flow`.
+        `Identity`, `AuditRecord`, `Notice`, `RiskModel`, `ModelControl`, `Flow`.
     role : {"input", "internal", "output"}
         Whether others publish to it, lanes do for each other, or this project does for all.
     keyed_by : {"patient_id", "alert_id", "notice_id", "unit", "process", "who", "name", "none"}
@@ -51,8 +52,8 @@ class Topic:
 
     name: str
     type: (
-        "type[Event] | type[Tick] | type[Metrics] | type[Identity] | type[AuditRecord] | type[Notice] | type[RiskModel]"
-        " | type[Flow]"
+        "type[Event] | type[Tick] | type[Metrics] | type[Identity] | type[AuditRecord] | type[Notice] | "
+        "type[RiskModel] | type[ModelControl] | type[Flow]"
     )
     role: Role
     keyed_by: Key = "patient_id"

@@ -10,8 +10,9 @@ many as the topic whose bad input it holds.
 two days because of their size. What explains a decision or judges it later (admissions, outcomes, acknowledgements,
 predictions, alerts) is kept for 400 days: a year, so that seasons can be compared and late outcomes still meet their
 predictions. No topic of events is compacted: each record says what happened, not how its key stands. In particular
-alerts.v1 is keyed by alert, but compaction would leave only the last transition of each. `occupancy.v1` and
-`identities.v1` are tables, and compacted; they and the audit are kept for ever.
+alerts.v1 is keyed by alert, but compaction would leave only the last transition of each. `occupancy.v1`,
+`identities.v1`, `risk-models.v1` and `model-controls.v1` are tables, and compacted; they and the audit are kept for
+ever.
 """
 
 from importlib import import_module

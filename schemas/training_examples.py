@@ -64,12 +64,20 @@ class TrainingExample(Event, frozen=True, kw_only=True, omit_defaults=True):
     outcome_at: Annotated[Moment | None, Meta(description="When it happened; null: none did.")] = None
     said: Annotated[
         Annotated[dict[Name, Probability], Meta(max_length=16)],
-        Meta(description="Calibrated probabilities told at the time, by kind of model; empty: none was."),
+        Meta(
+            description="Calibrated probabilities at the time, by kind of model; `served`: what was told; empty: none."
+        ),
     ] = field(default_factory=dict)
     alerts: Annotated[
         Annotated[tuple[Name, ...], Meta(max_length=16)],
         Meta(description="Conditions on which an alert was open after the prediction, its own among them."),
     ] = ()
+    silent: Annotated[
+        Annotated[tuple[Name, ...], Meta(max_length=16)], Meta(description="Those of `alerts` that nobody was told of.")
+    ] = ()
+    alert_id: Annotated[
+        UUID | None, Meta(description="The alert that this prediction raised; null: none, or it was open already.")
+    ] = None
 
     def check(self) -> None:
         """Add to the envelope's checks: a label has a reason that gives one, and a positive one its outcome."""

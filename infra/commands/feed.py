@@ -65,7 +65,7 @@ def dry_run(
 
 @commands.command()
 def notices() -> None:
-    """Print what operators must know and has not ended: feeds that are silent, or of which too much cannot be used."""
+    """Print what operators must know and has not ended: silent feeds, unusable input, what has changed for a model."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         found = asyncio.run(open_notices(kafka_client_options(load_settings())))

@@ -12,13 +12,11 @@ from aiokafka.errors import KafkaError
 
 from wardstream.infra.audit import write_audit
 from wardstream.infra.failure import Failure
-from wardstream.infra.gateways.auth import Principal, TokenFile
-from wardstream.infra.settings import PREFIX, Settings, SettingsError, kafka_client_options, load_settings
+from wardstream.infra.operators import operator_of
+from wardstream.infra.settings import PREFIX, SettingsError, kafka_client_options, load_settings
 from wardstream.schemas.bad_event import BadEvent
 
 commands = typer.Typer(no_args_is_help=True, help="Who a pseudonym is: encrypted, for operators, audited.")
-
-_ROLE = "operator"
 
 
 @commands.callback()
@@ -39,7 +37,7 @@ def show(
     from wardstream.infra.identities import IdentitySeals, find_identity  # an extra: workers need none of it
 
     settings = load_settings()
-    who = _operator(settings)
+    who = operator_of(settings, "names are shown to operators only")
     keys = settings.identity_keys()
     if not keys:
         raise SettingsError(f"{PREFIX}IDENTITY_KEY or {PREFIX}IDENTITY_KEY_FILE is not set: it opens identities")
@@ -71,15 +69,3 @@ def show(
         ("sex", person.sex),
     ):
         typer.echo(f"{label:<14} {'not known' if value is None else value}")
-
-
-def _operator(settings: Settings) -> Principal:
-    token = settings.own_token()
-    if settings.tokens_file is None or token is None:
-        raise SettingsError(
-            f"{PREFIX}TOKENS_FILE and {PREFIX}TOKEN_FILE must be set: names are shown to operators only"
-        )
-    principal = TokenFile(settings.tokens_file).principal(token)
-    if principal is None or _ROLE not in principal.roles:
-        raise Failure("this token does not have the role operator: nothing was looked up")
-    return principal

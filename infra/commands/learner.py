@@ -8,10 +8,14 @@ import signal
 
 import typer
 
+from wardstream.agents.metrics import Meters
+from wardstream.infra.gateways.reporting import report
 from wardstream.infra.logs import log_service
 from wardstream.infra.risk import learner_key, risk_target
 from wardstream.infra.settings import PREFIX, Settings, SettingsError, kafka_client_options, load_settings
 from wardstream.models.risk.target import Target
+
+log = logging.getLogger(__name__)
 
 
 def learner(log_level: str = typer.Option("info", help="error, warning, info or debug")) -> None:
@@ -34,5 +38,17 @@ async def _learn(settings: Settings, target: Target) -> None:
     key, stop = learner_key(settings.home), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    service = LearnerService(kafka_client_options(settings), settings.app_id, key, target, Learning())
-    await service.run(stop)
+    client, meters = kafka_client_options(settings), Meters()
+    service = LearnerService(client, settings.app_id, key, target, Learning(), meters)
+    reporting = asyncio.create_task(report(meters, client, "learner", service.look))
+    reporting.add_done_callback(_seen)
+    try:
+        await service.run(stop)
+    finally:
+        reporting.cancel()
+        await asyncio.wait([reporting])
+
+
+def _seen(reporting: asyncio.Task[None]) -> None:
+    if not reporting.cancelled() and (error := reporting.exception()) is not None:
+        log.error("nothing more is measured: %s", type(error).__name__)

@@ -29,11 +29,11 @@ from wardstream.infra.failure import Failure
 from wardstream.infra.gateways.delivery import Way
 from wardstream.infra.gateways.feeds import Watch
 from wardstream.schemas.decode import encode
-from wardstream.schemas.notices import TOPIC, Condition, Notice
+from wardstream.schemas.notices import TOPIC, Condition, FeedCondition, Notice
 
 log = logging.getLogger(__name__)
 
-CONDITIONS: Final[tuple[Condition, ...]] = get_args(Condition)
+CONDITIONS: Final[tuple[FeedCondition, ...]] = get_args(FeedCondition)
 LOOK_S: Final = 1.0
 _PAUSE_S: Final = 15.0  # after Kafka took nothing
 _HOUR: Final = timedelta(hours=1)

@@ -118,7 +118,7 @@ class Ward:
             case Prediction(model="sepsis"):
                 bed = self._bed(event.patient_id)
                 if bed is not None and (bed.sepsis is None or event.observed_at >= bed.sepsis.observed_at):
-                    bed.sepsis = event
+                    bed.sepsis = None if event.silent else event  # what is being tried is not for a ward's eyes
             case Alert():
                 self._alert(event)
         if isinstance(event, Event):

@@ -37,6 +37,17 @@ class Challenger:
         """Learn from a row and its label."""
         self._tree.learn_one(_values(row), happened)
 
+    def contributions(self, row: Doubles) -> list[tuple[str, float]]:
+        """By how much the log-odds would be lower if an input were not known, of inputs that matter, largest first."""
+        said, found = self.say(row), list[tuple[str, float]]()
+        for place in np.flatnonzero(row[: len(NAMES)] == row[: len(NAMES)]).tolist():
+            without = row.copy()
+            without[place] = np.nan
+            added = said - self.say(without)
+            if added:
+                found.append((NAMES[place], added))
+        return sorted(found, key=lambda one: -abs(one[1]))
+
     def packed(self) -> bytes:
         """The tree as bytes."""
         return pickles.dump(self._tree, self._tree._rng)

@@ -1,9 +1,12 @@
-"""Whether the challenger may take the champion's place: enough labels, better with confidence, and calibrated.
+"""Whether a model may answer: enough labels, calibrated, and of the challenger: better with confidence.
 
 Better is judged on the predictions that both made of the same hours: by how much the challenger's mean log loss is
 lower. The hours of a patient are no independent witnesses. So patients are dealt into `GROUPS` groups by a hash of the
 id: what one group says about the difference is independent of the others, and the interval is that of the jackknife
 over groups (Efron and Stein 1981).
+
+A champion that has learned more takes the place of what it was before without being better: it needs the labels and the
+calibration. Calibration is asked for since the start and, where the last predictions have labels enough, of those.
 
 The limits are this project's choice. A hundred outcomes are what a calibration slope needs to be told from 1 at all
 (Collins et al., Stat Med 2016;35:214).
@@ -65,23 +68,41 @@ class Passed(NamedTuple):
         return not self.reasons
 
 
-def gate(challenger: Measures, paired: Paired) -> Passed:
-    """Whether the challenger may be promoted, by its own measures since start and those paired with the champion's."""
+def ready(since_start: Measures, lately: Measures) -> Passed:
+    """Whether a model may answer, by its own measures."""
     reasons = []
-    if challenger.predictions < PREDICTIONS or challenger.positives < POSITIVES:
+    if not _enough(since_start):
         reasons.append(
-            f"not enough labels: {challenger.predictions} with {challenger.positives} positive, "
+            f"not enough labels: {since_start.predictions} with {since_start.positives} positive, "
             f"of {PREDICTIONS} with {POSITIVES}"
         )
+    reasons += _off(since_start, "since start")
+    if _enough(lately):
+        reasons += _off(lately, "lately")
+    return Passed(tuple(reasons))
+
+
+def gate(since_start: Measures, lately: Measures, paired: Paired) -> Passed:
+    """Whether the challenger may answer, by its own measures and those paired with the champion's."""
+    reasons = ready(since_start, lately).reasons
     better, error = paired.better_by()
     if not better - CONFIDENCE * error > 0:
-        reasons.append(f"not better with confidence: log loss lower by {better:.5f} ± {CONFIDENCE * error:.5f}")
+        reasons += (f"not better with confidence: log loss lower by {better:.5f} ± {CONFIDENCE * error:.5f}",)
+    return Passed(reasons)
+
+
+def _enough(measures: Measures) -> bool:
+    return measures.predictions >= PREDICTIONS and measures.positives >= POSITIVES
+
+
+def _off(measures: Measures, when: str) -> list[str]:
+    reasons = []
     for name, value, (low, high) in (
-        ("calibration slope", challenger.slope, SLOPE),
-        ("expected over observed", challenger.expected, EXPECTED),
+        ("calibration slope", measures.slope, SLOPE),
+        ("expected over observed", measures.expected, EXPECTED),
     ):
         if isnan(value) or not low <= value <= high:
-            reasons.append(f"not calibrated: {name} {value:.2f}, not within {low} and {high}")
-    if not challenger.ece <= ECE:
-        reasons.append(f"not calibrated: calibration error {challenger.ece:.3f}, above {ECE}")
-    return Passed(tuple(reasons))
+            reasons.append(f"not calibrated {when}: {name} {value:.2f}, not within {low} and {high}")
+    if not measures.ece <= ECE:
+        reasons.append(f"not calibrated {when}: calibration error {measures.ece:.3f}, above {ECE}")
+    return reasons

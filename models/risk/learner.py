@@ -9,24 +9,27 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import msgspec
+import numpy as np
 
 from wardstream.models.risk.challenger import Challenger
 from wardstream.models.risk.champion import Champion, Numbers, Settings
 from wardstream.models.risk.drift import Change, Drift
 from wardstream.models.risk.features import COLUMNS, NAMES, VERSION, Doubles, Inputs, columns
-from wardstream.models.risk.gate import Paired, Passed, gate
+from wardstream.models.risk.gate import Paired, Passed, gate, ready
 from wardstream.models.risk.platt import Platt, probability
 from wardstream.models.risk.prequential import Prequential, loss
-from wardstream.models.risk.target import CHALLENGER, CHAMPION, MODELS, Target
+from wardstream.models.risk.target import CHALLENGER, CHAMPION, MODELS, SERVED, Target
 
-KEPT_CHANGES: Final = 50
+KEPT_CHANGES: Final = 200
+_NAMES: Final = np.array(NAMES, object)
+WATCHED: Final = (*MODELS, SERVED)
+"""Whose predictions are judged: what each model says before it learns of an example, and what was told."""
 
 
 class Example(msgspec.Struct, frozen=True, kw_only=True):
     """A patient-hour whose label is known: of whom and where, what was known, what was said then, what came.
 
-    `said` are the probabilities told, by model, so before anything of this hour was learned; without them the hour is
-    judged by what the models say when its label comes.
+    `said` are the probabilities of the snapshot that was approved then, by model, and what was told (`target.SERVED`).
     """
 
     patient_id: str
@@ -62,19 +65,16 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     changes: list[Change]
 
 
-class Contribution(NamedTuple):
-    """What one input added to the log-odds: its value, age and missing flag together."""
-
-    name: str
-    added: float
+Contributions = list[tuple[str, float]]
+"""What inputs added to the log-odds, by name; plain tuples, for there are sixty a prediction."""
 
 
 class Answer(NamedTuple):
-    """Probabilities by model, the champion's log-odds before calibration, and what each input added to them."""
+    """Probabilities by model, uncalibrated log-odds of the one that answers, and what each input added to them."""
 
     said: dict[str, float]
     logit: float
-    contributions: list[Contribution]
+    contributions: Contributions
 
 
 class StateRefused(Exception):
@@ -95,7 +95,7 @@ class Learner:
     def __init__(self, target: Target, settings: Settings) -> None:
         self.target = target
         self.examples = 0
-        self.watch = {name: Prequential() for name in MODELS}
+        self.watch = {name: Prequential() for name in WATCHED}
         self.paired = Paired()
         self.changes: list[Change] = []
         self._champion = Champion(len(COLUMNS), settings)
@@ -103,37 +103,53 @@ class Learner:
         self._layers = {name: Platt() for name in MODELS}
         self._drift = Drift()
 
-    def answer(self, inputs: Inputs, shown: int = 5) -> Answer:
-        """What the models say of a patient-hour, with the `shown` largest contributions."""
+    def answer(self, inputs: Inputs, kind: str = CHAMPION) -> Answer:
+        """What the models say of a patient-hour, `kind` of them answering; with the inputs' contributions.
+
+        Those of the champion are weight × scaled value, of value, age and missing flag together; those of the
+        challenger are by how much the log-odds would differ if that input were not known.
+        """
         row = columns(inputs)
         said = self._champion.say(row)
         logits = {CHAMPION: said.logit, CHALLENGER: self._challenger.say(row)}
         probabilities = {name: probability(self._layers[name].apply(logit)) for name, logit in logits.items()}
-        return Answer(probabilities, said.logit, contributions(said.added, shown))
+        if kind == CHAMPION:
+            return Answer(probabilities, said.logit, contributions(said.added))
+        return Answer(probabilities, logits[kind], self._challenger.contributions(row))
 
     def learn(self, example: Example) -> list[Change]:
-        """Judge what was said of an example, then learn from it; returns what it shows to have changed."""
+        """Judge what is said of an example, then learn from it; returns what it shows to have changed.
+
+        The models are judged by what they say now, when the label has come: they have learned from the earlier hours of
+        the same patient, which makes them look a little better than they were. What was told at the time is judged
+        as `target.SERVED`. The two models are compared by what they said at the time, where they were asked.
+        """
         row, happened = columns(example.inputs), example.happened
         logits = {CHAMPION: self._champion.say(row).logit, CHALLENGER: self._challenger.say(row)}
         losses = {}
         for name, logit in logits.items():
             layer = self._layers[name]
-            told = example.said.get(name)
-            told = probability(layer.apply(logit)) if told is None else told
-            losses[name] = loss(told, happened)
-            self.watch[name].add(told, happened, example.unit)
+            now = probability(layer.apply(logit))
+            self.watch[name].add(now, happened, example.unit)
+            losses[name] = loss(example.said.get(name, now), happened)
             layer.learn(logit, happened)
+        told = example.said.get(SERVED)
+        if told is not None:
+            self.watch[SERVED].add(told, happened, example.unit)
         self.paired.add(example.patient_id, losses[CHAMPION], losses[CHALLENGER])
         self._champion.learn(row, happened)
         self._challenger.learn(row, happened)
         self.examples += 1
-        changes = self._drift.take(self.examples, example.hour, losses[CHAMPION], example.inputs)
+        off = losses[CHAMPION] if told is None else loss(told, happened)
+        changes = self._drift.take(self.examples, example.hour, off, example.inputs)
         self.changes = [*self.changes, *changes][-KEPT_CHANGES:]
         return changes
 
-    def gate(self) -> Passed:
-        """Whether the challenger may take the champion's place."""
-        return gate(self.watch[CHALLENGER].start.measures(), self.paired)
+    def gate(self, kind: str = CHALLENGER) -> Passed:
+        """Whether the champion as it is now may answer, or the challenger in its place."""
+        watch = self.watch[kind]
+        since_start, lately = watch.start.measures(), watch.lately()
+        return ready(since_start, lately) if kind == CHAMPION else gate(since_start, lately, self.paired)
 
     def state(self) -> State:
         """All there is to it."""
@@ -167,7 +183,7 @@ class Learner:
         widths = {
             len(one) for one in (numbers.counts, numbers.means, numbers.variances, numbers.weights, numbers.squares)
         }
-        if widths != {len(COLUMNS)} or state.layers.keys() != set(MODELS) or state.watch.keys() != set(MODELS):
+        if widths != {len(COLUMNS)} or state.layers.keys() != set(MODELS) or state.watch.keys() != set(WATCHED):
             raise StateRefused("of other columns or models")
         learner = Learner(state.target, numbers.settings)
         learner.examples = state.examples
@@ -179,8 +195,8 @@ class Learner:
         return learner
 
 
-def contributions(added: Doubles, shown: int) -> list[Contribution]:
-    """What inputs added, the `shown` largest first; `added` by column, shape (len(COLUMNS),)."""
+def contributions(added: Doubles) -> Contributions:
+    """What each input added, if anything, the largest first; `added` by column, shape (len(COLUMNS),)."""
     by_input = added.reshape(3, len(NAMES)).sum(axis=0)
-    largest = abs(by_input).argsort(kind="stable")[::-1][:shown].tolist()
-    return [Contribution(NAMES[place], float(by_input[place])) for place in largest if by_input[place]]
+    order = np.argsort(-np.abs(by_input), kind="stable")[: np.count_nonzero(by_input)]
+    return list(zip(_NAMES[order].tolist(), by_input[order].tolist(), strict=True))

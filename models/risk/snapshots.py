@@ -14,9 +14,9 @@ from typing import Final, Literal
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from wardstream.models.risk import pickles
+from wardstream.models.risk.keys import key_id
 from wardstream.models.risk.learner import Learner, State, StateRefused
 
 _PURPOSE: Final = b"wardstream risk snapshot 1\n"
@@ -61,11 +61,6 @@ class Signed(msgspec.Struct, frozen=True, kw_only=True):
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Snapshot).decode
-
-
-def key_id(key: Ed25519PublicKey) -> str:
-    """A short name of a public key."""
-    return sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
 
 
 def signed(learner: Learner, positions: dict[str, int], key: Ed25519PrivateKey) -> Signed:

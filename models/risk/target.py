@@ -17,6 +17,8 @@ CHAMPION: Final = "logistic"
 CHALLENGER: Final = "tree"
 MODELS: Final = (CHAMPION, CHALLENGER)
 """The kinds of models that learn side by side."""
+SERVED: Final = "served"
+"""What was told at the time, by whichever model of the approved snapshot answered."""
 DETERIORATION: Final[tuple[Kind, ...]] = (
     "icu_transfer",
     "cardiac_arrest",

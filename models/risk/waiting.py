@@ -38,9 +38,13 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version : str
         Of the snapshot that answered.
     said : mapping of str to float
-        Probabilities, by model: of champion and challenger.
+        Probabilities, by model: of champion and challenger, and what was told (`target.SERVED`).
     alerts : tuple of str
         Conditions on which an alert was open once the prediction had been judged.
+    silent : tuple of str
+        Those of them that nobody was told of.
+    alert_id : UUID or None
+        The alert that the prediction raised.
     """
 
     prediction: UUID
@@ -54,6 +58,8 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     facility: str | None = None
     unit: str | None = None
     alerts: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+    alert_id: UUID | None = None
 
 
 class Told(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,7 @@ from wardstream.schemas.envelope import Event
 from wardstream.schemas.occupancy import Occupancy
 from wardstream.schemas.predictions import Prediction
 from wardstream.schemas.scores import Score, Scores
+from wardstream.schemas.silent_alerts import SilentAlert
 from wardstream.schemas.ticks import Tick
 from wardstream.schemas.training_examples import TrainingExample
 
@@ -38,6 +40,7 @@ class Said:
     scores: list[Scores] = field(default_factory=list)
     predictions: list[Prediction] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
+    silent_alerts: list[SilentAlert] = field(default_factory=list)
     examples: list[TrainingExample] = field(default_factory=list)
     occupancy: dict[str, Occupancy | None] = field(default_factory=dict)
     counts: Counter[tuple[str, tuple[str, ...]]] = field(default_factory=Counter)
@@ -55,6 +58,7 @@ class Said:
         self.scores += other.scores
         self.predictions += other.predictions
         self.alerts += other.alerts
+        self.silent_alerts += other.silent_alerts
         self.examples += other.examples
         self.occupancy |= other.occupancy
         self.counts.update(other.counts)
@@ -71,9 +75,13 @@ class Bedside:
     """
 
     def __init__(
-        self, never_carried: frozenset[str] = frozenset(), sepsis: Served | None = None, risk: Risk | None = None
+        self,
+        never_carried: frozenset[str] = frozenset(),
+        sepsis: Served | None = None,
+        risk: Risk | None = None,
+        is_silent: Callable[[str, str | None], bool] = lambda model, unit: False,
     ) -> None:
-        rules, app = Rules(never_carried, sepsis, risk), faust.App("test", store="memory://")
+        rules, app = Rules(never_carried, sepsis, risk, is_silent), faust.App("test", store="memory://")
         self._agents = {topic: lane_agent(app, topic, make(rules), 1) for topic, make in HANDLERS.items()}
         self._at_end = predicting.at_end(rules)
         app.finalize()
@@ -174,12 +182,13 @@ def _read(outputs: Outputs, changelog: dict[bytes, bytes | None]) -> Said:
                 continue
             assert row.value is not None
             message: Any = decoder(topic)(row.value)
-            assert row.key == str(message.alert_id if topic == "alerts.v1" else message.patient_id).encode()
+            assert row.key == str(message.alert_id if topic.endswith("alerts.v1") else message.patient_id).encode()
             assert row.timestamp_ms is not None
             kept = {
                 "scores.v1": said.scores,
                 "predictions.v1": said.predictions,
                 "alerts.v1": said.alerts,
+                "silent-alerts.v1": said.silent_alerts,
                 "training-examples.v1": said.examples,
             }
             kept[topic].append(message)  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.agents.bedside import Bedside, Said
@@ -15,7 +16,8 @@ from wardstream.agents.scoring import Rules
 from wardstream.models.risk.champion import Settings
 from wardstream.models.risk.features import Known, gather
 from wardstream.models.risk.learner import Learner
-from wardstream.models.risk.target import Target
+from wardstream.models.risk.platt import probability
+from wardstream.models.risk.target import CHAMPION, SERVED, Target
 from wardstream.schemas.decode import decoder_of
 from wardstream.schemas.training_examples import TrainingExample
 
@@ -33,11 +35,11 @@ class Approval:
     def __call__(self) -> risk.Approved | None:
         return self.now
 
-    def approve(self) -> None:
+    def approve(self, kind: str = CHAMPION, alert_from: float | None = None) -> None:
         learner = Learner(TARGET, Settings())
         for one in examples(500):
             learner.learn(one)
-        self.now = risk.Approved("1.500", learner)
+        self.now = risk.Approved("1.500", learner, kind, alert_from)
 
 
 @pytest.fixture
@@ -132,7 +134,10 @@ async def test_an_approved_one_answers(bedside: Bedside, approval: Approval) -> 
     assert (prediction.observed_at, prediction.caused_by) == (at(120), event_id("tick 121"))
     assert (prediction.quality, prediction.horizon_h) == ("ok", 2.0)
     assert prediction.contributions[0].value is not None or prediction.contributions[0].age_s is None
-    assert "heart_rate_bpm" in {one.feature for one in prediction.contributions}
+    added = {one.feature: one.contribution for one in prediction.contributions}
+    assert "heart_rate_bpm" in added
+    learned = approval.now.learner.state().champion
+    assert prediction.probability == pytest.approx(probability(learned.intercept + sum(added.values())), abs=1e-3)
     assert "lactate_mmol_per_l" in prediction.missing
     assert (prediction.input_until, prediction.staleness_s) == (at(100.2), pytest.approx(1200, abs=20))
     said = await bedside.give(*ticks(122, 120 + TOLD))
@@ -141,7 +146,7 @@ async def test_an_approved_one_answers(bedside: Bedside, approval: Approval) -> 
     assert (second.version, second.prediction_id) == ("1.500", prediction.event_id)
     inputs = {name: Known(one.value, one.age_h) for name, one in second.inputs.items()}
     again = approval.now.learner.answer(inputs).said
-    assert again == second.said, "the learner sees what the scorer saw, bit for bit"
+    assert again | {SERVED: again[CHAMPION]} == second.said, "the learner sees what the scorer saw, bit for bit"
     assert again["logistic"] == prediction.calibrated_probability
 
 
@@ -215,3 +220,171 @@ async def test_a_death_in_the_commit_tells_nothing_twice(moment: str) -> None:
     await lanes.give(*ticks(62, 60 + TOLD))
     (told,) = lanes._records("training-examples.v1")
     assert decoder_of(TrainingExample)(told.value).observed_at == at(60)
+
+
+ILL = WELL | {"respiratory_rate_per_min": 30.0, "heart_rate_bpm": 150.0}
+
+
+def told_of_risk(alerts: list[Any]) -> list[tuple[str, Any]]:
+    return [(one.transition, one.observed_at) for one in alerts if one.condition == "risk"]
+
+
+async def test_an_alert_rises_from_the_risk_and_its_example_says_so(bedside: Bedside, approval: Approval) -> None:
+    approval.approve(alert_from=0.0)
+    said = await bedside.give(admitted(), vitals("v", 50, **ILL), *ticks(51, 61))
+    (alert,) = [one for one in said.alerts if one.condition == "risk"]
+    (prediction,) = said.predictions
+    assert (alert.transition, alert.priority, alert.unit, alert.observed_at) == ("raised", "medium", "4B", at(60))
+    assert alert.reason.startswith("probability of deterioration within 2 h: ")
+    evidence = alert.evidence.prediction
+    assert evidence is not None
+    assert (evidence.event_id, evidence.model, evidence.version) == (prediction.event_id, "risk", "1.500")
+    assert evidence.contributions == prediction.contributions
+    assert not prediction.silent
+    await bedside.give(*ticks(62, 121))
+    said = await bedside.give(*ticks(122, 120 + TOLD + 1))
+    first, second = said.examples
+    assert first.alert_id == alert.alert_id
+    assert (first.alerts, first.silent) == (("news2", "risk"), ())
+    assert first.said["served"] == first.said["logistic"] == prediction.calibrated_probability
+    assert (second.alert_id, second.alerts) == (None, ("news2", "risk")), "it was open already"
+
+
+async def test_the_alert_ends_with_the_risk_and_with_the_model(bedside: Bedside, approval: Approval) -> None:
+    approval.approve(alert_from=0.01)
+    said = await bedside.give(admitted(), vitals("v", 50, **ILL), *ticks(51, 61))
+    assert told_of_risk(said.alerts) == [("raised", at(60))]
+    approval.approve(alert_from=1.0)
+    assert told_of_risk((await bedside.give(*ticks(62, 121))).alerts) == [("resolved", at(120))]
+    approval.approve(alert_from=0.01)
+    assert told_of_risk((await bedside.give(*ticks(122, 181))).alerts) == [("raised", at(180))]
+    approval.approve(alert_from=None)
+    assert told_of_risk((await bedside.give(*ticks(182, 241))).alerts) == [("expired", at(240))]
+    approval.approve(alert_from=0.01)
+    assert told_of_risk((await bedside.give(*ticks(242, 301))).alerts) == [("raised", at(300))]
+    approval.now = None
+    assert told_of_risk((await bedside.give(*ticks(302, 361))).alerts) == [("expired", at(360))]
+
+
+async def test_the_challenger_may_answer(bedside: Bedside, approval: Approval) -> None:
+    approval.approve(kind="tree")
+    said = await bedside.give(admitted(), vitals("v", 50, **ILL), *ticks(51, 61))
+    (prediction,) = said.predictions
+    said = await bedside.give(*ticks(62, 60 + TOLD))
+    told = said.examples[0].said
+    assert told["tree"] == told["served"] == prediction.calibrated_probability != told["logistic"]
+
+
+async def test_in_silence_all_is_computed_and_nothing_is_delivered(approval: Approval) -> None:
+    silent = {"4B"}
+    bedside = Bedside(
+        risk=risk.Risk(TARGET, approval), is_silent=lambda model, unit: model == "risk" and unit in silent
+    )
+    approval.approve(alert_from=0.0)
+    said = await bedside.give(admitted(), vitals("v", 50, **ILL), *ticks(51, 61))
+    assert said.predictions[0].silent
+    assert told_of_risk(said.alerts) == []
+    assert told_of_risk(said.silent_alerts) == [("raised", at(60))]
+    assert [one.condition for one in said.alerts] == ["news2"], "what is not silent is told as ever"
+    assert said.counts["silent_alert_transitions_total", ("risk", "raised")] == 1
+    assert said.counts["alert_transitions_total", ("risk", "raised")] == 0
+    bedside.restart()
+    silent.clear()
+    said = await bedside.give(*ticks(62, 121))
+    assert told_of_risk(said.silent_alerts) == [("expired", at(120))], "what was silent ends in silence"
+    assert told_of_risk(said.alerts) == [("raised", at(120))], "and people are told of what still holds"
+    silent.add("4B")
+    said = await bedside.give(*ticks(122, 181), admission("leave", 182, "discharge", disposition="home"))
+    assert told_of_risk(said.silent_alerts) == [], "what people know goes on until it ends"
+    assert [one for one, _ in told_of_risk(said.alerts)] == ["expired"]
+    said = await bedside.give(*ticks(183, 180 + TOLD + 1))
+    first, second, third = said.examples
+    assert (first.alerts, first.silent, first.alert_id is not None) == (("news2", "risk"), ("risk",), True)
+    assert (second.alerts, second.silent) == (("news2", "risk"), ())
+    assert second.alert_id != first.alert_id
+    assert third.alert_id is None
+
+
+async def test_who_moves_out_of_a_silent_unit_is_told_of(approval: Approval) -> None:
+    bedside = Bedside(risk=risk.Risk(TARGET, approval), is_silent=lambda model, unit: unit == "4B")
+    approval.approve(alert_from=0.0)
+    await bedside.give(admitted(), vitals("v", 50, **ILL), *ticks(51, 61), admission("up", 70, "transfer", unit="5A"))
+    said = await bedside.give(*ticks(71, 121))
+    assert told_of_risk(said.alerts) == [("raised", at(120))]
+    assert not said.predictions[0].silent
+
+
+def reports_of(story: str) -> list[Any]:
+    """What is reported after the first hour (8 to 9 o'clock), of which something may have happened at 10."""
+    came = outcome("o", 120, "icu_transfer", received=130)
+    stories: dict[str, list[Any]] = {
+        "once": [came],
+        "twice": [came, came],
+        "late, but within the grace": [outcome("o", 120, "icu_transfer", received=350)],
+        "too late": [outcome("o", 120, "icu_transfer", received=365)],
+        "contradicted": [came, outcome("no", 180, "icu_transfer", received=200, occurred=False)],
+        "contradicted, and said again": [
+            came,
+            outcome("no", 180, "icu_transfer", received=200, occurred=False),
+            outcome("yes", 120, "icu_transfer", received=220),
+        ],
+        "withdrawn": [came, outcome("x", 120, "icu_transfer", received=200, status="cancelled", supersedes="o")],
+        "withdrawn before it came": [
+            outcome("x", 120, "icu_transfer", received=140, status="cancelled", supersedes="o"),
+            came,
+        ],
+        "withdrawn too late": [
+            came,
+            outcome("x", 120, "icu_transfer", received=365, status="cancelled", supersedes="o"),
+        ],
+        "corrected to another time": [
+            came,
+            outcome("y", 220, "icu_transfer", received=230, status="corrected", supersedes="o"),
+        ],
+        "corrected to another kind": [
+            came,
+            outcome("y", 120, "readmission", received=230, status="corrected", supersedes="o"),
+        ],
+        "of a stay that was no stay": [came, admission("undo", 240, "cancel_admit")],
+    }
+    return stories[story]
+
+
+@pytest.mark.parametrize(
+    ("story", "label"),
+    [
+        ("once", True),
+        ("twice", True),
+        ("late, but within the grace", True),
+        ("too late", False),
+        ("contradicted", False),
+        ("contradicted, and said again", True),
+        ("withdrawn", False),
+        ("withdrawn before it came", False),
+        ("withdrawn too late", True),
+        ("corrected to another time", False),
+        ("corrected to another kind", False),
+        ("of a stay that was no stay", None),
+    ],
+)
+@pytest.mark.parametrize("merged", [False, True])
+async def test_what_is_reported_of_an_hour_makes_one_label(story: str, label: bool | None, merged: bool) -> None:
+    """In any way in which reports come, through restarts, and for an id that ceases in a merge meanwhile."""
+    lanes = Lanes(rules=Rules(risk=risk.Risk(TARGET)))
+    a, b = (next(f"P{n}" for n in range(60) if lanes.lane_of(f"P{n}") == lane) for lane in (0, 1))
+    await lanes.give(admitted("in", patient_id=a, encounter_id="E1"), vitals("v", 10, patient_id=a, **WELL))
+    await lanes.give(*ticks(11, 61))
+    minute = 62
+    for number, event in enumerate(reports_of(story)):
+        until = int((event.received_at - at(0)).total_seconds() // 60)
+        await lanes.give(*ticks(minute, until))
+        minute = max(minute, until + 1)
+        await lanes.give(msgspec.structs.replace(event, patient_id=a))
+        lanes.restart()
+        if merged and number == 0:  # what comes after it still comes under the old id
+            await lanes.give(admission("merge", minute, "merge", patient_id=b, merged_patient_id=a))
+    await lanes.give(*ticks(minute, 60 + int(TOLD) + 10))
+    found = [decoder_of(TrainingExample)(record.value) for record in lanes._records("training-examples.v1")]
+    first = [one for one in found if one.observed_at == at(60)]
+    told_of = b if merged and story != "too late" else a  # by then it was told already
+    assert [(one.patient_id, one.label) for one in first] == [(told_of, label)]

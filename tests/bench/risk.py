@@ -65,7 +65,7 @@ def _once() -> dict[str, float]:
         "tree_us": _each(lambda pair: tree.learn(*pair), zip(rows[WARM:9_000], labels[WARM:], strict=False)),
         "learner_us": _each(whole.learn, examples[WARM:9_000]),
         "columns_us": _each(lambda one: columns(one.inputs), examples),
-        "champion_score_us": _each(lambda one: contributions(champion.say(columns(one.inputs)).added, 5), examples),
+        "champion_score_us": _each(lambda one: contributions(champion.say(columns(one.inputs)).added), examples),
         "tree_score_us": _each(tree.say, rows[:5_000]),
         "answer_us": _each(lambda one: whole.answer(one.inputs), examples[:5_000]),
     }

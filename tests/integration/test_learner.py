@@ -22,8 +22,9 @@ from wardstream.infra.kafka.broker import Cluster
 from wardstream.infra.risk import KEY_FILE, learner_key
 from wardstream.models.risk.champion import Settings
 from wardstream.models.risk.features import VERSION
+from wardstream.models.risk.keys import key_id
 from wardstream.models.risk.learner import Learner
-from wardstream.models.risk.snapshots import Signed, Snapshot, key_id, opened
+from wardstream.models.risk.snapshots import Signed, Snapshot, opened
 from wardstream.models.risk.target import Target
 from wardstream.schemas.decode import decoder_of, encode
 from wardstream.schemas.risk_models import RiskModel

@@ -12,6 +12,7 @@ from wardstream.schemas.envelope import Event
 from wardstream.schemas.flow import Flow
 from wardstream.schemas.identities import Identity
 from wardstream.schemas.metrics import Metrics
+from wardstream.schemas.model_controls import ModelControl
 from wardstream.schemas.notices import Notice
 from wardstream.schemas.risk_models import RiskModel
 from wardstream.schemas.ticks import Tick
@@ -49,7 +50,7 @@ def test_key_is_a_field(name: str) -> None:
 def test_partitions() -> None:
     for name in TOPICS:
         own = {"audit.v1": 1, "flow.v1": 1, "metrics.v1": 1, "notices.v1": 1, "occupancy.v1": 1}
-        own |= {"training-examples.v1": 1, "risk-models.v1": 1}
+        own |= {"training-examples.v1": 1, "risk-models.v1": 1, "model-controls.v1": 1}
         assert partitions_of(name, 12) == own.get(name, 12)
     assert partitions_of(dead("vitals.v1"), 12) == 12
     assert dead("vitals.v1") == "vitals.v1.dead"
@@ -63,7 +64,7 @@ def test_retention_is_stated() -> None:
     assert TOPICS["alerts.v1"].retention_ms == 400 * day
     tables = {name for name, topic in TOPICS.items() if topic.compacted}
     # all other records are events; compaction would lose some
-    assert tables == {"identities.v1", "occupancy.v1", "risk-models.v1"}
+    assert tables == {"identities.v1", "model-controls.v1", "occupancy.v1", "risk-models.v1"}
     for_ever = {name for name, topic in TOPICS.items() if topic.retention_ms is None}
     assert for_ever == {*tables, "audit.v1"}
     assert all(topic.retention_ms is None or topic.retention_ms >= day for topic in TOPICS.values())
@@ -141,4 +142,4 @@ def test_the_envelope_is_the_same_in_every_event() -> None:
             for field in msgspec.structs.fields(Event):
                 assert own[field.name] == field.type
         else:
-            assert topic.type in (Tick, Flow, Metrics, Identity, AuditRecord, Notice, RiskModel)
+            assert topic.type in (Tick, Flow, Metrics, Identity, AuditRecord, Notice, RiskModel, ModelControl)

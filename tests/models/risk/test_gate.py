@@ -6,10 +6,12 @@ from random import Random
 
 import pytest
 
-from wardstream.models.risk.gate import ECE, GROUPS, POSITIVES, PREDICTIONS, Paired, gate
-from wardstream.models.risk.prequential import Measures
+from wardstream.models.risk.gate import ECE, GROUPS, POSITIVES, PREDICTIONS, Paired, gate, ready
+from wardstream.models.risk.prequential import Measures, Tally
 
 GOOD = Measures(PREDICTIONS, POSITIVES, 0.8, 0.3, 0.05, 0.2, 1.0, 1.0, ECE)
+
+NONE = Tally().measures()
 
 
 def paired(better: float, patients: int = 2_000, hours: int = 24, seed: int = 1) -> Paired:
@@ -23,7 +25,8 @@ def paired(better: float, patients: int = 2_000, hours: int = 24, seed: int = 1)
 
 
 def test_a_better_one_passes() -> None:
-    assert gate(GOOD, paired(0.02)).allowed
+    assert gate(GOOD, NONE, paired(0.02)).allowed
+    assert ready(GOOD, NONE).allowed
 
 
 @pytest.mark.parametrize(
@@ -40,20 +43,27 @@ def test_a_better_one_passes() -> None:
     ],
 )
 def test_what_holds_it_back_is_said(measures: Measures, reason: str) -> None:
-    found = gate(measures, paired(0.02))
-    assert not found.allowed
-    assert len(found.reasons) == 1
-    assert reason in found.reasons[0]
+    for found in (gate(measures, NONE, paired(0.02)), ready(measures, NONE)):
+        assert not found.allowed
+        assert len(found.reasons) == 1
+        assert reason in found.reasons[0]
+
+
+def test_what_was_calibrated_once_must_be_so_lately() -> None:
+    off = GOOD._replace(slope=0.5)
+    assert ready(GOOD, off).reasons == ("not calibrated lately: calibration slope 0.50, not within 0.8 and 1.25",)
+    assert not gate(GOOD, off, paired(0.02)).allowed
+    assert ready(GOOD, off._replace(positives=POSITIVES - 1)).allowed, "of too few nothing can be said"
 
 
 def test_a_worse_or_equal_one_does_not_pass() -> None:
     for better in (-0.02, 0.0):
-        assert "not better" in gate(GOOD, paired(better)).reasons[0]
-    assert "not better" in gate(GOOD, Paired()).reasons[0]
+        assert "not better" in gate(GOOD, NONE, paired(better)).reasons[0]
+    assert "not better" in gate(GOOD, NONE, Paired()).reasons[0]
 
 
 def test_hours_of_few_patients_are_no_evidence() -> None:
-    assert "not better" in gate(GOOD, paired(0.02, patients=20, hours=2_000)).reasons[0]
+    assert "not better" in gate(GOOD, NONE, paired(0.02, patients=20, hours=2_000)).reasons[0]
 
 
 def test_the_interval_is_as_wide_as_patients_differ() -> None:

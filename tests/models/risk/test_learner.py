@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from math import log
 
 import msgspec
 import pytest
@@ -12,9 +13,8 @@ from hypothesis import strategies as st
 
 from tests.models.risk.rows import examples
 from wardstream.models.risk.champion import Settings
-from wardstream.models.risk.features import COLUMNS
 from wardstream.models.risk.learner import Learner, State, StateRefused
-from wardstream.models.risk.target import CHALLENGER, CHAMPION, MODELS, Target
+from wardstream.models.risk.target import CHALLENGER, CHAMPION, MODELS, SERVED, Target
 
 NUMBER = 1_500
 
@@ -71,10 +71,14 @@ def test_it_judges_before_it_learns() -> None:
 
 def test_what_was_told_at_the_time_is_judged() -> None:
     found = learner()
-    one = msgspec.structs.replace(next(examples(1)), said={CHAMPION: 0.9, CHALLENGER: 0.2}, happened=True)
-    found.learn(one)
-    assert found.watch[CHAMPION].start.squares == pytest.approx(0.01)
-    assert found.watch[CHALLENGER].start.squares == pytest.approx(0.64)
+    said = {CHAMPION: 0.9, CHALLENGER: 0.2, SERVED: 0.9}
+    found.learn(msgspec.structs.replace(next(examples(1)), said=said, happened=True))
+    assert found.watch[SERVED].start.squares == pytest.approx(0.01)
+    assert {found.watch[name].start.squares for name in MODELS} == {0.25}, "by what they say before they learn"
+    better, _ = found.paired.better_by()
+    assert better == pytest.approx(log(0.2) - log(0.9)), "compared by what they said at the time"
+    found.learn(next(examples(1)))
+    assert found.watch[SERVED].start.count == 1, "nothing was told"
 
 
 def test_it_learns_and_is_calibrated() -> None:
@@ -92,13 +96,27 @@ def test_contributions_are_the_largest_and_add_up() -> None:
     for one in examples(3_000):
         found.learn(one)
     inputs = next(examples(1, seed=9)).inputs
-    answer = found.answer(inputs, shown=len(COLUMNS))
-    assert "news2" in [one.name for one in answer.contributions[:3]]
+    answer = found.answer(inputs)
+    assert "news2" in [name for name, _ in answer.contributions[:3]]
     intercept = found.state().champion.intercept
-    assert answer.logit == pytest.approx(intercept + sum(one.added for one in answer.contributions))
-    sizes = [abs(one.added) for one in answer.contributions]
+    assert answer.logit == pytest.approx(intercept + sum(added for _, added in answer.contributions))
+    sizes = [abs(added) for _, added in answer.contributions]
     assert sizes == sorted(sizes, reverse=True)
-    assert found.answer(inputs, shown=2).contributions == answer.contributions[:2]
+    assert "lactate_mmol_per_l" in {name for name, _ in answer.contributions}, "that it is missing adds something"
+
+
+def test_contributions_of_the_challenger_are_what_each_input_changes() -> None:
+    found = learner()
+    for one in examples(30_000):
+        found.learn(one)
+    inputs = next(one.inputs for one in examples(99, seed=9) if one.inputs["news2"].value > 8)
+    answer = found.answer(inputs, CHALLENGER)
+    assert answer.said == found.answer(inputs).said
+    first, added = answer.contributions[0]
+    without = {name: known for name, known in inputs.items() if name != first}
+    assert added == pytest.approx(answer.logit - found.answer(without, CHALLENGER).logit)
+    assert "news2" in {name for name, _ in answer.contributions}
+    assert all(added for _, added in answer.contributions)
 
 
 def test_answers_change_nothing() -> None:

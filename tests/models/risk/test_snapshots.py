@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.models.risk.rows import examples
 from wardstream.models.risk import pickles
 from wardstream.models.risk.champion import Settings
+from wardstream.models.risk.keys import key_id
 from wardstream.models.risk.learner import Learner
-from wardstream.models.risk.snapshots import _PURPOSE, Signed, Snapshot, SnapshotRefused, key_id, opened, signed
+from wardstream.models.risk.snapshots import _PURPOSE, Signed, Snapshot, SnapshotRefused, opened, signed
 from wardstream.models.risk.target import Target
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

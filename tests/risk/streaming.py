@@ -1,0 +1,295 @@
+"""`python -m tests.risk.streaming ARCHIVE MODELS OUT`: patients of 2019 through the running stream, in random order.
+
+A broker, a Triton with the models in MODELS, a worker and a learner run for real. Of the half of the patients that the
+deep model has not seen (`tests.risk.halves`) one is admitted each quarter of an hour. Sepsis becomes known a day after
+its onset (`--confirmed-after`), the end of a record is a departure to nobody knows where, and so censoring. After each
+`--each` admissions all stands still until everything has been learned; then the newest snapshot is promoted, from
+`--first-after` examples on, also past the gate, whose answer is kept. So what was told at a time does not depend on how
+fast the machine is.
+
+`--shift` changes something from an admission on: `sensor`, the monitors show a heart rate 20/min and a respiratory rate
+6/min too high; `mix`, only patients of 70 years and more are admitted. OUT gets the training examples in their order
+(`examples.ndjson.gz`), which `tests.risk.judging` judges, and what was promoted when (`promotions.json`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gzip
+import heapq
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import GroupCoordinatorNotAvailableError
+
+from tests.risk.halves import is_streamed
+from tests.workers import APP_ID, WARDSTREAM, Workers, create_topics, worker_environment
+from wardstream.infra.feeds import challenge2019
+from wardstream.infra.feeds.pace import Item, Minute
+from wardstream.infra.feeds.records import EPOCH, Record, Tally
+from wardstream.infra.feeds.replay import timeline
+from wardstream.infra.feeds.run import run_replay
+from wardstream.infra.kafka.admin import admin
+from wardstream.infra.kafka.broker import Cluster
+from wardstream.infra.kafka.jars import jars_folder
+from wardstream.infra.lanes import lags, layout
+from wardstream.infra.model_controls import LEARNER, read_tables
+from wardstream.infra.settings import load_settings
+from wardstream.infra.triton.environment import fetch, triton_folder
+from wardstream.infra.triton.server import TritonServer
+from wardstream.models.risk.snapshots import Snapshot
+from wardstream.schemas.admissions import Admission
+from wardstream.schemas.envelope import Event
+from wardstream.schemas.outcomes import Outcome
+from wardstream.schemas.vitals import Vitals
+
+APART = timedelta(minutes=15)
+TICK_MINUTES = 15
+FLUSH = timedelta(hours=49)  # after the last event: horizon and grace are over
+EXAMPLES = "training-examples.v1"
+PATIENCE_S = 1_800.0
+ELDERLY = 70.0
+STILL = 8  # looks, a second and a half apart, at which nothing has changed
+_AGAIN = "the learner has learned more"
+
+
+def arrivals(archive: Path, limit: int | None, seed: int, shift: str | None, shift_from: int) -> list[Record]:
+    """The patients who are streamed, in the order of their admission."""
+    found = [record for record in challenge2019.records(archive) if is_streamed(record.id)]
+    Random(seed).shuffle(found)
+    if shift == "mix":
+        found = found[:shift_from] + [record for record in found[shift_from:] if _age(record) >= ELDERLY]
+    return found[:limit]
+
+
+def _age(record: Record) -> float:
+    admitted = next(iter(record.events(EPOCH, Tally())))
+    assert isinstance(admitted, Admission)
+    return admitted.age_years or 0.0
+
+
+def stay(record: Record, number: int, confirmed_after: timedelta, drifted: bool) -> list[Event]:
+    """The events of a stay in the order in which they come."""
+    found: list[Event] = []
+    for event in record.events(EPOCH + number * APART, Tally()):
+        if isinstance(event, Outcome):
+            known = event.observed_at + confirmed_after
+            found.append(msgspec.structs.replace(event, available_at=known, received_at=known))
+        elif drifted and isinstance(event, Vitals):
+            found.append(_drifted(event))
+        else:
+            found.append(event)
+    return sorted(found, key=lambda event: event.received_at)
+
+
+def _drifted(event: Vitals) -> Vitals:
+    pulse, breaths = event.heart_rate_bpm, event.respiratory_rate_per_min
+    return msgspec.structs.replace(
+        event,
+        heart_rate_bpm=None if pulse is None else min(pulse + 20.0, 390.0),
+        respiratory_rate_per_min=None if breaths is None else min(breaths + 6.0, 190.0),
+    )
+
+
+def in_order(stays: Iterable[list[Event]]) -> Iterator[Event]:
+    """All events in the order in which they come; `stays` are in the order in which they begin."""
+    waiting = list[tuple[datetime, int, Event]]()
+    number = 0
+    for events in stays:
+        while waiting and waiting[0][0] < events[0].received_at:
+            yield heapq.heappop(waiting)[2]
+        for event in events:
+            number += 1
+            heapq.heappush(waiting, (event.received_at, number, event))
+    while waiting:
+        yield heapq.heappop(waiting)[2]
+
+
+def chunks(stays: Iterable[list[Event]], each: int) -> Iterator[list[Item]]:
+    """What is sent between two promotions."""
+    chunk, until, last = list[Item](), EPOCH + each * APART, EPOCH
+    for item in timeline(in_order(stays), TICK_MINUTES):
+        at = item.at
+        if at >= until:
+            yield chunk
+            chunk = []
+            while until <= at:
+                until += each * APART
+        chunk.append(item)
+        last = max(last, at)
+    yield [*chunk, *_minutes(last, last + FLUSH)]
+
+
+def _minutes(after: datetime, until: datetime) -> Iterator[Minute]:
+    at = after
+    while at < until:
+        at += timedelta(minutes=TICK_MINUTES)
+        yield Minute(at)
+
+
+class Stream:
+    """What runs, and what it has told."""
+
+    def __init__(
+        self, cluster: Cluster, environment: dict[str, str], learner: subprocess.Popen[bytes], first_after: int
+    ) -> None:
+        self.client, self.environment, self.learner = cluster.client_options(), environment, learner
+        self._first_after = first_after
+        self.examples: list[bytes] = []
+        self._next = 0
+
+    async def run(self, sent: Iterator[list[Item]]) -> list[dict[str, Any]]:
+        """Send chunk by chunk; returns what was promoted after how many examples."""
+        promoted = list[dict[str, Any]]()
+        consumer = AIOKafkaConsumer(**self.client, isolation_level="read_committed", enable_auto_commit=False)
+        await consumer.start()
+        try:
+            consumer.assign([TopicPartition(EXAMPLES, 0)])
+            consumer.seek(TopicPartition(EXAMPLES, 0), 0)
+            for number, chunk in enumerate(sent):
+                began = time.monotonic()
+                await run_replay(self.client, iter(chunk), speed=None)
+                await self._settled(consumer)
+                found = await self._promote() if len(self.examples) >= self._first_after else None
+                if found is not None:
+                    promoted.append({"examples": len(self.examples)} | found)
+                print(
+                    f"chunk {number}: {len(chunk)} items, {len(self.examples)} examples, promoted {found}, "
+                    f"{time.monotonic() - began:.0f} s",
+                    file=sys.stderr,
+                    flush=True,
+                )
+        finally:
+            await consumer.stop()
+        return promoted
+
+    async def _settled(self, consumer: AIOKafkaConsumer) -> None:
+        """Wait until the worker has handled and the learner has learned everything.
+
+        What was received after the last tick waits in the lanes for the next: so it is not that nothing is left, but
+        that nothing gets less.
+        """
+        deadline, seen = time.monotonic() + PATIENCE_S, list[tuple[int, int]]()
+        while True:
+            assert time.monotonic() < deadline, "the stream does not settle"
+            assert self.learner.poll() is None, "the learner has ended"
+            while found := await consumer.getmany(timeout_ms=500, max_records=5_000):
+                for record in next(iter(found.values())):
+                    self.examples.append(record.value)
+                    self._next = record.offset + 1
+            with contextlib.suppress(GroupCoordinatorNotAvailableError):  # of a new cluster, when it is first asked
+                seen.append((await self._behind(), len(self.examples)))
+                if len(seen) >= STILL and len(set(seen[-STILL:])) == 1 and await self._learned() >= self._next:
+                    return
+            await asyncio.sleep(1)
+
+    async def _behind(self) -> int:
+        async with admin(self.client) as client:
+            counts = (await layout(client, APP_ID)).counts
+            by_lane = await lags(client, self.client, APP_ID, counts)
+        return sum(sum(topics.values()) for topics in by_lane.values())
+
+    async def _learned(self) -> int:
+        if not self._next:
+            return 0
+        model = (await read_tables(self.client)).models.get(LEARNER)
+        return 0 if model is None else msgspec.json.decode(model.payload, type=Snapshot).positions[EXAMPLES]
+
+    async def _promote(self) -> dict[str, str]:
+        """Have the newest snapshot answer; returns which, and what the gate says of it."""
+        said = await self._model()
+        gate = "passed" if said.returncode == 0 else said.stdout.decode().strip()
+        if said.returncode == 1:
+            said = await self._model("--force")
+        assert said.returncode == 0, said.stderr.decode()
+        await asyncio.sleep(3)  # the worker obeys within 2 s
+        return {"said": said.stdout.decode().strip(), "gate": gate}
+
+    async def _model(self, *options: str) -> subprocess.CompletedProcess[bytes]:
+        command = [WARDSTREAM, "model", "promote", "--why", _AGAIN, *options]
+        return await asyncio.to_thread(
+            subprocess.run, command, env=self.environment, capture_output=True, timeout=300, check=False
+        )
+
+
+def streamed(records: Sequence[Record], models: Path, options: argparse.Namespace) -> None:
+    """Run everything, and keep what it told."""
+    drifts = options.shift == "sensor"
+    stays = (
+        stay(record, number, timedelta(hours=options.confirmed_after), drifts and number >= options.shift_from)
+        for number, record in enumerate(records)
+    )
+    settings = load_settings()
+    with (
+        tempfile.TemporaryDirectory() as name,
+        Cluster(Path(name) / "kafka", jars=jars_folder(settings)) as cluster,
+        TritonServer(Path(name) / "triton", models, made_of=fetch(triton_folder(settings))) as triton,
+    ):
+        folder = Path(name)
+        told = {"RISK_OUTCOMES": '["sepsis_onset"]', "RISK_HORIZON_H": str(options.horizon), "CLOCK": "feed"}
+        told |= {"TRITON_URL": triton.url, "MODELS": str(models), "TRITON_DEADLINE_MS": "10000"}
+        told |= {"TOKENS_FILE": str(folder / "tokens.json")}
+        environment = worker_environment(cluster, folder / "home", **told)
+        create_topics(environment)
+        command = [WARDSTREAM, "tokens", "add", "evidence", "--role", "operator"]
+        token = subprocess.run(command, env=environment, check=True, timeout=60, capture_output=True).stdout
+        environment["WARDSTREAM_TOKEN"] = token.decode().strip()
+        workers, learner = Workers(environment, options.out), None
+        try:
+            with (options.out / "learner.log").open("wb") as log:
+                learner = subprocess.Popen([WARDSTREAM, "learner"], env=environment, stdout=log, stderr=log)
+            while not (folder / "home" / "learner.pub").exists():  # before workers look for it
+                assert learner.poll() is None, "the learner has ended"
+                time.sleep(0.2)
+            workers.start()
+            stream = Stream(cluster, environment, learner, options.first_after)
+            promoted = asyncio.run(stream.run(chunks(stays, options.each)))
+        finally:
+            workers.end()
+            if learner is not None:
+                learner.kill()
+                learner.wait(20)
+    with gzip.open(options.out / "examples.ndjson.gz", "wb", compresslevel=3) as file:
+        for line in stream.examples:
+            file.write(line + b"\n")
+    about = {"patients": len(records), "promoted": promoted} | {
+        name: getattr(options, name) for name in ("seed", "each", "horizon", "confirmed_after", "shift", "shift_from")
+    }
+    (options.out / "promotions.json").write_text(json.dumps(about, indent=2) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("archive", type=Path, help="challenge2019_….tar.gz, or a folder of .psv files")
+    parser.add_argument("models", type=Path, help="a model repository whose `sepsis` has not seen the streamed half")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--patients", type=int)
+    parser.add_argument("--each", type=int, default=250, help="admissions between promotions")
+    parser.add_argument("--first-after", type=int, default=5_000, help="examples before the first promotion")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--horizon", type=float, default=12.0)
+    parser.add_argument("--confirmed-after", type=float, default=24.0, help="hours from onset to outcomes.v1")
+    parser.add_argument("--shift", choices=["sensor", "mix"])
+    parser.add_argument("--shift-from", type=int, default=1_500, help="admission from which on it is so")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
+    options.out.mkdir(parents=True, exist_ok=True)
+    records = arrivals(options.archive, options.patients, options.seed, options.shift, options.shift_from)
+    streamed(records, options.models.absolute(), options)
+
+
+if __name__ == "__main__":
+    main()
