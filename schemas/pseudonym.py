@@ -1,10 +1,10 @@
 """Pseudonyms: what stands for a record number wherever events travel.
 
-HMAC-SHA256 under the installation's key, of what is named (patient or encounter), who gave the number (the assigning
-authority: two hospitals give the same numbers) and the number, each with its length, so that no two different inputs
-are joined to the same text. Cut to 128 bits: two of a billion patients have the same pseudonym with a probability of
-10⁻²¹. Without the key nobody can try numbers out; with another key everybody has another pseudonym, so a key cannot be
-changed under a running installation.
+HMAC-SHA256 under the installation's key, of what is named (patient, encounter, order), who gave the number (the
+assigning authority: two hospitals give the same numbers) and the number, each with its length, so that no two different
+inputs are joined to the same text. Cut to 128 bits: two of a billion patients have the same pseudonym with a
+probability of 10⁻²¹. Without the key nobody can try numbers out; with another key everybody has another pseudonym, so a
+key cannot be changed under a running installation.
 """
 
 import hmac
@@ -42,6 +42,14 @@ class Pseudonyms:
     def encounter(self, authority: str, number: str) -> str:
         """Return the pseudonym of a stay."""
         return f"e-{self._digest('encounter', authority, number)}"
+
+    def order(self, authority: str, number: str) -> str:
+        """Return the pseudonym of an order."""
+        return f"o-{self._digest('order', authority, number)}"
+
+    def uid(self, uid: str) -> str:
+        """Return the pseudonym of a DICOM UID: a UID again, of the arc for UUIDs (PS3.5, B.2)."""
+        return f"2.25.{int(self._digest('uid', uid), 16)}"
 
     def _digest(self, what: str, *parts: str) -> str:
         text = "".join(f"{len(part)}:{part}" for part in (what, *parts))
