@@ -17,11 +17,12 @@ Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 BEGIN: Final = "0" * 64
 """What the first record has in place of a hash."""
 
-What = Literal["identity_shown"]
+What = Literal["identity_shown", "identity_refused"]
+"""A name and record number were shown, or asked for by somebody who may not see them."""
 
 
 class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One deed, written before it is done."""
+    """One deed, written before it is done, or one that was refused."""
 
     sequence: Annotated[Annotated[int, Meta(ge=0)], Meta(description="Number of the record, from 0 without a gap.")]
     previous: Annotated[Hash, Meta(description="SHA-256 of the record before, in hex; zeros in the first.")]

@@ -8,7 +8,13 @@ key cannot be changed under a running installation.
 """
 
 import hmac
-from typing import Final
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from wardstream.schemas.envelope import Event
+
+EventT = TypeVar("EventT", bound=Event)
 
 KEY_BYTES: Final = 32
 _HEX: Final = 32  # characters: 128 bits
@@ -54,3 +60,29 @@ class Pseudonyms:
     def _digest(self, what: str, *parts: str) -> str:
         text = "".join(f"{len(part)}:{part}" for part in (what, *parts))
         return hmac.digest(self._key, text.encode(errors="surrogatepass"), "sha256").hex()[:_HEX]
+
+
+def replaced(event: EventT, pseudonyms: Pseudonyms, authority: str) -> EventT:
+    """Return an event that names patient, stay, order and pictures by their own numbers with pseudonyms in their place.
+
+    They are those that an HL7 v2 message of the same numbers and authority gives.
+
+    Parameters
+    ----------
+    authority : str
+        Who gave the numbers.
+    """
+    changes: dict[str, Any] = {}
+    for name in event.__struct_fields__:
+        value = getattr(event, name)
+        if value is None:
+            continue
+        if name in ("patient_id", "merged_patient_id"):
+            changes[name] = pseudonyms.patient(authority, value)
+        elif name == "encounter_id":
+            changes[name] = pseudonyms.encounter(authority, value)
+        elif name == "order_id":
+            changes[name] = pseudonyms.order(authority, value)
+        elif name in ("study_uid", "series_uid", "instance_uid"):
+            changes[name] = pseudonyms.uid(value)
+    return msgspec.structs.replace(event, **changes)

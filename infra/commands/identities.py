@@ -1,4 +1,4 @@
-"""`wardstream identities`: who a pseudonym is. Each look-up is on the audit before anything is shown."""
+"""`wardstream identities`: who a pseudonym is. Each look-up is on the audit before anything is shown, or refused."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def show(
     from wardstream.infra.identities import IdentitySeals, find_identity  # an extra: workers need none of it
 
     settings = load_settings()
-    who = _operator(settings)
+    who = _principal(settings)
     keys = settings.identity_keys()
     if not keys:
         raise SettingsError(f"{PREFIX}IDENTITY_KEY or {PREFIX}IDENTITY_KEY_FILE is not set: it opens identities")
     if not why.strip():
         raise typer.BadParameter("say why: it goes on the audit", param_hint="--why")
-    options, now = kafka_client_options(settings), datetime.now(UTC)
+    options, now, allowed = kafka_client_options(settings), datetime.now(UTC), _ROLE in who.roles
     try:
         asyncio.run(
             write_audit(
@@ -53,11 +53,13 @@ def show(
                 settings.app_id,
                 at=now,
                 who=who.name,
-                what="identity_shown",
+                what="identity_shown" if allowed else "identity_refused",
                 patient_id=patient,
                 why=why.strip(),
             )
         )
+        if not allowed:
+            raise Failure(f"this token does not have the role {_ROLE}: nothing was looked up, and that is on the audit")
         person = IdentitySeals(keys).open(asyncio.run(find_identity(options, patient)))
     except BadEvent as bad:
         raise Failure(f"nothing was looked up: {', '.join(bad.fields)} cannot be written on the audit") from None
@@ -73,13 +75,13 @@ def show(
         typer.echo(f"{label:<14} {'not known' if value is None else value}")
 
 
-def _operator(settings: Settings) -> Principal:
+def _principal(settings: Settings) -> Principal:
     token = settings.own_token()
     if settings.tokens_file is None or token is None:
         raise SettingsError(
             f"{PREFIX}TOKENS_FILE and {PREFIX}TOKEN_FILE must be set: names are shown to operators only"
         )
     principal = TokenFile(settings.tokens_file).principal(token)
-    if principal is None or _ROLE not in principal.roles:
-        raise Failure("this token does not have the role operator: nothing was looked up")
+    if principal is None:
+        raise Failure("this token is not known: nothing was looked up")
     return principal
