@@ -114,6 +114,11 @@ def test_a_letter_is_mapped_again_when_the_feed_was_mended(
     assert asyncio.run(ask()) == ("AA", "c1")
     found = read(own_kafka, "labs.v1", "labs.v1.dead")
     assert (len(found["labs.v1"]), len(found["labs.v1.dead"])) == (0, 1)
+    letter = found["labs.v1.dead"][0]
+    assert "unknown_unit" in gateways.run("dead", "list", "labs.v1").stdout
+    shown = gateways.run("dead", "show", "labs.v1", str(letter.partition), str(letter.offset)).stdout
+    assert "HL7 v2: ORU^R01: MSH, PID, OBR, OBX" in shown
+    assert "OBX[1]: 2823-3^^LN, MMOLL" in shown
     without = gateways.run("dead", "replay", "labs.v1", FEEDS_FILE="")
     assert without.returncode != 0 or "not configured here" in without.stdout
     (tmp_path / "feeds.toml").write_text(PLAIN + '\n[feeds.icu.units]\nMMOLL = "mmol/L"\n')
