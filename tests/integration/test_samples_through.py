@@ -22,7 +22,7 @@ from wardstream.infra.kafka.topics import wishes
 from wardstream.schemas.hl7v2 import Malformed, map_message
 from wardstream.schemas.pseudonym import Pseudonyms
 
-pytestmark = pytest.mark.connected
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(590)]
 
 REFUSED = {"AE", "AR", "CE", "CR"}
 CHANGELOG = f"{APP_ID}-lanes-{LANES}"
@@ -48,10 +48,16 @@ async def send(port: int, messages: list[Sample]) -> list[set[str]]:
     What wants no answer is recognised by that of the message behind it.
     """
     found = []
-    async with sender(port) as engine:
-        for number, sample in enumerate(messages):
-            engine.send(sample.raw)
-            engine.send(f"MSH|^~\\&|HIS|N|WS|HUB|20260301||ZZZ^Z99|behind{number}|P|2.5\r".encode())
+    async with sender(port) as engine, asyncio.TaskGroup() as group:
+
+        async def write() -> None:
+            for number, sample in enumerate(messages):
+                engine.send(sample.raw)
+                engine.send(f"MSH|^~\\&|HIS|N|WS|HUB|20260301||ZZZ^Z99|behind{number}|P|2.5\r".encode())
+                await engine.writer.drain()
+
+        group.create_task(write())  # the gateway reads as fast as it wants to
+        for number in range(len(messages)):
             codes = set()
             while (answer := await engine.answer(60)) != ("AA", f"behind{number}"):
                 codes.add(answer[0])

@@ -34,7 +34,7 @@ def in_clear(row: Row, words: set[str]) -> Iterator[str]:
     headers = (name.encode() + b"=" + value for name, value in row.headers)
     everything = b"\n".join(((row.key or "").encode(), row.value, *headers)).decode(errors="replace")
     for word in words:
-        if re.search(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", everything):
+        if word in everything and re.search(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", everything):
             yield word
 
 
