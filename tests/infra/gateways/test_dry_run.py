@@ -83,7 +83,7 @@ def test_the_report(tmp_path: Path) -> None:
     assert ["all", "5", "2", "2", "", "1", ""] in rows
     assert ["LOC7^^L", "pg/mL", "ignored", "1"] in rows
     assert ["2823-3^^LN", "mmol/L", "2823-3", "1"] in rows
-    assert ["labs.v1", "OBX-6", "bad_format", "1"] in rows
+    assert ["labs.v1", "OBX-6", "unknown_unit", "1"] in rows
     assert ["MSH-9", "the type of the message is missing", "1"] in rows
     assert "without offset" in result.output
     for text in PERSONAL:
