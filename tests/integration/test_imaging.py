@@ -206,8 +206,8 @@ def test_a_worker_killed_with_films_in_flight_loses_and_doubles_none(
         TritonServer(tmp_path / "triton", models, made_of=triton_environment) as server,
         Bucket(raw).running() as bucket,
     ):
-        told = {"IMAGING_FOLDERS": f'["{images}"]', "IMAGING_S3_ENDPOINT": bucket.url, "IMAGING_S3_BUCKETS": '["films"]'}
-        told |= {"IMAGING_S3_ACCESS_KEY": "key", "IMAGING_S3_SECRET_KEY": "secret"}
+        told = {"IMAGING_FOLDERS": f'["{images}"]', "IMAGING_S3_ENDPOINT": bucket.url}
+        told |= {"IMAGING_S3_BUCKETS": '["films"]', "IMAGING_S3_ACCESS_KEY": "key", "IMAGING_S3_SECRET_KEY": "secret"}
         told |= {"IMAGING_SALIENCY_FOLDER": str(saliency), "TRITON_URL": server.url}
         environment = worker_environment(cluster, tmp_path, **told)
         create_topics(environment)
