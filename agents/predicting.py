@@ -104,7 +104,7 @@ def _tell(batch: PatientBatch, one: Asked, answer: Answered, served: Served, rea
         event_id=output_id(event.event_id, f"predictions/{sepsis.NAME}/{one.key}"),
         caused_by=event.event_id,
         model=sepsis.NAME,
-        version=answer.version or served.newest,
+        version=answer.version or served.version,
         target=sepsis.TARGET,
         horizon_h=sepsis.HORIZON_H,
         quality=answer.quality,

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -19,13 +20,14 @@ from wardstream.agents.streams.batch import Batch, Received, lane_agent
 from wardstream.agents.streams.outputs import Outputs
 from wardstream.agents.streams.state import LaneState, Work
 from wardstream.infra.feeds.films import film, uid
+from wardstream.infra.imaging_files import SALIENCY_SUFFIX
 from wardstream.infra.worker import IMAGING
 from wardstream.models.chest_xray import CAVEAT, CELLS, Tensor
 from wardstream.models.imaging.film import About, Reading, Unusable
 from wardstream.models.imaging.reading import read
 from wardstream.models.imaging.state import TRIES, ImagingCodec, ImagingPatient
 from wardstream.models.imaging.suitability import Rules
-from wardstream.schemas.decode import decoder, encode
+from wardstream.schemas.decode import decode, decoder, encode
 from wardstream.schemas.findings import Finding
 from wardstream.schemas.imaging import Imaging
 from wardstream.schemas.ticks import Tick
@@ -317,6 +319,13 @@ async def test_what_the_model_says_is_counted(site: Site, lane: Lane) -> None:
     assert lane.counts["findings_total", ("chest_xray", "abstained", "modality")] == 1
     told = {labels: count for (name, labels), count in lane.counts.items() if name == "predicted_probability_total"}
     assert told == {("chest_xray", "0.5"): 1}
+
+
+def test_the_example_says_what_every_finding_says() -> None:
+    raw = Path(__file__).resolve().parents[2] / "schemas" / "examples" / "findings.v1.json"
+    example: Any = decode("findings.v1", raw.read_bytes())
+    assert (example.caveat, example.age_note) == (CAVEAT, Rules(oldest=8).note)
+    assert example.saliency_uri == f"file:///srv/saliency/{example.caused_by}-1{SALIENCY_SUFFIX}"
 
 
 async def test_what_nobody_expects_reaches_the_lane(site: Site, lane: Lane) -> None:
