@@ -14,7 +14,6 @@ the very end has come too.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -105,7 +104,7 @@ def _tell(batch: PatientBatch, one: Asked, answer: Answered, served: Served, rea
         event_id=output_id(event.event_id, f"predictions/{sepsis.NAME}/{one.key}"),
         caused_by=event.event_id,
         model=sepsis.NAME,
-        version=answer.version or served.newest,
+        version=answer.version or served.version,
         target=sepsis.TARGET,
         horizon_h=sepsis.HORIZON_H,
         quality=answer.quality,
@@ -122,7 +121,7 @@ def _tell(batch: PatientBatch, one: Asked, answer: Answered, served: Served, rea
     batch.emit("predictions.v1", one.key, prediction, one.cause)
     batch.count(m.PREDICTIONS, (sepsis.NAME, answer.quality))
     if answer.calibrated is not None:
-        batch.count(m.PREDICTED, (sepsis.NAME, f"{max(1, math.ceil(answer.calibrated * 10)) / 10:.1f}"))
+        batch.count(m.PREDICTED, (sepsis.NAME, m.up_to(answer.calibrated)))
     if answer.quality == "ok" and answer.version is not None and answer.calibrated is not None:
         threshold = served.threshold(answer.version)
         if threshold is not None and one.key in batch.state:  # not forgotten meanwhile
