@@ -7,8 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-import faust
-
+from tests.agents.apps import unconnected_app
 from tests.events import topic_of
 from wardstream.agents import predicting
 from wardstream.agents.scoring import Rules
@@ -66,7 +65,7 @@ class Bedside:
     """
 
     def __init__(self, never_carried: frozenset[str] = frozenset(), sepsis: Served | None = None) -> None:
-        rules, app = Rules(never_carried, sepsis), faust.App("test", store="memory://")
+        rules, app = Rules(never_carried, sepsis), unconnected_app()
         self._agents = {topic: lane_agent(app, topic, make(rules), 1) for topic, make in HANDLERS.items()}
         self._at_end = predicting.at_end(rules)
         app.finalize()

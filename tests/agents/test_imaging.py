@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import faust
 import numpy as np
 import pytest
 
+from tests.agents.apps import unconnected_app
 from tests.events import _made, tick
 from wardstream.agents.imaging import Answered, Tools
 from wardstream.agents.streams.batch import Batch, Received, lane_agent
@@ -82,7 +82,7 @@ class Lane:
     """A lane of the imaging group without Kafka: the worker's table of handlers, run as Faust agents."""
 
     def __init__(self, site: Site) -> None:
-        app = faust.App("test", store="memory://")
+        app = unconnected_app()
         self._agents = {topic: lane_agent(app, topic, make(site.tools), 1) for topic, make in IMAGING.items()}
         app.finalize()
         app.flow_control.resume()
