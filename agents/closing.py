@@ -13,9 +13,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from wardstream.agents import metrics as m
-from wardstream.agents.flow import HOSPITAL, TOPIC, Corrections, FlowBatch, about, begin, census_of, take_in, wait
+from wardstream.agents.flow import HOSPITAL, TOPIC, Corrections, FlowBatch, about, census_of, take_in_waiting, wait
 from wardstream.agents.scoring import PatientRows
 from wardstream.agents.streams.batch import Handler, Received
+from wardstream.agents.streams.places import place
 from wardstream.models.flow.arrivals import HORIZONS
 from wardstream.models.flow.beds import pressure
 from wardstream.models.flow.census import DAY_H, Kept, Rows, hour_of
@@ -26,7 +27,7 @@ from wardstream.models.flow.site import Site, UnitRules
 from wardstream.models.flow.snapshot import BadSnapshot, Learnt, dump, load
 from wardstream.models.flow.unit import Came, Inflow, Outlook, Present, Unit
 from wardstream.schemas.flow import KEPT_DAYS, LEVELS, Ahead, Flow, Spread
-from wardstream.schemas.occupancy import Occupancy, Over, Withdrawn
+from wardstream.schemas.occupancy import PARTITIONS, Occupancy, Over, Withdrawn
 
 log = logging.getLogger(__name__)
 
@@ -40,47 +41,39 @@ def handler(site: Site) -> Handler:
     """The handler of occupancy.v1 in the group of patient flow."""
 
     async def on_occupancy(batch: FlowBatch) -> None:
-        """Take rows in, or have them wait for their hour; close the hours that are over for every lane."""
-        hospital = batch.state[HOSPITAL]
+        """Have rows wait until their hour is over; close the hours that are over for every lane."""
         for received in batch:
             event: Occupancy | Withdrawn | Over = received.event
-            hour = hour_of(event.received_at.timestamp())
             if isinstance(event, Over):
-                await _over(batch, site, event, hour - 1, received)
-            elif hospital.closed is None or hour > hospital.closed + 1:
-                wait(batch, hour, received)
+                await _over(batch, site, event, received)
             else:
-                told = Corrections(batch)
-                take_in(batch, site, event, told)
-                told.publish(received)
+                wait(batch, received)
 
     return on_occupancy
 
 
-async def _over(batch: FlowBatch, site: Site, event: Over, hour: int, cause: Received[Any]) -> None:
-    """An hour is over for a lane."""
+async def _over(batch: FlowBatch, site: Site, event: Over, cause: Received[Any]) -> None:
+    """An hour is over for a lane, as far as one partition goes."""
     hospital = batch.state[HOSPITAL]
-    known = {lane: last for lane, last in hospital.lanes.items() if lane < event.lanes}
-    hospital.lanes = known | {event.lane: max(hour, known.get(event.lane, hour))}
-    if len(hospital.lanes) < event.lanes:
+    partition, hour = place(cause.topic, 0).partition, hour_of(event.received_at.timestamp()) - 1
+    known = {name: last for name, last in hospital.over.items() if int(name.partition("/")[2]) < event.lanes}
+    name = f"{partition}/{event.lane}"
+    hospital.over = known | {name: max(hour, known.get(name, hour))}
+    if len(hospital.over) < event.lanes * PARTITIONS:
         return
-    over = min(hospital.lanes.values())
+    over = min(hospital.over.values())
     if hospital.closed is None or over - hospital.closed > GAP_H:
         hospital.closed = over - 1
-        _begin(batch, site, over, cause)
     while hospital.closed < over:
         await _close(batch, site, hospital.closed + 1, cause)
 
 
-def _begin(batch: FlowBatch, site: Site, hour: int, cause: Received[Any]) -> None:
-    told = Corrections(batch)
-    begin(batch, site, hour, told)
-    told.publish(cause)
-
-
 async def _close(batch: FlowBatch, site: Site, hour: int, cause: Received[Any]) -> None:
-    """Close one hour: all that was received before its end has been taken in."""
+    """Close one hour: take in what was received before its end, tell again what that changes, and forecast."""
     hospital = batch.state[HOSPITAL]
+    told = Corrections(batch)
+    take_in_waiting(batch, site, hour, told)
+    told.publish(cause)
     units: dict[str, Unit] = {}
     for name in hospital.units:
         with batch.alone(name):
@@ -102,7 +95,6 @@ async def _close(batch: FlowBatch, site: Site, hour: int, cause: Received[Any]) 
                 batch.state[name].first = before
         await asyncio.sleep(0)
     hospital.closed = hour
-    _begin(batch, site, hour + 1, cause)
 
 
 def _learn(batch: FlowBatch, site: Site, name: str, hour: int) -> Unit:
@@ -188,7 +180,7 @@ def inflows_of(emergency: Emergency, site: Site, units: dict[str, Unit], hour: i
 
 def _publish(batch: FlowBatch, site: Site, name: str, hour: int, outlook: Outlook | None, cause: Received[Any]) -> None:
     series = census_of(batch, name).series(hour, 1)
-    told = about(batch, cause, name, hour, series.movements[0].tolist(), int(series.census[0]))
+    told = about(batch, name, hour, series.movements[0].tolist(), int(series.census[0]))
     if outlook is None:
         batch.emit(TOPIC, name, Flow(silent=True, **told), cause)
     else:

@@ -1,9 +1,10 @@
 """Rows of occupancy.v1 → the census of each unit, hour by hour, on flow.v1; corrections tell hours again.
 
 In a group of its own, with one lane, for a hospital's units belong together: who is in the emergency department will be
-in a ward. Rows are applied in the order of the stream's hours: what was received in an hour that is not yet begun waits
-in the state until the hour before is closed (`agents.closing`), as soon as every lane has said that it is over. So what
-a forecast is made of does not depend on how far apart lanes and restarts were.
+in a ward. The lane reads all partitions of occupancy.v1, and their order among each other is chance. So a row waits in
+the state until the hour in which it was received is closed (`agents.closing`), which is when every lane of patients has
+said in every partition that it is over. All that is told follows from the rows of closed hours: neither from how far
+apart lanes and partitions were, nor from restarts.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from uuid import UUID
 
 from wardstream.agents.scoring import SOURCE, PatientRows
 from wardstream.agents.streams.batch import Batch, Received
-from wardstream.models.flow.census import HOUR_S, MOVEMENTS, Census, Kept, changed_hours
+from wardstream.models.flow.census import HOUR_S, MOVEMENTS, Census, Kept, changed_hours, hour_of
 from wardstream.models.flow.emergency import Departure
 from wardstream.models.flow.site import FlowRow, Site
 from wardstream.schemas.decode import decoder_of
@@ -24,7 +25,7 @@ from wardstream.schemas.output_id import output_id
 
 TOPIC: Final = "flow.v1"
 HOSPITAL: Final = ""  # the name of its row: no unit has none
-EARLY: Final = "early/"  # rows of the hospital's own: of the table, received in an hour not yet begun
+WAITING: Final = "waiting/"  # rows of the hospital's own: of the table, received in an hour that is not closed
 CORRECTED: Final = 1000  # hours of a unit that are told again at once, the newest: six weeks, more than is kept
 
 FlowBatch = Batch[Any, FlowRow]
@@ -36,21 +37,22 @@ def census_of(batch: FlowBatch, unit: str) -> Census:
     return Census(PatientRows(batch, unit, ""), batch.state[unit].first)
 
 
-def wait(batch: FlowBatch, hour: int, received: Received[Any]) -> None:
-    """Keep a row until its hour has begun."""
+def wait(batch: FlowBatch, received: Received[Any]) -> None:
+    """Keep a row until its hour is closed."""
     event = received.event
+    hour = hour_of(event.received_at.timestamp())
     key = event.key if isinstance(event, Withdrawn) else key_of(event)
     at = repr(event.received_at.timestamp())
-    name = f"{EARLY}{hour:08}/{received.offset:016}/{at}/{key}"
+    name = f"{WAITING}{hour:08}/{received.offset:016}/{at}/{key}"
     batch.state.put_child(HOSPITAL, name, received.record.value or b"")
 
 
-def begin(batch: FlowBatch, site: Site, hour: int, told: Corrections) -> None:
-    """Take in the rows that have waited for an hour to begin, and for all before it."""
+def take_in_waiting(batch: FlowBatch, site: Site, hour: int, told: Corrections) -> None:
+    """Take in the rows that were received in an hour or before it; those of one key in the order of its partition."""
     for name in sorted(batch.state.children(HOSPITAL)):
-        if not name.startswith(EARLY):
+        if not name.startswith(WAITING):
             continue
-        then, _, at, key = name.removeprefix(EARLY).split("/", 3)
+        then, _, at, key = name.removeprefix(WAITING).split("/", 3)
         if int(then) > hour:
             break
         row = batch.state.child(HOSPITAL, name)
@@ -108,22 +110,22 @@ class Corrections:
             for hour in sorted(hours):
                 at = hour - first
                 movements, census = series.movements[at].tolist(), int(series.census[at])
-                flow = Flow(status="corrected", **about(self._batch, cause, unit, hour, movements, census))
+                flow = Flow(status="corrected", **about(self._batch, unit, hour, movements, census))
                 self._batch.emit(TOPIC, unit, flow, cause)
 
 
-def about(
-    batch: FlowBatch, cause: Received[Any], unit: str, hour: int, movements: list[int], census: int
-) -> dict[str, Any]:
-    """What every record of an hour says."""
-    end, now, closed = (hour + 1) * HOUR_S, cause.event.received_at.timestamp(), batch.state[HOSPITAL].closed
+def about(batch: FlowBatch, unit: str, hour: int, movements: list[int], census: int) -> dict[str, Any]:
+    """What every record of an hour says that is told when an hour, this one or a later one, is closed."""
+    closed = batch.state[HOSPITAL].closed
+    assert closed is not None
+    closing = closed + 1
     return {
-        "event_id": output_id(UUID(int=0), f"flow/{unit}/{hour}/{cause.offset}/{closed}"),
+        "event_id": output_id(UUID(int=0), f"flow/{unit}/{hour}/{closing}"),
         "source": SOURCE,
         "unit": unit,
         "hour_from": datetime.fromtimestamp(hour * HOUR_S, UTC),
-        "observed_at": datetime.fromtimestamp(end, UTC),
-        "received_at": datetime.fromtimestamp(max(now, end), UTC),
+        "observed_at": datetime.fromtimestamp((hour + 1) * HOUR_S, UTC),
+        "received_at": datetime.fromtimestamp((closing + 1) * HOUR_S, UTC),
         "census": census,
         **{name: max(count, 0) for name, count in zip(MOVEMENTS, movements, strict=True)},
     }

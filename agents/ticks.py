@@ -1,7 +1,7 @@
 """ticks.v1: time passes → signals lapse, scores become partial, data goes stale, patients long gone are forgotten.
 
 At the end of each hour of a stay the models are asked, and hours whose label has been waited for are told. When an hour
-of the clock is over, the lane says so on occupancy.v1.
+of the clock is over, the lane says so in every partition of occupancy.v1.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from wardstream.agents.predicting import ask
 from wardstream.agents.scoring import PatientBatch, Rules, expire, rescore
 from wardstream.agents.streams.batch import Handler
 from wardstream.models.signals import HOUR
-from wardstream.schemas.occupancy import RECEIVED_AT, over_key
+from wardstream.schemas.occupancy import PARTITIONS, RECEIVED_AT, over_key
 from wardstream.schemas.ticks import Tick
 
 
@@ -27,7 +27,9 @@ def handler(rules: Rules) -> Handler:
             now = event.observed_at.timestamp()
             if now % HOUR == 0:  # all that was received before has been applied
                 lane, lanes = batch.outputs.lane, batch.outputs.lanes
-                batch.withdraw(TOPIC, over_key(lane, lanes), received, ((RECEIVED_AT, repr(now).encode()),))
+                for partition in range(PARTITIONS):
+                    headers = ((RECEIVED_AT, repr(now).encode()),)
+                    batch.withdraw(TOPIC, over_key(lane, lanes), received, headers, partition)
             for key in batch.state.due(now):
                 with batch.alone(key):
                     patient = batch.state[key]

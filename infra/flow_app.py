@@ -1,4 +1,7 @@
-"""The group of patient flow: an app of its own with one lane, for a hospital's units belong together."""
+"""The group of patient flow: an app of its own with one lane, for a hospital's units belong together.
+
+The lane reads occupancy.v1 whole. A second worker of the group stands by.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ from typing import Any
 from wardstream.agents import closing
 from wardstream.agents.streams.batch import Handler
 from wardstream.agents.streams.lane import LaneSettings
+from wardstream.agents.streams.places import whole
 from wardstream.infra.flow_site import flow_site
 from wardstream.infra.settings import Settings
 from wardstream.infra.worker import OCCUPANCY_TOPIC, WorkerApp, common, lane_app
 from wardstream.models.flow.site import FlowCodec, Site
-from wardstream.schemas.occupancy import Over, Withdrawn, tombstone
+from wardstream.schemas.occupancy import PARTITIONS, Over, Withdrawn, tombstone
 
 FLOW: dict[str, Callable[[Site], Handler]] = {OCCUPANCY_TOPIC: closing.handler}
 FLOW_SUFFIX = "-flow"
@@ -30,14 +34,15 @@ def build_flow_app(settings: Settings) -> WorkerApp:
 
 def flow_lanes(settings: Settings) -> LaneSettings:
     """What its lane is given."""
-    given = common(settings, f"{settings.app_id}{FLOW_SUFFIX}", FLOW, 1)
+    inputs = whole(OCCUPANCY_TOPIC, PARTITIONS)
+    given = common(settings, f"{settings.app_id}{FLOW_SUFFIX}", inputs, 1)
     return LaneSettings(
         **given | {"now": None},  # it keeps no clock: an hour is over when the lanes of patients say so
         clock_topic=None,
         codec=FlowCodec(),
         release_limit=FLOW_AT_ONCE,
         handler_deadline_s=FLOW_DEADLINE_S,
-        tables={OCCUPANCY_TOPIC: tombstone_of},
+        tables=dict.fromkeys(inputs, tombstone_of),
         partition_of=lambda topic, key: 0,
     )
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from wardstream.agents.streams.lane import LaneSettings
+from wardstream.agents.streams.places import place
 from wardstream.infra.failure import Failure
 from wardstream.infra.feeds.clock import last_tick
 from wardstream.infra.kafka.admin import admin
@@ -85,10 +86,12 @@ def check_lanes(app_id: str, lanes: LaneSettings, counts: Mapping[str, int]) -> 
     ------
     StartRefused : an input is missing or has another number of partitions, or the state has another number of lanes.
     """
-    for topic in lanes.topics:
+    for topic, inputs in Counter(place(name, 0).topic for name in lanes.topics).items():
         if topic not in counts:
             raise StartRefused(f"{topic} does not exist: `wardstream topics create` creates it")
-        if counts[topic] != lanes.lanes:
+        if inputs > 1 and counts[topic] != inputs:  # one lane reads it whole
+            raise StartRefused(f"{topic} has {counts[topic]} partitions, not {inputs}: make it anew")
+        if inputs == 1 and counts[topic] != lanes.lanes:
             raise StartRefused(
                 f"{topic} has {counts[topic]} partitions, not {lanes.lanes}: all inputs must have the same number; "
                 "stop all workers and run `wardstream lanes migrate`"

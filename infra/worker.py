@@ -22,6 +22,7 @@ from wardstream.agents.scoring import Rules
 from wardstream.agents.streams.batch import Handler, lane_agent
 from wardstream.agents.streams.dead_letters import DeadLetters
 from wardstream.agents.streams.lane import LaneSettings
+from wardstream.agents.streams.places import place
 from wardstream.agents.streams.snapshots import Snapshots
 from wardstream.agents.streams.topic_ids import topic_ids
 from wardstream.agents.streams.transport import LaneConsumer, lane_transport
@@ -35,6 +36,7 @@ from wardstream.models.imaging.state import ImagingCodec
 from wardstream.models.patient import PatientCodec
 from wardstream.models.serving import Served
 from wardstream.models.triton import TritonClient
+from wardstream.schemas import occupancy
 from wardstream.schemas.decode import decoder, encode
 from wardstream.schemas.partition import partition_of
 
@@ -80,7 +82,7 @@ class WorkerApp(faust.App):
 
     async def check(self) -> None:
         """Refuse a cluster, or a table of handlers, with which the worker would be wrong."""
-        refuse_two_agents(self.lane_settings.topics, self.agents.values())
+        refuse_two_agents(self.lane_settings.sources, self.agents.values())
         await check_start(self.wardstream, self.lane_settings)
         if self.approvals is not None:
             await self.approvals.open()
@@ -147,7 +149,9 @@ def _follow(app: WorkerApp, approvals: Approvals) -> None:
 
 def output_partition(topic: str, key: bytes) -> int | None:
     """The partition of what is not in its patient's."""
-    return 0 if topic in (EXAMPLES_TOPIC, OCCUPANCY_TOPIC) else None
+    if topic == OCCUPANCY_TOPIC:
+        return occupancy.place(key)
+    return 0 if topic == EXAMPLES_TOPIC else None
 
 
 def build_imaging_app(
@@ -190,7 +194,7 @@ def common(settings: Settings, app_id: str, topics: Collection[str], lanes: int)
         "client": kafka_client_options(settings),
         "topics": tuple(topics),
         "changelog": changelog_name(app_id, lanes),
-        "decoders": {topic: decoder(topic) for topic in topics},
+        "decoders": {name: decoder(place(name, 0).topic) for name in topics},
         "encode": encode,
         "dead_letters": DeadLetters(dead_letter_key(settings)),
         "lanes": lanes,
@@ -253,7 +257,7 @@ def _add_services(app: WorkerApp, role: str) -> None:
         while not app.should_stop:
             await app.sleep(TOPIC_IDS_S)
             try:
-                ids = await topic_ids(settings.client, settings.topics)
+                ids = await topic_ids(settings.client, settings.sources)
             except (KafkaError, TimeoutError, LookupError) as error:
                 log.warning("topic ids cannot be had: %s", type(error).__name__)
                 continue

@@ -10,12 +10,14 @@ pseudonyms that gateways make of number and assigning authority are. A stay that
 patient lies there (a visit to the emergency department that becomes an admission) moves to the key of the new number;
 the old key gets a tombstone.
 
-**Partition.** There is one: a hospital moves some thousand patients a day, and a transfer, which changes the rows of
-two units in one transaction, is seen as a whole.
+**Partition.** murmur2 of the unit alone (`place`), among `PARTITIONS`, which do not grow with the lanes: all rows of a
+unit are in one order. A transfer changes the rows of two units in one transaction; who reads partitions one after the
+other may see the one a moment before the other.
 
 **How far it goes.** When an hour is over, each of the worker's lanes writes a tombstone of a key that has no unit
-(`over_key`): all that the lane received in that hour is on the topic, before it. For the table it means nothing; when
-all lanes have written it, the census of that hour is known.
+(`over_key`) into every partition: all that the lane received in that hour is there before it. For the table it means
+nothing; when all lanes have written it, the census of that hour is known: of a unit in its partition, of the hospital
+in all.
 
 **What the rows say.** `present`: the patient is in the unit, since `since`. `left`: was, until `left_at`, when the
 patient moved to the unit `left_to`, or left the hospital (`left_to` is null). `lost`: was there when last heard of, and
@@ -41,8 +43,10 @@ from wardstream.schemas.admissions import Disposition, PatientClass, Sex
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.bounds import within
 from wardstream.schemas.envelope import Event, Label, Moment
+from wardstream.schemas.partition import partition_of
 from wardstream.schemas.topic import Topic
 
+PARTITIONS: Final = 4  # a hospital moves some thousand patients a day: this is for consumers that share units
 RECEIVED_AT: Final = "received-at"  # a tombstone's header
 MAX_EARLIER: Final = 16
 
@@ -98,6 +102,11 @@ def row_key(unit: str, encounter_id: str | None, patient_id: str) -> str:
     return f"{unit}\t\t{patient_id}" if encounter_id is None else f"{unit}\t{encounter_id}"
 
 
+def place(key: bytes) -> int:
+    """Return the partition of a row by its key."""
+    return partition_of(key.partition(b"\t")[0].decode(), PARTITIONS)
+
+
 class Withdrawn(Struct, frozen=True):
     """A tombstone: the row of this key is no more, since `received_at`."""
 
@@ -149,7 +158,7 @@ TOPIC: Final = Topic(
     type=Occupancy,
     role="output",
     keyed_by="unit",
-    partitions=1,
+    partitions=PARTITIONS,
     relayed=True,
     compacted=True,
     retention_ms=None,

@@ -42,3 +42,19 @@ class LaneAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
     @classmethod
     def on_assignment(cls, assignment: ConsumerProtocolMemberAssignment) -> None:
         pass
+
+
+class OneLaneAssignor(LaneAssignor):
+    """Every partition to one member, for a group whose single lane reads topics whole; the others stand by."""
+
+    name = "wardstream-one-lane"
+
+    @classmethod
+    def assign(
+        cls, cluster: ClusterMetadata, members: Mapping[str, ConsumerProtocolMemberMetadata]
+    ) -> dict[str, ConsumerProtocolMemberAssignment]:
+        given: dict[str, list[tuple[str, list[int]]]] = {name: [] for name in members}
+        owner = min(members)
+        for topic in sorted(members[owner].subscription):
+            given[owner].append((topic, sorted(cluster.partitions_for_topic(topic) or ())))
+        return {name: ConsumerProtocolMemberAssignment(cls.version, parts, b"") for name, parts in given.items()}

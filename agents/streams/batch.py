@@ -87,9 +87,11 @@ class Batch(Generic[E, S]):
         """
         self.outputs.write(topic, Row(key.encode(), self._encode(event), cause.timestamp_ms), lane)
 
-    def withdraw(self, topic: str, key: str, cause: Received[E], headers: Headers = ()) -> None:
+    def withdraw(
+        self, topic: str, key: str, cause: Received[E], headers: Headers = (), partition: int | None = None
+    ) -> None:
         """Write a tombstone to a compacted topic: the row of this key is no more."""
-        self.outputs.write(topic, Row(key.encode(), None, cause.timestamp_ms, headers))
+        self.outputs.write(topic, Row(key.encode(), None, cause.timestamp_ms, headers), partition)
 
     def lane_of(self, patient_id: str) -> int:
         """The lane of a patient, which may be another than this one."""

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -32,6 +33,7 @@ from wardstream.agents.streams.batch import HANDLER_DEADLINE_S, Batch, Handler, 
 from wardstream.agents.streams.dead_letters import DeadLetters, RawRecord
 from wardstream.agents.streams.order import RELEASE_LIMIT
 from wardstream.agents.streams.outputs import MAX_ROW_BYTES, Outputs, PartitionOf, Row
+from wardstream.agents.streams.places import place
 from wardstream.agents.streams.producer import LaneProducer, read_changelog
 from wardstream.agents.streams.state import LANE_ROW, Codec, LaneState, Position, Work
 from wardstream.schemas.bad_event import BadEvent
@@ -55,7 +57,8 @@ Dispatch = Callable[[str, Batch[Any, Any]], Awaitable[None]]
 class LaneSettings:
     """What all lanes of a worker share.
 
-    `topics` are the inputs in the order in which a slice of time is handled; `clock_topic` is one of them.
+    `topics` are the inputs (see `places`) in the order in which a slice of time is handled; `clock_topic` is one of
+    them.
     `lane_of` gives the right lane of a patient; `partition_of` the partition of a key of an output that is not keyed
     by patient, None for those that are. `now` is None where a feed brings its own ticks. `release_limit` is the most
     records of a batch, and `handler_deadline_s` the most time that a handler may take for one: a group that awaits slow
@@ -85,6 +88,11 @@ class LaneSettings:
     tables: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     release_limit: int = RELEASE_LIMIT
     handler_deadline_s: float = HANDLER_DEADLINE_S
+
+    @cached_property
+    def sources(self) -> frozenset[str]:
+        """The topics of which the inputs are."""
+        return frozenset(place(name, 0).topic for name in self.topics)
 
 
 _topic_of = attrgetter("topic")
@@ -273,9 +281,10 @@ class Lane:
     def _bury(self, item: Received[Any], reason: str, fields: tuple[str, ...], outputs: Outputs) -> None:
         raw = item.record
         record = RawRecord(raw.key, raw.value, tuple(raw.headers), raw.timestamp)
-        row = self.settings.dead_letters.seal(record, item.topic, self.number, raw.offset, reason, fields)
-        outputs.write(f"{item.topic}.dead", row, self.number)
-        outputs.counts[m.DEAD_LETTERS, (item.topic, reason)] += 1
+        topic, partition = place(item.topic, self.number)
+        row = self.settings.dead_letters.seal(record, topic, partition, raw.offset, reason, fields)
+        outputs.write(f"{topic}.dead", row, partition)
+        outputs.counts[m.DEAD_LETTERS, (topic, reason)] += 1
 
     def _forward(self, item: Received[Any], patient_id: str, value: bytes, outputs: Outputs, counted: m.Metric) -> None:
         """The event belongs to another lane: a publisher has another partitioner, or the patient another id."""
@@ -321,7 +330,7 @@ class Lane:
             positions[topic].offset = offset + 1
         self._untold.update(last)
         if started >= self._tell_at:
-            offsets = {TopicPartition(topic, self.number): positions[topic].offset for topic in self._untold}
+            offsets = {TopicPartition(*place(name, self.number)): positions[name].offset for name in self._untold}
         rows = [Row(key, value) for key, value in self.state.absorb(work)]
         rows.append(Row(LANE_ROW, msgspec.json.encode(self.state.lane)))
         written = {topic: 0 for topic, _ in outputs.rows}

@@ -12,15 +12,16 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from wardstream.agents.streams.assignor import LaneAssignor
+from wardstream.agents.streams.assignor import LaneAssignor, OneLaneAssignor
 from wardstream.agents.streams.fetched import unwrap
+from wardstream.agents.streams.places import reads_whole
 
 FOREVER_MS = 2**31 - 1
 METADATA_AGE_MS = 10_000  # how soon a topic that was made anew, or has more partitions, is noticed
 
 
 class Poll(NamedTuple):
-    """What one poll brought, by topic, and where it left each input."""
+    """What one poll brought, by input, and where it left each input."""
 
     records: dict[str, list[Any]]
     before: dict[str, int]
@@ -41,7 +42,9 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
             **self.consumer.settings.client,
             client_id=conf.broker_client_id,
             group_id=conf.id,
-            partition_assignment_strategy=[LaneAssignor],
+            partition_assignment_strategy=[
+                OneLaneAssignor if reads_whole(self.consumer.settings.topics) else LaneAssignor
+            ],
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",  # inputs may be outputs of transactions too
@@ -60,6 +63,7 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
     async def poll(self, tps: Mapping[str, TP], wanted: set[str], timeout_s: float) -> Poll:
         consumer = self._ensure_consumer()
         own = {topic: TopicPartition(*tp) for topic, tp in tps.items()}
+        names = {tp: topic for topic, tp in own.items()}
         before = {topic: await consumer.position(tp) for topic, tp in own.items()}
         for tp in own.values():
             unwrap(consumer, tp)
@@ -77,17 +81,17 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
         gaps = [own[topic] for topic, offset in met.items() if offset > before[topic]]
         begins = await consumer.beginning_offsets(gaps) if gaps else {}
         return Poll(
-            {tp.topic: records for tp, records in got.items()},
+            {names[tp]: records for tp, records in got.items()},
             before,
             after,
             ends,
             seen_ms,
-            {tp.topic: begin for tp, begin in begins.items()},
+            {names[tp]: begin for tp, begin in begins.items()},
         )
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Faust seeks after each rebalance. Lanes know better where they stand."""
-        consumer, topics = self._ensure_consumer(), self.consumer.settings.topics
+        consumer, topics = self._ensure_consumer(), self.consumer.settings.sources
         others = [tp for tp in consumer.assignment() if tp.topic not in topics]
         found: Mapping[TP, int] = await self.call_thread(consumer.seek_to_committed, *others) if others else {}
         return found
@@ -95,9 +99,9 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
     async def bounds(self, tps: Mapping[str, TP]) -> tuple[dict[str, int], dict[str, int]]:
         """First and next offset of each input."""
         consumer = self._ensure_consumer()
-        own = [TopicPartition(*tp) for tp in tps.values()]
-        begins, ends = await consumer.beginning_offsets(own), await consumer.end_offsets(own)
-        return {tp.topic: at for tp, at in begins.items()}, {tp.topic: at for tp, at in ends.items()}
+        names = {TopicPartition(*tp): topic for topic, tp in tps.items()}
+        begins, ends = await consumer.beginning_offsets(list(names)), await consumer.end_offsets(list(names))
+        return {names[tp]: at for tp, at in begins.items()}, {names[tp]: at for tp, at in ends.items()}
 
     async def seek_all(self, tps: Mapping[str, TP], offsets: Mapping[str, int]) -> None:
         consumer = self._ensure_consumer()

@@ -22,7 +22,6 @@ import asyncio
 import logging
 import time
 import traceback
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,6 +34,7 @@ from wardstream.agents import metrics as m
 from wardstream.agents.streams.batch import Batch, LaneLost, LaneMessage, Received
 from wardstream.agents.streams.lane import HandlerFailed, Lane, LaneSettings, is_replayed
 from wardstream.agents.streams.order import Order
+from wardstream.agents.streams.places import place
 from wardstream.agents.streams.polling import LaneConsumerThread, Poll
 from wardstream.agents.streams.producer import FENCED
 from wardstream.agents.streams.topic_ids import topic_ids
@@ -86,12 +86,12 @@ class LaneConsumer(driver.Consumer):
 
     def _new_offset(self, tp: TP) -> int | None:
         """Offsets of lanes travel in their transactions."""
-        return None if tp.topic in self.settings.topics else super()._new_offset(tp)
+        return None if tp.topic in self.settings.sources else super()._new_offset(tp)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's
         """Faust's own loop sees every partition but those of lanes."""
         if active_partitions is not None:
-            active_partitions = {tp for tp in active_partitions if tp.topic not in self.settings.topics}
+            active_partitions = {tp for tp in active_partitions if tp.topic not in self.settings.sources}
             if not active_partitions:
                 await self.sleep(0.1)
                 return {}
@@ -135,7 +135,9 @@ class LaneConsumer(driver.Consumer):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Events of a partition that no lane reads must not be left lying."""
-        if any(tp.topic in self.settings.topics and tp.partition >= self.settings.lanes for tp in assigned):
+        settings = self.settings
+        read = {place(name, number) for name in settings.topics for number in range(settings.lanes)}
+        if any(tp.topic in settings.sources and tp not in read for tp in assigned):
             await self.crash(RuntimeError("the inputs have more partitions than lanes: `wardstream lanes migrate`"))
         await super().on_partitions_assigned(assigned, generation_id)
 
@@ -146,7 +148,8 @@ class LaneConsumer(driver.Consumer):
     async def _mine(self, drain: _Drain) -> bool:
         """Whether this worker owns the lane; lets go of it otherwise."""
         number, topics = drain.lane.number, self.settings.topics
-        tps = {tp.topic: tp for tp in self._get_active_partitions() if tp.partition == number and tp.topic in topics}
+        active = self._get_active_partitions()
+        tps = {name: tp for name in topics if (tp := place(name, number)) in active}
         generation = self.app.consumer_generation_id
         if len(tps) != len(topics):  # not ours, or ours only in part: topics of a rolling upgrade
             if drain.lane.is_open:
@@ -196,7 +199,8 @@ class LaneConsumer(driver.Consumer):
 
     async def _go_to_position(self, drain: _Drain) -> None:
         """Read on from the lane's own positions, wherever the group stands."""
-        ids = await topic_ids(self.settings.client, drain.tps)
+        known = await topic_ids(self.settings.client, self.settings.sources)
+        ids = {name: known[tp.topic] for name, tp in drain.tps.items()}
         begins, ends = await self._call(self._thread.bounds(drain.tps))
         starts = drain.lane.start_offsets(ids, begins, ends)
         await self._call(self._thread.seek_all(drain.tps, starts))
@@ -297,7 +301,7 @@ class LaneConsumer(driver.Consumer):
     def standing(self) -> dict[int, Standing]:
         """Where each assigned lane stands, for the watchdog; also of one that never gets as far as to open."""
         topics = self.settings.topics
-        assigned = Counter(tp.partition for tp in self.assignment() if tp.topic in topics)
+        assigned = self.assignment()
         nowhere = dict.fromkeys(topics, 0)
         return {
             drain.lane.number: Standing(
@@ -306,7 +310,7 @@ class LaneConsumer(driver.Consumer):
                 drain.lane.steps,
             )
             for drain in self.drains
-            if assigned[drain.lane.number] == len(topics)
+            if all(place(name, drain.lane.number) in assigned for name in topics)
         }
 
     def reload_lanes(self) -> None:

@@ -53,8 +53,8 @@ class FlowRow(msgspec.Struct, omit_defaults=True):
 
     Attributes
     ----------
-    lanes
-        Hospital: the last hour that each lane has said to be over.
+    over
+        Hospital: the last hour that each lane has said to be over, by `partition/lane`.
     closed
         Hospital: the last hour that is closed.
     units
@@ -69,7 +69,7 @@ class FlowRow(msgspec.Struct, omit_defaults=True):
         Unit: how many were expected since somebody came or left.
     """
 
-    lanes: dict[int, int] = {}
+    over: dict[str, int] = {}
     closed: int | None = None
     units: tuple[str, ...] = ()
     departed: tuple[Departure, ...] = ()

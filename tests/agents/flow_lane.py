@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,7 @@ from wardstream.agents.metrics import Meters
 from wardstream.agents.streams.batch import Batch
 from wardstream.agents.streams.lane import Lane, LaneSettings
 from wardstream.agents.streams.outputs import Row
+from wardstream.agents.streams.places import whole
 from wardstream.agents.streams.state import LaneState
 from wardstream.infra.flow_app import FLOW_AT_ONCE, flow_lanes
 from wardstream.infra.settings import Settings
@@ -19,8 +21,11 @@ from wardstream.infra.worker import OCCUPANCY_TOPIC
 from wardstream.models.flow.site import FlowCodec, FlowRow, Site
 from wardstream.schemas.decode import decoder_of
 from wardstream.schemas.flow import Flow
+from wardstream.schemas.occupancy import PARTITIONS
 
-IDS = {OCCUPANCY_TOPIC: UUID(int=1)}
+INPUTS = whole(OCCUPANCY_TOPIC, PARTITIONS)
+IDS = dict.fromkeys(INPUTS, UUID(int=1))
+Logs = Mapping[tuple[str, int], list[Record]]
 KEY = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
 
@@ -33,14 +38,15 @@ class FlowLane:
 
     Attributes
     ----------
-    log : what it reads: occupancy.v1.
+    logs : what it reads: the partitions of occupancy.v1.
     flow : every record of flow.v1, with its key.
     rows : the compacted changelog.
     kill : called before and after each commit is made; raises `Killed` to have the worker die there.
     """
 
-    def __init__(self, site: Site | None = None, log: list[Record] | None = None) -> None:
-        self.log: list[Record] = [] if log is None else log
+    def __init__(self, site: Site | None = None, logs: Logs | None = None) -> None:
+        logs = logs or {}
+        self.logs = [logs.get((OCCUPANCY_TOPIC, number), []) for number in range(PARTITIONS)]
         self.flow: list[tuple[bytes, bytes]] = []
         self.dead: list[Row] = []
         self.rows: dict[bytes, bytes] = {}
@@ -55,22 +61,30 @@ class FlowLane:
         lane = Lane(0, self.settings)
         lane.state = LaneState(self.settings.codec, self.rows)
         lane._producer = _Producer(self)  # type: ignore[assignment]
-        lane.start_offsets(IDS, {OCCUPANCY_TOPIC: 0}, {OCCUPANCY_TOPIC: 10**9})
+        lane.start_offsets(IDS, dict.fromkeys(INPUTS, 0), dict.fromkeys(INPUTS, 10**9))
         return lane
 
     def restart(self) -> None:
         """Nothing is left but the changelog."""
         self.lane = self._opened()
 
-    def append(self, row: Row) -> None:
+    def append(self, row: Row, partition: int) -> None:
         """One more record to read."""
-        self.log.append(Record(OCCUPANCY_TOPIC, len(self.log), row.value, 0, row.key, row.headers, 0))
+        log = self.logs[partition]
+        log.append(Record(OCCUPANCY_TOPIC, len(log), row.value, partition, row.key, row.headers, 0))
 
-    async def settle(self, most: int = FLOW_AT_ONCE) -> None:
-        """Read until nothing is left, in batches of so many records."""
-        while left := self.log[self.lane.state.lane.positions[OCCUPANCY_TOPIC].offset :]:
+    def unread(self) -> dict[str, list[Record]]:
+        """What it has still to read, by input."""
+        positions = self.lane.state.lane.positions
+        left = {name: log[positions[name].offset :] for name, log in zip(INPUTS, self.logs, strict=True)}
+        return {name: records for name, records in left.items() if records}
+
+    async def settle(self, most: int = FLOW_AT_ONCE, rng: random.Random | None = None) -> None:
+        """Read until nothing is left, in batches of so many records; of partitions by chance, else in turn."""
+        while left := self.unread():
+            name = next(iter(left)) if rng is None else rng.choice(list(left))
             try:
-                await self.lane.apply(self.lane.decode(OCCUPANCY_TOPIC, left[:most], 0.0), self._dispatch)
+                await self.lane.apply(self.lane.decode(name, left[name][:most], 0.0), self._dispatch)
             except Killed:
                 self.restart()
 
@@ -93,9 +107,9 @@ class _Producer:
         lane = self._lane
         lane.kill()
         for (topic, partition), some in rows.items():
-            assert partition == 0
             for row in some:
                 if topic == "flow.v1":
+                    assert partition == 0
                     assert row.key is not None
                     assert row.value is not None
                     lane.flow.append((row.key, row.value))

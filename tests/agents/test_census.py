@@ -208,7 +208,7 @@ async def test_bed_histories_by_the_census_of_each_unit(stays: list[list[Row]]) 
     for number in range(0, len(sent), 100):
         await lanes.give(*(read(one, one.at) for one in sent[number : number + 100]))
     units: dict[str, MemoryRows] = {}
-    for record in lanes.logs["occupancy.v1", 0]:
+    for record in (one for (topic, _), log in lanes.logs.items() if topic == "occupancy.v1" for one in log):
         assert record.key is not None
         key = record.key.decode()
         census = UnitCensus(units.setdefault(key.split("\t")[0], MemoryRows({})))

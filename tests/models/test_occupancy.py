@@ -16,7 +16,7 @@ from tests.models.test_stay import stories
 from wardstream.models.occupancy import revise, rows
 from wardstream.models.stay import KEPT_EVENTS, KEPT_VISITS, StayLog, Visit
 from wardstream.schemas.admissions import Admission
-from wardstream.schemas.occupancy import row_key
+from wardstream.schemas.occupancy import PARTITIONS, place, row_key
 
 Table = dict[str, Sequence[Visit]]
 
@@ -123,8 +123,12 @@ def test_a_patient_upstairs_is_not_in_the_emergency_department_as_well() -> None
     assert said(after(emergency, upstairs, closed, clinic)) == expected
 
 
-def test_keys_are_never_alike() -> None:
+def test_keys_are_never_alike_and_units_have_a_place() -> None:
     assert len({row_key("A", "B", "P"), row_key("A", None, "B"), row_key("A", None, "P")}) == 3
+    assert {place(row_key("ward-4b", encounter, "P").encode()) for encounter in (None, "E1", "E2")} == {
+        place(b"ward-4b\tanything")
+    }
+    assert {place(f"ward-{n}\tE".encode()) for n in range(50)} == set(range(PARTITIONS))
 
 
 @settings(max_examples=150)

@@ -49,7 +49,7 @@ def test_key_is_a_field(name: str) -> None:
 
 def test_partitions() -> None:
     for name in TOPICS:
-        own = {"audit.v1": 1, "flow.v1": 1, "metrics.v1": 1, "notices.v1": 1, "occupancy.v1": 1}
+        own = {"audit.v1": 1, "flow.v1": 1, "metrics.v1": 1, "notices.v1": 1, "occupancy.v1": 4}
         own |= {"training-examples.v1": 1, "risk-models.v1": 1, "model-controls.v1": 1}
         assert partitions_of(name, 12) == own.get(name, 12)
     assert partitions_of(dead("vitals.v1"), 12) == 12

@@ -9,7 +9,7 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wardstream.agents.streams.assignor import LaneAssignor
+from wardstream.agents.streams.assignor import LaneAssignor, OneLaneAssignor
 
 OLD = ("admissions", "vitals")
 NEW = ("admissions", "notes", "vitals")
@@ -86,3 +86,12 @@ def test_the_same_members_get_the_same_lanes(members: int) -> None:
     names = {chr(97 + i): NEW for i in range(members)}
     topics = Topics(admissions=5, notes=5, vitals=5)
     assert assigned(topics, **names) == assigned(topics, **dict(reversed(names.items())))
+
+
+def test_a_single_lane_reads_topics_whole() -> None:
+    metadata = {name: OneLaneAssignor.metadata(["occupancy"]) for name in ("b", "a")}
+    given_out = OneLaneAssignor.assign(Topics(occupancy=4), metadata)  # type: ignore[arg-type]
+    assert {name: dict(one.assignment) for name, one in given_out.items()} == {
+        "a": {"occupancy": [0, 1, 2, 3]},
+        "b": {},
+    }

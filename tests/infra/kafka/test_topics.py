@@ -20,7 +20,7 @@ def test_every_topic_and_the_dead_letters_of_inputs_are_wished() -> None:
     assert {wanted[name].partitions for name in LANE_INPUTS} == {5}
     assert wanted["vitals.v1.dead"].partitions == 5
     assert wanted["metrics.v1"].partitions == 1
-    assert wanted["occupancy.v1"].partitions == 1
+    assert wanted["occupancy.v1"].partitions == 4
     assert wanted["occupancy.v1"].configs["cleanup.policy"] == "compact"
     for name, topic in TOPICS.items():
         expected = -1 if topic.compacted or topic.retention_ms is None else topic.retention_ms
