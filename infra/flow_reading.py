@@ -15,6 +15,7 @@ from wardstream.infra.flow_app import FLOW_SUFFIX
 from wardstream.infra.kafka.reading import records
 from wardstream.infra.preflight import changelog_name
 from wardstream.infra.settings import Settings, kafka_client_options
+from wardstream.models.flow.census import MOVEMENTS, Census
 from wardstream.models.flow.emergency import Emergency
 from wardstream.models.flow.site import FlowCodec, FlowRow, Site
 from wardstream.models.flow.unit import Delay, Outlook, Unit
@@ -78,10 +79,15 @@ class Asked:
         if hospital.closed is None:
             raise Failure("no hour has been closed yet")
         self.hour = hospital.closed
-        self._site = site
-        models = {name: snapshot_of(_Kept(state.children(name))) for name in (HOSPITAL, *hospital.units)}
+        self._site, self._state = site, state
+        models = {name: snapshot_of(_Kept(state.children(name), MODEL)) for name in (HOSPITAL, *hospital.units)}
         self.units = {name: learnt(models[name], site, Unit) for name in hospital.units if models[name] is not None}
         self._emergency = learnt(models[HOSPITAL], site, Emergency)
+
+    def movements(self, unit: str) -> dict[str, int]:
+        """Who came to a unit and left it in the hour that was closed last, by kind."""
+        series = Census(_Kept(self._state.children(unit), "")).series(self.hour, 1)
+        return dict(zip(MOVEMENTS, map(int, series.movements[0]), strict=True))
 
     def outlook(self, unit: str, delay: Delay | None = None) -> Outlook:
         """What is expected of a unit from the last closed hour on.
@@ -98,10 +104,10 @@ class Asked:
 
 
 class _Kept:
-    """Rows of a snapshot among a unit's rows."""
+    """Rows of one kind among a unit's rows."""
 
-    def __init__(self, rows: Mapping[str, bytes]) -> None:
-        self._rows = {name.removeprefix(MODEL): row for name, row in rows.items() if name.startswith(MODEL)}
+    def __init__(self, rows: Mapping[str, bytes], kind: str) -> None:
+        self._rows = {name.removeprefix(kind): row for name, row in rows.items() if name.startswith(kind)}
 
     def get(self, name: str) -> bytes | None:
         return self._rows.get(name)

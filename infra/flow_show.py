@@ -45,7 +45,7 @@ def show(once: bool) -> None:
     if once or not console.is_terminal:
         if not board.forecasts:
             raise Failure(f"nothing on {TOPIC.name} yet: a worker of the group flow writes it when an hour is over")
-        console.print(flow_table(_newest(board), _title(board)))
+        console.print(flow_table(_newest(board), _title(board), console.width))
         return
     try:
         _run(_live(options, console, board))
@@ -80,14 +80,15 @@ def answer(unit: str, beds: int, delay: Delay | None) -> None:
     )
     there = len(asked.units[unit].present or ()) if unit in asked.units else 0
     end = datetime.fromtimestamp((asked.hour + 1) * HOUR_S, UTC)
+    moved = asked.movements(unit)
     told = []
     for name, ruled, later in ((unit, rules, None), ("what if", changed, delay)):
         if name == unit or beds or delay is not None:
             said: dict[str, Any] = forecast_of(asked.outlook(unit, later), ruled)
-            told.append(_flow(name, end, there, said))
+            told.append(_flow(name, end, there, said | moved))
     console = Console()
     console = console if console.is_terminal else Console(width=_WIDE)
-    console.print(flow_table(told, f"{unit}, from {end:%Y-%m-%d %H:%M} UTC on"))
+    console.print(flow_table(told, f"{unit}, from {end:%Y-%m-%d %H:%M} UTC on", console.width))
 
 
 def _flow(name: str, end: datetime, census: int, said: dict[str, Any]) -> Flow:
@@ -114,7 +115,7 @@ async def _live(options: dict[str, Any], console: Console, board: Board) -> None
         consumer.seek(part, board.next)
         with Live(console=console, screen=True, auto_refresh=False) as live:
             while True:
-                live.update(flow_table(_newest(board), _title(board)), refresh=True)
+                live.update(flow_table(_newest(board), _title(board), console.width), refresh=True)
                 for found in (await consumer.getmany(timeout_ms=REFRESH_MS)).values():
                     for record in found:
                         board.add(record.value)

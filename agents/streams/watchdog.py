@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from wardstream.agents.streams.places import place
+
 log = logging.getLogger(__name__)
 
 STALL_S = 60.0  # longer than the longest wait inside a lane: opening (30 s) and a restore's stall (20 s)
@@ -104,15 +106,17 @@ class Watchdog:
 
     async def _check(self, consumer: AIOKafkaConsumer) -> None:
         lanes = self._standing()
-        asked = [TopicPartition(topic, number) for number, lane in lanes.items() for topic in lane.positions]
+        places = {
+            number: {name: TopicPartition(*place(name, number)) for name in lane.positions}
+            for number, lane in lanes.items()
+        }
+        asked = [tp for own in places.values() for tp in own.values()]
         ends = await consumer.end_offsets(asked) if asked else {}
         now = time.monotonic()
         for number in self._still_since.keys() - lanes.keys():
             del self._still_since[number]
         for number, lane in lanes.items():
-            done = not lane.held and all(
-                lane.positions[tp.topic] >= end for tp, end in ends.items() if tp.partition == number
-            )
+            done = not lane.held and all(lane.positions[name] >= ends[tp] for name, tp in places[number].items())
             before, since = self._still_since.get(number, (None, now))
             if done or lane != before:
                 self._still_since[number] = (lane, now)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from html import escape
 
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -14,39 +17,55 @@ from wardstream.schemas.flow import LEVELS, Ahead, Flow
 BLOCKS = "▁▂▃▄▅▆▇█"
 _LOW, _MIDDLE, _HIGH = (LEVELS.index(level) for level in (0.1, 0.5, 0.9))
 _WIDTH, _HEIGHT, _EDGE = 720, 260, 44
+_DAY_H = 24
+_COURSE = "next 48 h"
+_LEFT_OUT = (_COURSE, "2 h", "12 h", "1 h", "4 h", "48 h", "nurses", "peak", "short of", "left", "came", "8 h")
+_MEASURING = Console(width=10_000)
+_Column = Callable[[Flow], str | Text]
 
 
-def flow_table(forecasts: Iterable[Flow], title: str) -> Table:
-    """One row a unit: what it saw in the last hour, and its fan: 10 to 90 % of beds needed at each horizon."""
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="bold underline")
-    table.add_column("unit", no_wrap=True)
-    for name in ("there", "staffed", "came", "left"):
-        table.add_column(name, justify="right")
-    table.add_column("next 48 h", no_wrap=True)
-    horizons: Sequence[Ahead] = ()
+def flow_table(forecasts: Iterable[Flow], title: str, width: int) -> Table:
+    """One row a unit: what it saw in the last hour, and its fan: 10 to 90 % of beds needed at each horizon.
+
+    Where not all fits into the width (characters), columns are left out as a whole, the least important first.
+    """
     rows = list(forecasts)
-    if rows:
-        horizons = rows[0].ahead
-    for one in horizons:
-        table.add_column(f"{one.horizon_h} h", justify="right", no_wrap=True)
-    for name in ("peak", "full in 24 h", "short of", "nurses"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for flow in rows:
-        day = next((one for one in flow.ahead if one.horizon_h == 24), None)
-        table.add_row(
-            flow.unit,
-            str(flow.census),
-            "" if flow.staffed is None else str(flow.staffed),
-            str(flow.admissions + flow.transfers_in),
-            str(flow.discharges + flow.transfers_out + flow.lost),
-            strip(flow.course),
-            *(_fan(one, flow.staffed) for one in flow.ahead),
-            "" if flow.peak_h is None else f"in {flow.peak_h} h",
-            "" if day is None or day.full is None else f"{day.full:.0%}",
-            "" if day is None or day.shortfall is None else f"{day.shortfall:.1f}",
-            "" if day is None or day.nurses is None else f"{day.nurses[1]} ({day.nurses[0]}–{day.nurses[2]})",
-        )
+    columns = _columns([one.horizon_h for one in rows[0].ahead] if rows else [])
+    table = _table(rows, title, columns)
+    for name in _LEFT_OUT:
+        if Measurement.get(_MEASURING, _MEASURING.options, table).maximum <= width:
+            break
+        columns.pop(name, None)
+        table = _table(rows, title, columns)
     return table
+
+
+def _table(rows: Sequence[Flow], title: str, columns: Mapping[str, _Column]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="bold underline")
+    for name in columns:
+        table.add_column(name, justify="left" if name in ("unit", _COURSE) else "right", no_wrap=True)
+    for flow in rows:
+        table.add_row(*(column(flow) for column in columns.values()))
+    return table
+
+
+def _columns(horizons: Sequence[int]) -> dict[str, _Column]:
+    """What the table can say of a unit, by the head of the column."""
+    return {
+        "unit": lambda flow: flow.unit,
+        "there": lambda flow: str(flow.census),
+        "staffed": lambda flow: "" if flow.staffed is None else str(flow.staffed),
+        "came": lambda flow: str(flow.admissions + flow.transfers_in),
+        "left": lambda flow: str(flow.discharges + flow.transfers_out + flow.lost),
+        _COURSE: lambda flow: strip(flow.course),
+        **{f"{h} h": partial(_fan, h) for h in horizons},
+        "peak": lambda flow: "" if flow.peak_h is None else f"in {flow.peak_h} h",
+        "full in 24 h": lambda flow: _in_a_day(flow, lambda day: None if day.full is None else f"{day.full:.0%}"),
+        "short of": lambda flow: _in_a_day(flow, lambda day: None if day.shortfall is None else f"{day.shortfall:.1f}"),
+        "nurses": lambda flow: _in_a_day(
+            flow, lambda day: day.nurses and f"{day.nurses[1]} ({day.nurses[0]}–{day.nurses[2]})"
+        ),
+    }
 
 
 def strip(values: Sequence[float]) -> str:
@@ -58,10 +77,23 @@ def strip(values: Sequence[float]) -> str:
     return "".join(BLOCKS[round((value - low) / step)] for value in values[::2])
 
 
-def _fan(one: Ahead, staffed: int | None) -> Text:
+def _fan(horizon_h: int, flow: Flow) -> Text:
+    one = _ahead(flow, horizon_h)
+    if one is None:
+        return Text()
     low, middle, high = (one.beds.quantiles[i] for i in (_LOW, _MIDDLE, _HIGH))
+    staffed = flow.staffed
     style = "" if staffed is None or high < staffed else "red" if middle >= staffed else "yellow"
     return Text(f"{middle} ({low}–{high})", style=style)
+
+
+def _in_a_day(flow: Flow, say: Callable[[Ahead], str | None]) -> str:
+    day = _ahead(flow, _DAY_H)
+    return "" if day is None else say(day) or ""
+
+
+def _ahead(flow: Flow, horizon_h: int) -> Ahead | None:
+    return next((one for one in flow.ahead if one.horizon_h == horizon_h), None)
 
 
 def picture(unit: str, census: Sequence[tuple[datetime, int]], flow: Flow) -> str:
@@ -77,7 +109,13 @@ def picture(unit: str, census: Sequence[tuple[datetime, int]], flow: Flow) -> st
         x = _EDGE + (hours - first) / max(last - first, 1.0) * (_WIDTH - 2 * _EDGE)
         return f"{x:.1f},{_HEIGHT - _EDGE - beds / most * (_HEIGHT - 2 * _EDGE):.1f}"
 
-    shapes = []
+    shapes = [f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>']
+    days = [hour for hour in range(-168, round(last) + 1, _DAY_H) if hour >= first]
+    for hour in days:
+        stroke = "#888" if hour == 0 else "#ddd"
+        shapes.append(f'<polyline points="{place(hour, 0)} {place(hour, most)}" fill="none" stroke="{stroke}"/>')
+        x = float(place(hour, 0).partition(",")[0])
+        shapes.append(_text(round(x) - 14, _HEIGHT - _EDGE + 16, "now" if hour == 0 else f"{hour:+d} h"))
     for low in range(len(LEVELS) // 2):
         lower = [place(h, quantiles[low]) for h, quantiles in fan]
         upper = [place(h, quantiles[-1 - low]) for h, quantiles in reversed(fan)]
@@ -86,13 +124,13 @@ def picture(unit: str, census: Sequence[tuple[datetime, int]], flow: Flow) -> st
     shapes.append(f'<polyline points="{middle}" fill="none" stroke="#2a6fb0" stroke-width="2"/>')
     line = " ".join(place(_hours(flow, at), there) for at, there in past)
     shapes.append(f'<polyline points="{line}" fill="none" stroke="#222" stroke-width="1.5"/>')
+    legend = "" if flow.staffed is None else f"; dashed: {flow.staffed} staffed beds"
     if flow.staffed is not None:
         ends = f"{place(first, flow.staffed)} {place(last, flow.staffed)}"
         shapes.append(f'<polyline points="{ends}" fill="none" stroke="#b03030" stroke-dasharray="6 4"/>')
     shapes += [
         _text(_EDGE, 20, f"{unit}: patients until {flow.observed_at:%Y-%m-%d %H:%M} UTC, and beds needed"),
-        _text(_EDGE, _HEIGHT - 14, f"{first:.0f} h"),
-        _text(_WIDTH - _EDGE - 30, _HEIGHT - 14, f"+{last:.0f} h"),
+        _text(_EDGE, _HEIGHT - 8, f"beds needed: median, 50, 80 and 95 %{legend}"),
         _text(8, _EDGE + 4, str(most)),
         _text(8, _HEIGHT - _EDGE, "0"),
     ]

@@ -256,5 +256,8 @@ async def test_a_unit_is_asked_from_the_changelog() -> None:
     said = forecast_of(asked.outlook("A"), SITE.unit("A"))
     assert (said["ahead"], said["course"]) == (newest.ahead, newest.course)
     assert forecast_of(asked.outlook("A", Delay(24, 24)), SITE.unit("A"))["course"] != newest.course
+    moved = asked.movements("A")
+    assert sum(moved.values()) > 0
+    assert all(moved[name] == getattr(newest, name) for name in moved)
     with pytest.raises(Failure, match="units are A"):
         asked.outlook("nowhere")

@@ -25,6 +25,7 @@ class FakeBrokers:
     def __init__(self) -> None:
         self.ends = {"vitals": 10}
         self.away = False
+        self.asked: set[TopicPartition] = set()
 
     def consumer(self, **_: Any) -> FakeConsumer:
         return FakeConsumer(self)
@@ -50,6 +51,7 @@ class FakeConsumer:
             raise AttributeError("'NoneType' object has no attribute 'end_offsets'")
         if self._brokers.away:
             raise KafkaConnectionError
+        self._brokers.asked.update(tps)
         return {tp: self._brokers.ends[tp.topic] for tp in tps}
 
 
@@ -120,6 +122,15 @@ def test_a_lane_at_the_end_of_its_input_may_rest(watched: Watched) -> None:
     watched.lanes[0] = Standing({"vitals": 10}, 0, 3)
     watched.start()
     assert not watched.ends_within(STALL_S * 2)
+
+
+@pytest.mark.parametrize(("at", "stalls"), [(10, False), (5, True)])
+def test_a_lane_that_reads_a_topic_whole(watched: Watched, brokers: FakeBrokers, at: int, stalls: bool) -> None:
+    """It is asked for the ends of partitions that Kafka knows."""
+    watched.lanes[0] = Standing({"vitals/0": 10, "vitals/1": at}, 0, 3)
+    watched.start()
+    assert watched.ends_within(STALL_S * 2) == stalls
+    assert brokers.asked == {TopicPartition("vitals", 0), TopicPartition("vitals", 1)}
 
 
 @pytest.mark.parametrize("what", ["read", "done", "owned"])

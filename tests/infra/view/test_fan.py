@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import msgspec
+import pytest
 from rich.console import Console
 
 from wardstream.infra.flow_reading import Board
@@ -24,11 +25,25 @@ def example() -> Flow:
 
 def test_a_row_says_what_a_unit_saw_and_expects() -> None:
     console = Console(width=200, record=True)
-    console.print(flow_table([example()], "now"))
+    console.print(flow_table([example()], "now", 200))
     text = console.export_text()
     assert "ward-4b" in text
+    assert "…" not in text
     assert "31 (29–34)" in text
     assert "in 3 h" in text
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 160])
+def test_in_a_narrow_terminal_columns_are_left_out_and_none_is_cut(width: int) -> None:
+    console = Console(width=width, record=True)
+    flow = example()
+    console.print(flow_table([flow, msgspec.structs.replace(flow, unit="Intensive care, surgical")], "now", width))
+    text = console.export_text()
+    assert "…" not in text
+    for head in ("unit", "there", "staffed", "24 h", "full in 24 h"):
+        assert head in text
+    assert str(flow.census) in text
+    assert ("peak" in text) == (width > 80)
 
 
 def test_a_strip_goes_from_the_lowest_to_the_highest() -> None:
