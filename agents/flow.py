@@ -57,7 +57,8 @@ def take_in_waiting(batch: FlowBatch, site: Site, hour: int, told: Corrections) 
             break
         row = batch.state.child(HOSPITAL, name)
         event = _decode(row) if row else Withdrawn(key, datetime.fromtimestamp(float(at), UTC))
-        take_in(batch, site, event, told)
+        with batch.alone(event.unit):  # no row keeps an hour from being closed
+            take_in(batch, site, event, told)
         batch.state.put_child(HOSPITAL, name, None)
 
 

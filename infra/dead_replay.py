@@ -146,8 +146,9 @@ def _opened(found: Letter, sealed_by: DeadLetters, remap: Remap | None) -> tuple
             return "feed" if remap is None else "unmapped", None
         return "", [_Again(row.topic, row.value, (row.key or "").encode(), None, [from_here]) for row in rows]
     known = TOPICS.get(topic)
-    # A key leads to its patient's lane, wherever the record was; without one its partition was chosen.
-    fixed = raw.key is None or (known is not None and known.keyed_by == "none")
+    # A key leads to its patient's lane, wherever the record was; else (no key, or none of a patient) the partition was
+    # chosen.
+    fixed = raw.key is None or (known is not None and (known.keyed_by == "none" or not known.in_lanes))
     headers = [(k, v) for k, v in raw.headers if v is not None and k != REPLAYED_FROM]
     return "", [_Again(topic, raw.value, raw.key, int(partition) if fixed else None, [*headers, from_here])]
 

@@ -94,7 +94,7 @@ def arrivals_measures(judged: Judged) -> dict[str, Any]:
                 "crps": one.crps._asdict(),
                 "mase": judged.mase[h][name],
                 "pinball": one.pinball,
-                "coverage": {str(share): value for share, value in one.coverage.items()},
+                "coverage": {str(share): covered._asdict() for share, covered in one.coverage.items()},
                 "coverage_if_true": {str(share): value for share, value in one.expected.items()},
                 "pit": one.pit.tolist(),
             }
@@ -109,7 +109,7 @@ def _arrivals_table(judged: Judged) -> Table:
     table = Table(*columns, "PIT, lowest and highest tenth", caption="80 % and 95 %: covered, and (if true) expected")
     for h, by_name in judged.quality.items():
         for name, one in by_name.items():
-            covered = (f"{one.coverage[s]:.3f} ({one.expected[s]:.3f})" for s in (0.8, 0.95))
+            covered = (f"{one.coverage[s].value:.3f} ({one.expected[s]:.3f})" for s in (0.8, 0.95))
             table.add_row(
                 str(h),
                 name,
@@ -200,12 +200,20 @@ def hospital(folder: Path, days: int, wards: Sequence[str]) -> None:
     cost = (time.process_time() - began) / simulated.hours
     title = f"SIMULATED: surge from day {surge}, no data on day {down}; {len(judged)} units, {cost:.2f} s CPU an hour"
     table = Table(
-        "unit", "h", "forecaster", "MAE (95 % over weeks)", "CRPS (95 % over weeks)", "80 %", "95 %", title=title
+        "unit",
+        "h",
+        "forecaster",
+        "MAE (95 % over weeks)",
+        "CRPS (95 % over weeks)",
+        "80 %",
+        "95 %",
+        title=title,
+        caption="80 % and 95 %: covered (95 % over weeks), and, if true, expected",
     )
     for name, by_horizon in judged.items():
         for h, by_name in by_horizon.items():
             for forecaster, one in by_name.items():
-                covered = (f"{one.coverage[s]:.3f} ({one.expected[s]:.3f})" for s in (0.8, 0.95))
+                covered = (f"{_over_weeks(one.coverage[s])}, {one.expected[s]:.3f}" for s in (0.8, 0.95))
                 table.add_row(name, str(h), forecaster, _over_weeks(one.mae), _over_weeks(one.crps), *covered)
             table.add_section()
     console.print(table)

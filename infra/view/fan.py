@@ -63,7 +63,7 @@ def _columns(horizons: Sequence[int]) -> dict[str, _Column]:
         "full in 24 h": lambda flow: _in_a_day(flow, lambda day: None if day.full is None else f"{day.full:.0%}"),
         "short of": lambda flow: _in_a_day(flow, lambda day: None if day.shortfall is None else f"{day.shortfall:.1f}"),
         "nurses": lambda flow: _in_a_day(
-            flow, lambda day: day.nurses and f"{day.nurses[1]} ({day.nurses[0]}–{day.nurses[2]})"
+            flow, lambda day: None if day.nurses is None else f"{day.nurses[1]} ({day.nurses[0]}–{day.nurses[2]})"
         ),
     }
 

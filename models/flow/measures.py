@@ -40,8 +40,9 @@ class Quality(NamedTuple):
         Counts.
     pinball : float
         Mean over `LEVELS`, counts.
-    coverage : mapping
+    coverage : mapping of Measure
         Share of hours within the central interval, by its nominal share; in whole counts an interval covers more.
+        Forecasts two days ahead overlap, and their hours are not independent: the interval over weeks allows for it.
     expected : mapping
         What the same intervals would cover if the forecasts were true: the excess that is due to whole counts.
     pit : (PIT_BINS,)
@@ -51,7 +52,7 @@ class Quality(NamedTuple):
     mae: Measure
     crps: Measure
     pinball: float
-    coverage: Mapping[float, float]
+    coverage: Mapping[float, Measure]
     expected: Mapping[float, float]
     pit: Doubles
 
@@ -116,7 +117,7 @@ def quality(pmf: Doubles, observed: Doubles) -> Quality:
     cdf = np.cumsum(pmf, axis=1)
     for share in (0.8, 0.95):
         low, high = quantile(pmf, (1.0 - share) / 2.0), quantile(pmf, (1.0 + share) / 2.0)
-        coverage[share] = float(((low <= observed) & (observed <= high)).mean())
+        coverage[share] = over_weeks(((low <= observed) & (observed <= high)).astype(float))
         below = np.where(low > 0, np.take_along_axis(cdf, np.maximum(low - 1, 0)[:, None], axis=1)[:, 0], 0.0)
         expected[share] = float((np.take_along_axis(cdf, high[:, None], axis=1)[:, 0] - below).mean())
     return Quality(

@@ -12,12 +12,13 @@ from tests.agents.flow_lane import FlowLane, Killed
 from tests.agents.lanes import Lanes
 from tests.events import START, admission, tick
 from wardstream.agents.closing import forecast_of
+from wardstream.agents.metrics import HANDLER_ERRORS
 from wardstream.agents.streams.outputs import Row
 from wardstream.agents.streams.state import LaneState
 from wardstream.infra.failure import Failure
 from wardstream.infra.flow_reading import Asked
 from wardstream.models.flow.arrivals import HORIZONS
-from wardstream.models.flow.census import HOUR_S
+from wardstream.models.flow.census import HOUR_S, Census, Kept
 from wardstream.models.flow.site import FlowCodec, Site, UnitRules
 from wardstream.models.flow.unit import Delay
 from wardstream.schemas.admissions import Admission
@@ -182,6 +183,25 @@ async def test_an_hour_is_closed_when_all_lanes_have_said_so() -> None:
     assert (first.unit, first.census, first.admissions) == ("A", 1, 1)
     assert await say(2, 1, 2) == [START, START + timedelta(hours=1)]
     assert len(await say(3, 0, 1)) == 3, "there is one lane now"
+
+
+async def test_a_row_that_cannot_be_counted_keeps_no_hour_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    logs, put = (await logged(4)).logs, Census.put
+
+    def failing(census: Census, key: str, row: Occupancy) -> tuple[Kept | None, Kept]:
+        if row.encounter_id == "E3":
+            raise RuntimeError("the name of a patient")
+        return put(census, key, row)
+
+    sound, broken = FlowLane(SITE, logs), FlowLane(SITE, logs)
+    await sound.settle()
+    monkeypatch.setattr(Census, "put", failing)
+    await broken.settle()
+    hours = {(one.unit, one.hour_from) for one in sound.told() if one.status == "final"}
+    assert {(one.unit, one.hour_from) for one in broken.told() if one.status == "final"} == hours
+    assert broken.dead == []
+    assert broken.meters.total(HANDLER_ERRORS) >= 2
+    assert broken.told() != sound.told()
 
 
 async def test_what_a_forecast_says() -> None:

@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 from tests.reading import read_all
 from wardstream.agents.streams.dead_letters import DeadLetters, RawRecord
 from wardstream.infra.cli import main
-from wardstream.infra.dead import Selection
-from wardstream.infra.dead_replay import replay
+from wardstream.infra.dead import Letter, Selection
+from wardstream.infra.dead_replay import _opened, replay
 from wardstream.infra.json_shape import shape
 from wardstream.infra.kafka.broker import Cluster
 from wardstream.infra.kafka.topics import Wish, create_topics
@@ -221,3 +221,15 @@ def test_shape_hides_unknown_names() -> None:
         "    (unknown name of 8 characters): integer",
     ]
     assert len(shape(json.dumps(dict.fromkeys(map(str, range(900)))).encode())) == 201
+
+
+@pytest.mark.parametrize(("topic", "partition"), [("occupancy.v1", 3), ("vitals.v1", None)])
+def test_a_row_of_a_unit_goes_back_into_its_partition(topic: str, partition: int | None) -> None:
+    """Its whole key would lead elsewhere: the rows of a unit are in the partition of the unit."""
+    letters = DeadLetters(KEY)
+    row = letters.seal(RawRecord(b"4B\tE1", b"{}", (), NOON_MS), topic, 3, 7, "missing_field", ())
+    assert row.value is not None
+    why, again = _opened(Letter(f"{topic}.dead", 3, 0, NOON_MS, dict(row.headers), row.value), letters, None)
+    assert why == ""
+    assert again is not None
+    assert [(one.key, one.partition) for one in again] == [(b"4B\tE1", partition)]
