@@ -20,7 +20,7 @@ import numpy as np
 from wardstream.models.flow.counts import Doubles, pit_bounds
 from wardstream.schemas.flow import LEVELS as LEVELS
 
-# The median forgets in some 1/RATE hours, six weeks; extreme levels take longer. Forecasts of beds two days ahead overlap:
+# The median forgets in some 1/RATE hours, six weeks; extreme levels take longer. Forecasts two days ahead overlap:
 # 0.002 to 0.01 follow their noise (simulated ward, 48 h: CRPS 2.79 to 2.89 for 2.76, and 80 % intervals hold less).
 RATE: Final = 0.001
 _LEVELS: Final[Doubles] = np.array(LEVELS)
