@@ -106,7 +106,7 @@ def handler(tools: Tools) -> Handler:
             patient, now = batch.state[event.patient_id], event.received_at
             patient.heard = max(patient.heard, now.timestamp())
             if event.supersedes is not None:
-                _withdraw(batch, received, event, patient.withdraw(event.supersedes), now)
+                _withdraw(batch, received, event, patient.withdraw(event.supersedes), tools.rules, now)
             if event.event_id in patient.withdrawn or event.event_id not in by_event:
                 continue
             found = by_event[event.event_id]
@@ -141,7 +141,8 @@ def tick_handler(tools: Tools) -> Handler:
                 patient.retry(event, now)
                 continue
             patient.settle(event.event_id)
-            _withdraw(batch, received, event, patient.published.pop(event.event_id, ()), tick.observed_at)
+            before = patient.published.pop(event.event_id, ())
+            _withdraw(batch, received, event, before, tools.rules, tick.observed_at)
             _publish(batch, received, event, found, tools.rules, tick.observed_at, "again")
 
     return on_ticks
@@ -187,7 +188,7 @@ async def judge(event: Imaging, tools: Tools) -> list[Verdict]:
     except Unusable as unusable:
         return [Verdict(stated, code=unusable.code)]
     except TimeoutError:
-        return [Verdict(stated, code="too_slow")]
+        return [Verdict(stated, code="no_time")]  # many images, or many films at once: a file alone is bounded below it
 
 
 async def _study(event: Imaging, stated: About, uris: Sequence[str], tools: Tools) -> list[Verdict]:
@@ -261,16 +262,17 @@ def _publish(
             instance_uid=_uid(verdict.about.instance_uid),
             frame=verdict.frame,
             age_years=_age(verdict.about.age_years),
-            age_note=rules.note,
-            **_envelope(event, now),
+            **_envelope(event, rules, now),
         )
-        batch.count(m.FINDINGS, (finding.quality, verdict.code or "none"))
+        batch.count(m.FINDINGS, (finding.model, finding.quality, verdict.code or "none"))
+        if seen is not None:
+            batch.count(m.PREDICTED, (finding.model, m.up_to(seen.calibrated_probability)))
         batch.emit(TOPIC, event.patient_id, finding, cause)
     batch.state[event.patient_id].publish(event.event_id, tuple(ids))
 
 
 def _withdraw(
-    batch: ImagingBatch, cause: Received[Any], event: Imaging, findings: Sequence[UUID], now: datetime
+    batch: ImagingBatch, cause: Received[Any], event: Imaging, findings: Sequence[UUID], rules: Rules, now: datetime
 ) -> None:
     """Say of findings that they hold no more."""
     for finding_id in findings:
@@ -281,13 +283,14 @@ def _withdraw(
             quality="abstained",
             reason=REASONS["withdrawn"],
             reason_code="withdrawn",
-            **_envelope(event, now),
+            **_envelope(event, rules, now),
         )
-        batch.count(m.FINDINGS, ("abstained", "withdrawn"))
+        batch.count(m.FINDINGS, (withdrawn.model, "abstained", "withdrawn"))
         batch.emit(TOPIC, event.patient_id, withdrawn, cause)
 
 
-def _envelope(event: Imaging, now: datetime) -> dict[str, Any]:
+def _envelope(event: Imaging, rules: Rules, now: datetime) -> dict[str, Any]:
+    """What every finding says, withdrawals too."""
     return {
         "source": SOURCE,
         "facility": event.facility,
@@ -301,6 +304,7 @@ def _envelope(event: Imaging, now: datetime) -> dict[str, Any]:
         "model": chest_xray.NAME,
         "finding": chest_xray.FINDING,
         "caveat": chest_xray.CAVEAT,
+        "age_note": rules.note,
         "study_uid": event.study_uid,
     }
 

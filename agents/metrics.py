@@ -103,7 +103,11 @@ SILENT_ALERTS = Metric(
     ("condition", "transition"),
 )
 FINDINGS = Metric(
-    "findings_total", "counter", "findings", "Findings published, by how good they are and why", ("quality", "reason")
+    "findings_total",
+    "counter",
+    "findings",
+    "Findings published, by how good they are and why",
+    ("model", "quality", "reason"),
 )
 IMAGING_RETRIES = Metric(
     "imaging_retries_total", "counter", "events", "Imaging events judged again after their image or model was missing"
@@ -119,7 +123,7 @@ PREDICTED = Metric(
     "predicted_probability_total",
     "counter",
     "predictions",
-    "Predictions by their calibrated probability: up to 0.1, 0.2, …, 1.0",
+    "Predictions and findings by their calibrated probability: up to 0.1, 0.2, …, 1.0",
     ("model", "up_to"),
 )
 PREDICTIONS = Metric(
@@ -302,6 +306,11 @@ def series_name(metric: Metric, labels: Labels) -> str:
         return metric.name
     pairs = ",".join(f'{name}="{value}"' for name, value in zip(metric.labels, labels, strict=True))
     return f"{metric.name}{{{pairs}}}"
+
+
+def up_to(probability: float) -> str:
+    """The label of `PREDICTED` for a calibrated probability."""
+    return f"{max(1, math.ceil(probability * 10)) / 10:.1f}"
 
 
 def measure_model(meters: Meters, outcome: Outcome) -> None:

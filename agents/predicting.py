@@ -14,7 +14,6 @@ the very end has come too.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -124,7 +123,7 @@ def _tell(
         event_id=output_id(event.event_id, f"predictions/{sepsis.NAME}/{one.key}"),
         caused_by=event.event_id,
         model=sepsis.NAME,
-        version=answer.version or served.newest,
+        version=answer.version or served.version,
         target=sepsis.TARGET,
         horizon_h=sepsis.HORIZON_H,
         quality=answer.quality,
@@ -142,7 +141,7 @@ def _tell(
     batch.emit("predictions.v1", one.key, prediction, one.cause)
     batch.count(m.PREDICTIONS, (sepsis.NAME, answer.quality))
     if answer.calibrated is not None:
-        batch.count(m.PREDICTED, (sepsis.NAME, f"{max(1, math.ceil(answer.calibrated * 10)) / 10:.1f}"))
+        batch.count(m.PREDICTED, (sepsis.NAME, m.up_to(answer.calibrated)))
     return prediction
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from wardstream.agents.imaging import Answered, Tools
+from wardstream.agents.metrics import Meters, measure_model
 from wardstream.infra.imaging_readers import Readers
 from wardstream.infra.imaging_store import Allowed, ImageStore
 from wardstream.infra.settings import Settings
@@ -12,7 +15,7 @@ from wardstream.models import chest_xray
 from wardstream.models.chest_xray import Tensor
 from wardstream.models.imaging.film import Unusable
 from wardstream.models.imaging.suitability import Rules
-from wardstream.models.triton import TritonClient, Unavailable
+from wardstream.models.triton import Outcome, TritonClient, Unavailable
 
 MODEL_DEADLINE_S: Final = 5.0  # of a batch of films: nobody's vitals wait for it
 
@@ -20,15 +23,16 @@ MODEL_DEADLINE_S: Final = 5.0  # of a batch of films: nobody's vitals wait for i
 class ServedModel:
     """The chest model on a Triton server; without one every film is `model_unavailable`."""
 
-    def __init__(self, url: str | None) -> None:
+    def __init__(self, url: str | None, on_outcome: Callable[[Outcome], None]) -> None:
         self._url = url
+        self._on_outcome = on_outcome
         self._client: TritonClient | None = None
 
     async def __call__(self, films: Tensor) -> Answered:
         if self._url is None:
             raise Unusable("model_unavailable")
         if self._client is None:  # its channel belongs to the event loop that runs the lanes
-            self._client = TritonClient(self._url, deadline_s=MODEL_DEADLINE_S)
+            self._client = TritonClient(self._url, deadline_s=MODEL_DEADLINE_S, on_outcome=self._on_outcome)
         try:
             answer = await self._client.infer(chest_xray.NAME, {"image": films})
         except Unavailable as error:
@@ -42,10 +46,14 @@ class ServedModel:
 
 
 class ImagingTools:
-    """Makes the tools, which connect when they are first used, and closes what they hold."""
+    """Makes the tools, which connect when they are first used, and closes what they hold.
+
+    `meters` count what becomes of the requests to the model server.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        self._model = ServedModel(settings.triton_url)
+        self.meters = Meters()
+        self._model = ServedModel(settings.triton_url, partial(measure_model, self.meters))
         self._readers = Readers()
         self._store = ImageStore(allowed(settings))
         self.tools = Tools(images=self._store, read=self._readers, model=self._model, rules=rules(settings))

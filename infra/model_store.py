@@ -103,9 +103,10 @@ class Store:
         write(self.folder / "looks.json", looks)
 
     def accepted(self, candidate: Path) -> bool:
-        """Whether the gate has accepted these very weights."""
+        """Whether the gate has accepted these very weights, and has not rejected them since."""
         weights = file_hash(candidate / MODEL)
-        return any(look.candidate == weights and look.outcome == "accepted" for look in self.looks())
+        found = [look.outcome for look in self.looks() if look.candidate == weights and look.outcome != "begun"]
+        return bool(found) and found[-1] == "accepted"
 
     def add(self, candidate: Path) -> int:
         """Copy a candidate into a new version; it does not serve yet."""
@@ -153,9 +154,14 @@ class Store:
         return found
 
     def before(self) -> int | None:
-        """The version that served before the present one; None: none did."""
-        now = self.serving()
-        return next((entry["version"] for entry in reversed(self.history()) if entry["version"] != now), None)
+        """The version that served before the present one; None: none did. What was gone back from is none to go to."""
+        served: list[int] = []
+        for entry in self.history():
+            version = entry["version"]
+            served = [*(served[: served.index(version)] if version in served else served), version]
+        if served and served[-1] == self.serving():
+            served.pop()
+        return served[-1] if served else None
 
     def _config(self) -> str:
         path = self.folder / CONFIG

@@ -6,18 +6,11 @@ from wardstream.infra.failure import Failure
 from wardstream.infra.gateways.auth import Principal, TokenFile
 from wardstream.infra.settings import PREFIX, Settings, SettingsError
 
-_ROLE = "operator"
+ROLE = "operator"
 
 
 def operator_of(settings: Settings, why_needed: str) -> Principal:
-    """The operator whose token is shown.
-
-    Parameters
-    ----------
-    settings : Settings
-        Say where the tokens' hashes are, and ours.
-    why_needed : str
-        What only operators may do, for the message.
+    """The operator whose token is shown; `why_needed` says what only operators may do.
 
     Raises
     ------
@@ -26,10 +19,26 @@ def operator_of(settings: Settings, why_needed: str) -> Principal:
     Failure
         The token is not known, or not an operator's.
     """
+    principal = principal_of(settings, why_needed)
+    if ROLE not in principal.roles:
+        raise Failure(f"this token does not have the role {ROLE}: nothing was done")
+    return principal
+
+
+def principal_of(settings: Settings, why_needed: str) -> Principal:
+    """Whose token is shown, whatever the role.
+
+    Raises
+    ------
+    SettingsError
+        No token is set, or no file of tokens.
+    Failure
+        The token is not known.
+    """
     token = settings.own_token()
     if settings.tokens_file is None or token is None:
         raise SettingsError(f"{PREFIX}TOKENS_FILE and {PREFIX}TOKEN_FILE must be set: {why_needed}")
     principal = TokenFile(settings.tokens_file).principal(token)
-    if principal is None or _ROLE not in principal.roles:
-        raise Failure("this token does not have the role operator: nothing was done")
+    if principal is None:
+        raise Failure("this token is not known: nothing was done")
     return principal

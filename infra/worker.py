@@ -154,13 +154,19 @@ def output_partition(topic: str, key: bytes) -> int | None:
 
 
 def build_imaging_app(
-    settings: Settings, lanes: int, tools: imaging.Tools, close: Callable[[], Awaitable[None]]
+    settings: Settings, lanes: int, tools: imaging.Tools, meters: Meters, close: Callable[[], Awaitable[None]]
 ) -> WorkerApp:
-    """The composition root of a worker of the imaging group; `close` ends what the tools hold. Connects to nothing."""
+    """The composition root of a worker of the imaging group. Connects to nothing.
+
+    Parameters
+    ----------
+    tools, meters, close : what the handlers are given, where it counts, and what ends what it holds.
+    """
     lane_settings = LaneSettings(
         **_common(settings, f"{settings.app_id}{IMAGING_SUFFIX}", IMAGING, lanes),
         clock_topic=None,
         codec=ImagingCodec(),
+        meters=meters,
         release_limit=IMAGING_AT_ONCE,
         handler_deadline_s=IMAGING_DEADLINE_S,
     )

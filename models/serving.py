@@ -67,6 +67,7 @@ class Served:
         self._client = client
         self._folder = folder
         self._calibrations: dict[tuple[str, str], Calibration | None] = {}
+        self._answered: str | None = None
 
     async def ask(self, rows: Sequence[Prepared]) -> list[Answered | Reason]:
         """One answer a row, in their order, or why there is none: once the server is silent, nothing more is asked."""
@@ -105,6 +106,7 @@ class Served:
             answer = await self._client.infer(NAME, stacked(rows).feed())
         except Unavailable as unavailable:
             return [unavailable.reason] * len(rows)
+        self._answered = answer.version
         logits = zip(rows, answer.outputs["logit"], strict=True)
         return [(answer.version, float(by_hour[row.place])) for row, by_hour in logits]
 
@@ -116,7 +118,7 @@ class Served:
 
     def fall_back(self, news2: float | None, reason: Reason) -> Answered:
         """What NEWS2 (points; a lower bound) says in place of the model."""
-        calibration = None if news2 is None else self._calibration(self.newest, "fallback")
+        calibration = None if news2 is None else self._calibration(self.version, "fallback")
         if news2 is None or calibration is None:
             return Answered("abstained", _SAID[reason])
         probability = float(calibration.apply(news2))
@@ -135,8 +137,11 @@ class Served:
         return threshold is not None and answer.calibrated >= threshold
 
     @property
-    def newest(self) -> str:
-        """The newest version in the repository; "0" where there is none."""
+    def version(self) -> str:
+        """The version that is stood in for: the one that answered last (after a rollback it is not the newest); before
+        any answer, the newest in the repository, "0" where there is none."""
+        if self._answered is not None:
+            return self._answered
         return str(max((int(path.name) for path in self._folder.glob("[0-9]*") if path.name.isdigit()), default=0))
 
     def _calibration(self, version: str, file: str) -> Calibration | None:

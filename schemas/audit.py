@@ -19,6 +19,7 @@ BEGIN: Final = "0" * 64
 
 What = Literal[
     "identity_shown",
+    "identity_refused",
     "model_promoted",
     "model_promoted_by_force",
     "model_rolled_back",
@@ -28,10 +29,11 @@ What = Literal[
     "model_unsilenced",
     "model_refused",
 ]
+"""What was done, or refused: `identity_refused` and `model_refused`."""
 
 
 class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One deed, written before it is done."""
+    """One deed, written before it is done, or one that was refused."""
 
     sequence: Annotated[Annotated[int, Meta(ge=0)], Meta(description="Number of the record, from 0 without a gap.")]
     previous: Annotated[Hash, Meta(description="SHA-256 of the record before, in hex; zeros in the first.")]

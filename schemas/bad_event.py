@@ -13,6 +13,7 @@ REASONS: Final = {
     "missing_field": "a required field is absent, or absent though other fields call for it",
     "out_of_bounds": "a number is physiologically or physically impossible",
     "bad_format": "a text is not of the form or not one of the words that the schema allows",
+    "unknown_unit": "the unit of a value is none that is known for what was measured",
     "future": "observed more than five minutes after it was received, or received that long after the live clock's now",
     "inconsistent": "fields contradict each other",
     "empty": "an event without content that is not a cancellation",

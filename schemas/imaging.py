@@ -11,6 +11,8 @@ from wardstream.schemas.topic import Topic
 
 Uid = Annotated[str, Meta(max_length=64, pattern=r"^[0-9]+(\.[0-9]+)*$(?!\n)")]
 """A DICOM UID (PS3.5, 9.1)."""
+Modality = Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,16}$(?!\n)")]
+"""A DICOM modality (PS3.3, C.7.3.1.1.1)."""
 PixelUri = Annotated[str, Meta(max_length=2048, pattern=r"^(file|s3|gs|az|https)://[^\x00-\x20\x7f]+$(?!\n)")]
 """A file or an object in a store. Without credentials: they belong to whoever reads it."""
 
@@ -23,10 +25,7 @@ class Imaging(Event, frozen=True, kw_only=True, omit_defaults=True):
         None
     )
     instance_uid: Annotated[Uid | None, Meta(description="SOP Instance UID; null: about the study or series.")] = None
-    modality: Annotated[
-        Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,16}$(?!\n)")],
-        Meta(description="DICOM modality (PS3.3 C.7.3.1.1.1).", examples=["DX", "CT"]),
-    ]
+    modality: Annotated[Modality, Meta(description="DICOM modality (PS3.3 C.7.3.1.1.1).", examples=["DX", "CT"])]
     body_part: Annotated[Label | None, Meta(description="DICOM body part examined; null: not stated.")] = None
     view: Annotated[Label | None, Meta(description="View position (PA, AP, LL); null: not stated.")] = None
     procedure: Annotated[Phrase | None, Meta(description="Procedure in words or code; null: not stated.")] = None

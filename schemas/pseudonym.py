@@ -1,14 +1,20 @@
 """Pseudonyms: what stands for a record number wherever events travel.
 
-HMAC-SHA256 under the installation's key, of what is named (patient or encounter), who gave the number (the assigning
-authority: two hospitals give the same numbers) and the number, each with its length, so that no two different inputs
-are joined to the same text. Cut to 128 bits: two of a billion patients have the same pseudonym with a probability of
-10⁻²¹. Without the key nobody can try numbers out; with another key everybody has another pseudonym, so a key cannot be
-changed under a running installation.
+HMAC-SHA256 under the installation's key, of what is named (patient, encounter, order), who gave the number (the
+assigning authority: two hospitals give the same numbers) and the number, each with its length, so that no two different
+inputs are joined to the same text. Cut to 128 bits: two of a billion patients have the same pseudonym with a
+probability of 10⁻²¹. Without the key nobody can try numbers out; with another key everybody has another pseudonym, so a
+key cannot be changed under a running installation.
 """
 
 import hmac
-from typing import Final
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from wardstream.schemas.envelope import Event
+
+EventT = TypeVar("EventT", bound=Event)
 
 KEY_BYTES: Final = 32
 _HEX: Final = 32  # characters: 128 bits
@@ -43,6 +49,40 @@ class Pseudonyms:
         """Return the pseudonym of a stay."""
         return f"e-{self._digest('encounter', authority, number)}"
 
+    def order(self, authority: str, number: str) -> str:
+        """Return the pseudonym of an order."""
+        return f"o-{self._digest('order', authority, number)}"
+
+    def uid(self, uid: str) -> str:
+        """Return the pseudonym of a DICOM UID: a UID again, of the arc for UUIDs (PS3.5, B.2)."""
+        return f"2.25.{int(self._digest('uid', uid), 16)}"
+
     def _digest(self, what: str, *parts: str) -> str:
         text = "".join(f"{len(part)}:{part}" for part in (what, *parts))
         return hmac.digest(self._key, text.encode(errors="surrogatepass"), "sha256").hex()[:_HEX]
+
+
+def replaced(event: EventT, pseudonyms: Pseudonyms, authority: str) -> EventT:
+    """Return an event that names patient, stay, order and pictures by their own numbers with pseudonyms in their place.
+
+    They are those that an HL7 v2 message of the same numbers and authority gives.
+
+    Parameters
+    ----------
+    authority : str
+        Who gave the numbers.
+    """
+    changes: dict[str, Any] = {}
+    for name in event.__struct_fields__:
+        value = getattr(event, name)
+        if value is None:
+            continue
+        if name in ("patient_id", "merged_patient_id"):
+            changes[name] = pseudonyms.patient(authority, value)
+        elif name == "encounter_id":
+            changes[name] = pseudonyms.encounter(authority, value)
+        elif name == "order_id":
+            changes[name] = pseudonyms.order(authority, value)
+        elif name in ("study_uid", "series_uid", "instance_uid"):
+            changes[name] = pseudonyms.uid(value)
+    return msgspec.structs.replace(event, **changes)

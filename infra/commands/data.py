@@ -1,4 +1,4 @@
-"""`wardstream data check PATH…`: what recorded patients hold and what is wrong with them, before training."""
+"""`wardstream data check PATH…`: what recorded patients or films hold, and what is wrong with them, before training."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from wardstream.infra import films
 from wardstream.infra.commands.progress import shown
 from wardstream.infra.settings import load_settings
 from wardstream.infra.stays import read
 from wardstream.models.sepsis import SIGNALS
 from wardstream.models.training.stays import Stays
 
-commands = typer.Typer(no_args_is_help=True, help="Recorded patients, as they were downloaded.")
+commands = typer.Typer(no_args_is_help=True, help="Recorded patients and films, as they were downloaded.")
 _WIDE = 120
 
 
@@ -35,23 +36,37 @@ def check(
     patients: Annotated[int | None, typer.Option(min=1, help="the first so many of each path")] = None,
 ) -> None:
     """Read everything, and say what is there, what was refused and why. Exits with 1 when something must be mended."""
-    cache = load_settings().home / "training" / "checked"
-    with shown() as report:
-        found, tally = read(paths, cache, report, patients)
-    told: dict[str, Any] = {"data_hash": found.data_hash}
-    told |= {name: described(stays) for name, stays in (("labelled", found.stays), ("unlabelled", found.unlabelled))}
-    if tally is not None:
-        told |= {"refused": dict(tally.rejected.most_common()), "left_out": dict(tally.dropped.most_common())}
-    told["problems"] = problems(found.stays) + problems(found.unlabelled)
+    told = _of_films(paths, patients) if films.holds_films(paths) else _of_stays(paths, patients)
     if as_json:
         typer.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
     else:
         console = Console()
-        (console if console.is_terminal else Console(width=_WIDE)).print(_table(told))
+        table = _table(told) if "labelled" in told else _table_of_films(told)
+        (console if console.is_terminal else Console(width=_WIDE)).print(table)
         for problem in told["problems"]:
             typer.echo(f"- {problem}", err=True)
     if told["problems"]:
         raise typer.Exit(1)
+
+
+def _cache() -> Path:
+    return load_settings().home / "training" / "checked"
+
+
+def _of_films(paths: list[Path], limit: int | None) -> dict[str, Any]:
+    with shown() as report:
+        found, _ = films.read(paths, _cache(), report, limit)
+    return {"data_hash": found.data_hash, **films.described(found), "problems": films.problems(found)}
+
+
+def _of_stays(paths: list[Path], limit: int | None) -> dict[str, Any]:
+    with shown() as report:
+        found, tally = read(paths, _cache(), report, limit)
+    told: dict[str, Any] = {"data_hash": found.data_hash}
+    told |= {name: described(stays) for name, stays in (("labelled", found.stays), ("unlabelled", found.unlabelled))}
+    if tally is not None:
+        told |= {"refused": dict(tally.rejected.most_common()), "left_out": dict(tally.dropped.most_common())}
+    return told | {"problems": problems(found.stays) + problems(found.unlabelled)}
 
 
 def described(stays: Stays) -> dict[str, Any]:
@@ -92,6 +107,17 @@ def problems(stays: Stays) -> list[str]:
     if falling:
         found.append(f"{falling} stays have labels that go back from 1 to 0")
     return found
+
+
+def _table_of_films(told: dict[str, Any]) -> Table:
+    table = Table("what", "found")
+    for name, value in told.items():
+        if isinstance(value, dict):
+            for what, count in value.items():
+                table.add_row(f"{name.replace('_', ' ')}: {what.replace('_', ' ')}", str(count))
+        elif name != "problems":
+            table.add_row(name.replace("_", " "), str(value))
+    return table
 
 
 def _table(told: dict[str, Any]) -> Table:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 from collections import Counter
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from wardstream.agents.streams.dead_letters import DeadLetters, RawRecord
-from wardstream.infra.dead import Done, Letter, Place, Selection, dead_topic, letter, letters
+from wardstream.infra.dead import FEED, Done, Letter, Place, Selection, dead_topic, letter, letters
 from wardstream.infra.dead_replay import replay as run_replay
 from wardstream.infra.json_shape import shape
 from wardstream.infra.kafka.topics import describe_topics
@@ -84,7 +84,10 @@ def show(
     offset: Annotated[int, typer.Argument(min=0)],
     raw: Annotated[bool, typer.Option("--raw", help="the value itself, to the output: patient data")] = False,
 ) -> None:
-    """Why one letter is dead, and what it looks like: sizes, types, and the names of fields we know; no values."""
+    """Why one letter is dead, and what it looks like: sizes, types, and the names of fields we know; no values.
+
+    Of what a gateway could not map: its segments, and code and unit of each observation.
+    """
     settings = load_settings()
     sealed_by = DeadLetters(dead_letter_key(settings))
     found = asyncio.run(letter(kafka_client_options(settings), dead_topic(topic), partition, offset))
@@ -189,7 +192,13 @@ def _described(found: Letter, record: RawRecord) -> list[str]:
     if found.cut is not None:
         lines.append(f"cut        only the beginning was kept; the record had {found.cut:,} bytes")
     lines.append(f"value      {'none' if value is None else f'{len(value):,} bytes'}")
-    return lines if value is None else [*lines, *(f"  {line}" for line in shape(value))]
+    if value is None:
+        return lines
+    looks = shape
+    if found.origin.startswith(FEED):
+        with suppress(ImportError):  # an extra: where it is missing less is shown
+            from wardstream.infra.gateways.coverage import outline as looks
+    return [*lines, *(f"  {line}" for line in looks(value))]
 
 
 def _time(text: str | None) -> datetime | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wardstream.infra.commands.gate import newest_candidate
+from wardstream.infra.commands.gate import check_candidate, newest_candidate
 from wardstream.infra.failure import Failure
 from wardstream.infra.model_store import CONFIG, Loader, Store
 from wardstream.infra.recipes import MODELS
@@ -23,8 +23,7 @@ def deploy(
     """Make an accepted candidate a version, and let it serve. Without WARDSTREAM_TRITON_URL only the files change."""
     store = _store(model)
     chosen = candidate if candidate is not None else newest_candidate(model)
-    if not (chosen / "model.onnx").is_file():
-        raise Failure(f"{chosen} is no candidate: it has no model.onnx")
+    check_candidate(chosen)
     if not store.accepted(chosen):
         raise Failure(f"the gate has not accepted this candidate: `wardstream gate {model}` judges it")
     config = chosen / CONFIG
@@ -39,9 +38,14 @@ def rollback(
 ) -> None:
     """Let an earlier version serve again."""
     store = _store(model)
+    now = store.serving()
     wanted = store.before() if version is None else version
-    if wanted is None or wanted not in store.versions():
-        raise Failure(f"no such version of {model} to go back to; there are {store.versions() or 'none'}")
+    if wanted is None:
+        raise Failure(
+            f"no version of {model} serves yet" if now is None else f"no version of {model} served before version {now}"
+        )
+    if wanted not in store.versions():
+        raise Failure(f"there is no version {wanted} of {model}; there are {store.versions() or 'none'}")
     store.serve(wanted, "rolled back", "", _loader())
     typer.echo(f"version {wanted} of {model} serves again")
 

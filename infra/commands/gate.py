@@ -14,6 +14,7 @@ from wardstream.infra.failure import Failure
 from wardstream.infra.model_store import Store
 from wardstream.infra.recipes import missing, recipe_of
 from wardstream.infra.settings import load_settings
+from wardstream.models.training.record import MODEL, RECORD, file_hash
 
 _EXIT = {"accepted": 0, "rejected": 1, "not_enough_data": 3}
 
@@ -28,6 +29,7 @@ def gate(
     """Accept a candidate, or say what to improve. Exits with 0 accepted, 1 rejected, 3 not enough data."""
     reader, recipe = recipe_of(model)
     chosen = candidate if candidate is not None else newest_candidate(model)
+    check_candidate(chosen)
     store = Store(load_settings().models, model)
     version = store.serving()
     with shown() as report:
@@ -55,6 +57,21 @@ def gate(
         for reason in verdict.reasons:
             typer.echo(f"- {reason}")
     raise typer.Exit(_EXIT[verdict.outcome])
+
+
+def check_candidate(folder: Path) -> None:
+    """Refuse a folder that holds no candidate, or weights that its record is not of.
+
+    Raises
+    ------
+    Failure
+        Says which.
+    """
+    for name in (MODEL, RECORD):
+        if not (folder / name).is_file():
+            raise Failure(f"{folder} is no candidate: it has no {name}")
+    if orjson.loads((folder / RECORD).read_bytes()).get("model_hash") != file_hash(folder / MODEL):
+        raise Failure(f"{folder}: its {RECORD} is not of this {MODEL}: train again")
 
 
 def newest_candidate(model: str) -> Path:

@@ -1,4 +1,4 @@
-"""`wardstream identities`: who a pseudonym is. Each look-up is on the audit before anything is shown."""
+"""`wardstream identities`: who a pseudonym is. Each look-up is on the audit before anything is shown, or refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 
 from wardstream.infra.audit import write_audit
 from wardstream.infra.failure import Failure
-from wardstream.infra.operators import operator_of
+from wardstream.infra.operators import ROLE, principal_of
 from wardstream.infra.settings import PREFIX, SettingsError, kafka_client_options, load_settings
 from wardstream.schemas.bad_event import BadEvent
 
@@ -37,13 +37,13 @@ def show(
     from wardstream.infra.identities import IdentitySeals, find_identity  # an extra: workers need none of it
 
     settings = load_settings()
-    who = operator_of(settings, "names are shown to operators only")
+    who = principal_of(settings, "names are shown to operators only")
     keys = settings.identity_keys()
     if not keys:
         raise SettingsError(f"{PREFIX}IDENTITY_KEY or {PREFIX}IDENTITY_KEY_FILE is not set: it opens identities")
     if not why.strip():
         raise typer.BadParameter("say why: it goes on the audit", param_hint="--why")
-    options, now = kafka_client_options(settings), datetime.now(UTC)
+    options, now, allowed = kafka_client_options(settings), datetime.now(UTC), ROLE in who.roles
     try:
         asyncio.run(
             write_audit(
@@ -51,11 +51,13 @@ def show(
                 settings.app_id,
                 at=now,
                 who=who.name,
-                what="identity_shown",
+                what="identity_shown" if allowed else "identity_refused",
                 patient_id=patient,
                 why=why.strip(),
             )
         )
+        if not allowed:
+            raise Failure(f"this token does not have the role {ROLE}: nothing was looked up, and that is on the audit")
         person = IdentitySeals(keys).open(asyncio.run(find_identity(options, patient)))
     except BadEvent as bad:
         raise Failure(f"nothing was looked up: {', '.join(bad.fields)} cannot be written on the audit") from None

@@ -24,22 +24,35 @@ def add(
     name: Name,
     role: Annotated[list[str], typer.Option(help=f"{', '.join(ROLES)}; several times for several")],
     unit: Annotated[list[str] | None, typer.Option(help="only this unit's patients; several times for several")] = None,
+    authority: Annotated[
+        str | None,
+        typer.Option(help="who gave the record, visit and order numbers in its events: the gateway replaces them"),
+    ] = None,
 ) -> None:
-    """Make a token and print it. It is shown this once."""
+    """Make a token and print it. It is shown this once.
+
+    Events of a token without an authority carry pseudonyms already, as those of wardstream's own feeds do.
+    """
     roles: list[Role] = [known for known in ROLES if known in role]
     if len(roles) != len(set(role)):
         raise typer.BadParameter(f"one of {', '.join(ROLES)}", param_hint="--role")
-    typer.echo(add_token(_file(), name, roles, unit))
+    typer.echo(add_token(_file(), name, roles, unit, authority))
 
 
 @commands.command("list")
 def list_tokens() -> None:
     """Whose tokens there are, and what they may do."""
-    table = Table("name", "roles", "units", "made")
+    table = Table("name", "roles", "units", "numbers of", "made")
     path = _file()
     for token in read_tokens(path) if path.exists() else ():
         units = "all" if token.units is None else ", ".join(token.units)
-        table.add_row(token.name, ", ".join(token.roles), units, f"{token.made_at:%Y-%m-%d %H:%M}Z")
+        table.add_row(
+            token.name,
+            ", ".join(token.roles),
+            units,
+            token.assigning_authority or "",
+            f"{token.made_at:%Y-%m-%d %H:%M}Z",
+        )
     console = Console()
     (console if console.is_terminal else Console(width=_WIDE)).print(table)
 

@@ -54,4 +54,4 @@ def _app(group: Group, settings: Settings, lanes: int) -> WorkerApp:
     from wardstream.infra.imaging_app import ImagingTools  # its libraries are an extra: the other group needs none
 
     made = ImagingTools(settings)
-    return build_imaging_app(settings, lanes, made.tools, made.close)
+    return build_imaging_app(settings, lanes, made.tools, made.meters, made.close)

@@ -49,11 +49,14 @@ class Principal(NamedTuple):
         What they may do, of `ROLES`.
     units : frozenset of str or None
         Whose patients they may see; None: all units'.
+    assigning_authority : str or None
+        Who gave the numbers by which their events name patients; None: they are pseudonyms already.
     """
 
     name: str
     roles: frozenset[Role]
     units: frozenset[str] | None = None
+    assigning_authority: str | None = None
 
 
 class Authority(Protocol):
@@ -71,12 +74,14 @@ class Token(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     hash: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
     roles: Annotated[tuple[Role, ...], Meta(min_length=1)]
     units: tuple[Label, ...] | None = None
+    assigning_authority: Label | None = None
     made_at: datetime
 
     @property
     def principal(self) -> Principal:
         """Who holds it."""
-        return Principal(self.name, frozenset(self.roles), None if self.units is None else frozenset(self.units))
+        units = None if self.units is None else frozenset(self.units)
+        return Principal(self.name, frozenset(self.roles), units, self.assigning_authority)
 
 
 class Anyone:
@@ -156,7 +161,13 @@ def read_tokens(path: Path) -> tuple[Token, ...]:
         raise TokenError(f"{path} is not a file of tokens; `wardstream tokens add` makes one") from None
 
 
-def add_token(path: Path, name: str, roles: Iterable[Role], units: Iterable[str] | None = None) -> str:
+def add_token(
+    path: Path,
+    name: str,
+    roles: Iterable[Role],
+    units: Iterable[str] | None = None,
+    assigning_authority: str | None = None,
+) -> str:
     """Make a token, keep its hash, and return it: nobody can read it again.
 
     Raises
@@ -173,6 +184,7 @@ def add_token(path: Path, name: str, roles: Iterable[Role], units: Iterable[str]
         hash=_hash(token),
         roles=tuple(dict.fromkeys(roles)),
         units=None if units is None else tuple(units),
+        assigning_authority=assigning_authority,
         made_at=datetime.now(UTC).replace(microsecond=0),
     )
     try:

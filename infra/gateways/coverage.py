@@ -100,6 +100,21 @@ class Coverage:
         return sorted({kind for kind, _ in self.outcomes}, key=lambda kind: (kind not in MAPPERS, kind == OTHER, kind))
 
 
+def outline(raw: bytes) -> list[str]:
+    """Return what a message is made of, in lines: its type, its segments, and code and unit of each OBX; no value."""
+    try:
+        message = read(raw)
+    except Malformed as error:
+        return [f"no HL7 v2: {error.location}: {error.text}"]
+    names = Counter(segment.name for segment in message.segments)
+    told = ", ".join(name if count == 1 else f"{count} {name}" for name, count in names.items())
+    lines = [f"HL7 v2: {shown_type(message.header.type)}: MSH, {told}"]
+    for obx in message.all("OBX"):
+        code, unit = local(obx.text(3, 1) or obx.text(3, 2), obx.text(3, 3)), obx.text(6)
+        lines.append(f"  OBX[{obx.number}]: {_printable(code) or 'no code'}, {_printable(unit) or 'no unit'}")
+    return lines
+
+
 def topic_of(event: Event) -> str:
     """Return the topic of an event."""
     return _TOPIC_OF[type(event)]

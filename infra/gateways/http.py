@@ -20,11 +20,12 @@ from fastapi.openapi.utils import get_openapi
 from wardstream.agents.metrics import GATEWAY_EVENTS, GATEWAY_REJECTS, HTTP_REQUESTS, HTTP_SECONDS, Meters
 from wardstream.agents.streams.outputs import MAX_ROW_BYTES
 from wardstream.infra.feeds.ndjson import BadLine, parsed, publishable
-from wardstream.infra.gateways.auth import Authority
+from wardstream.infra.gateways.auth import Authority, Principal
 from wardstream.infra.gateways.delivery import Delivery, Row
 from wardstream.schemas.bad_event import REASONS
 from wardstream.schemas.decode import encode
 from wardstream.schemas.envelope import Event
+from wardstream.schemas.pseudonym import Pseudonyms, replaced
 from wardstream.schemas.topics import TOPICS
 
 BODY_BYTES: Final = 4 << 20
@@ -74,10 +75,16 @@ class Limits(NamedTuple):
     deliver_s: float = _DELIVER_S
 
 
-def make_app(authority: Authority, delivery: Delivery, meters: Meters, limits: Limits | None = None) -> FastAPI:
-    """The application. `delivery` is run by the caller."""
+def make_app(
+    authority: Authority,
+    delivery: Delivery,
+    meters: Meters,
+    limits: Limits | None = None,
+    pseudonyms: Pseudonyms | None = None,
+) -> FastAPI:
+    """The application. `delivery` is run by the caller; without `pseudonyms` events must carry them already."""
     app = FastAPI(title="wardstream", version="1", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
-    publishing = _Publishing(authority, delivery, meters, limits or Limits())
+    publishing = _Publishing(authority, delivery, meters, limits or Limits(), pseudonyms)
     for topic in publishable():
         app.add_api_route(
             f"/v1/events/{topic}",
@@ -95,8 +102,16 @@ def make_app(authority: Authority, delivery: Delivery, meters: Meters, limits: L
 class _Publishing:
     """What the routes share."""
 
-    def __init__(self, authority: Authority, delivery: Delivery, meters: Meters, limits: Limits) -> None:
+    def __init__(
+        self,
+        authority: Authority,
+        delivery: Delivery,
+        meters: Meters,
+        limits: Limits,
+        pseudonyms: Pseudonyms | None,
+    ) -> None:
         self._authority, self._delivery, self._meters, self._limits = authority, delivery, meters, limits
+        self._pseudonyms = pseudonyms
         self._held = 0
 
     def handler(self, topic: str) -> Callable[[Request], Awaitable[Response]]:
@@ -122,14 +137,14 @@ class _Publishing:
         return publish
 
     async def _publish(self, topic: str, request: Request) -> Answer:
-        self._let_in(request)
+        principal = self._let_in(request)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in (*_JSON, *_NDJSON) or request.headers.get("content-encoding", "identity") != "identity":
             raise Refused(415, "send application/json, or application/x-ndjson with an event a line; not compressed")
         async with self._room(request) as most:
             body = await self._body(request, most)
             lines = [body] if kind in _JSON else self._lines(body)
-            results, rows = await self._checked(topic, lines)
+            results, rows = await self._checked(topic, lines, principal.assigning_authority)
             try:
                 async with asyncio.timeout(self._limits.deliver_s):
                     await (await self._delivery.offer(rows))
@@ -137,13 +152,16 @@ class _Publishing:
                 raise Refused(503, "Kafka does not take it now; send it again", Retry_After="5") from None
         return Answer(results)
 
-    def _let_in(self, request: Request) -> None:
+    def _let_in(self, request: Request) -> Principal:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         principal = self._authority.principal(token.strip() if scheme.lower() == "bearer" else "")
         if principal is None:
             raise Refused(401, "show a token: Authorization: Bearer …", WWW_Authenticate="Bearer")
         if "publisher" not in principal.roles:
             raise Refused(403, "this token's role does not publish")
+        if principal.assigning_authority is not None and self._pseudonyms is None:
+            raise Refused(503, "no key for pseudonyms is configured here", Retry_After="60")
+        return principal
 
     @asynccontextmanager
     async def _room(self, request: Request) -> AsyncIterator[int]:
@@ -178,13 +196,15 @@ class _Publishing:
             raise Refused(413, f"more than {self._limits.lines} lines")
         return stripped.split(b"\n")
 
-    async def _checked(self, topic: str, lines: list[bytes]) -> tuple[list[Result], list[Row]]:
+    async def _checked(self, topic: str, lines: list[bytes], numbers_of: str | None) -> tuple[list[Result], list[Row]]:
         """What is wrong with each event, and the rows of those with which nothing is."""
         results: list[Result] = []
         rows: list[Row] = []
         for first in range(0, len(lines), _AT_ONCE):
             for number, outcome in _numbered(topic, lines[first : first + _AT_ONCE], first + 1):
                 if isinstance(outcome, Event):
+                    if numbers_of is not None and self._pseudonyms is not None:
+                        outcome = replaced(outcome, self._pseudonyms, numbers_of)
                     value = encode(outcome)
                     if len(value) <= MAX_ROW_BYTES:
                         rows.append(Row(topic, outcome.patient_id, value))

@@ -25,6 +25,7 @@ from wardstream.infra.gateways.watching import Watcher
 from wardstream.infra.gateways.web import Server, configured
 from wardstream.infra.notices import open_notices
 from wardstream.infra.settings import Settings, kafka_client_options
+from wardstream.schemas.pseudonym import Pseudonyms
 
 Announce = Callable[[str], object]
 
@@ -107,7 +108,9 @@ async def serve_http(settings: Settings, announce: Announce) -> None:
         raise Failure(f"the HTTP gateway cannot listen on {listener.address}: {error.strerror}") from None
     meters, options = Meters(), kafka_client_options(settings)
     delivery = Delivery(partial(_way, options), meters)
-    server = Server(configured(make_app(authority, delivery, meters), context))
+    key = settings.pseudonym_key_bytes()
+    pseudonyms = None if key is None else Pseudonyms(key)
+    server = Server(configured(make_app(authority, delivery, meters, pseudonyms=pseudonyms), context))
 
     def look() -> None:
         meters.set(DELIVERY_WAITING, delivery.waiting)

@@ -28,6 +28,7 @@ REASONS: Final = {
     "too_small": "smaller than the model's own input",
     "blank": "every pixel is the same",
     "too_slow": "it could not be read in time",
+    "no_time": "its images could not all be fetched and read in time (yet)",
     "study_too_large": "the study has more images than are judged at once",
     "empty_study": "no image was found there",
     "not_allowed": "its place is not one that this site has allowed",
@@ -40,7 +41,7 @@ REASONS: Final = {
 }
 """Every reason for which a film is not judged, by its code."""
 
-RETRIED: Final = frozenset({"not_found", "store_unavailable", "model_unavailable"})
+RETRIED: Final = frozenset({"not_found", "store_unavailable", "no_time", "model_unavailable"})
 """Reasons that time may mend."""
 
 

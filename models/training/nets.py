@@ -11,7 +11,7 @@ sees how many hours the window has, as any net that reads hour by hour; the card
 """
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,9 @@ from wardstream.models.sepsis import ABOUT, CLOCK, LOOK_BACK, SIGNALS
 from wardstream.models.training.boosting import TRENDS
 
 Kind = Literal["recurrent", "attention"]
+VALUE_EDGES: Final = (-3.0, -1.5, -0.75, -0.25, 0.25, 0.75, 1.5, 3.0)  # standard deviations
+CLOCK_EDGES_H: Final = (0.0, 3.0, 6.0, 12.0, 24.0, 48.0, 96.0, 200.0)
+AGE_EDGES_Y: Final = (30.0, 45.0, 55.0, 65.0, 75.0, 90.0)
 
 
 class Shape(NamedTuple):
@@ -33,8 +36,10 @@ class Shape(NamedTuple):
 
 
 class Reading(nn.Module):  # type: ignore[misc]
-    """From the tensors to one vector an hour: standardised and faded values, what was measured, ages, who.
+    """From the tensors to one vector an hour: values in steps and faded, what was measured, ages, who.
 
+    In steps: how far a value has gone through each of several intervals, 0 to 1 (piecewise linear encoding; Gorishniy
+    et al., NeurIPS 2022), for what is normal lies in the middle, and a net told one number is slow to find that.
     And what boosting is told besides (`boosting.table`): how often each signal has been measured in the window, and of
     the vital signs the lowest, highest and mean of the last 6 and 24 hours and the change over 6.
     """
@@ -50,18 +55,33 @@ class Reading(nn.Module):  # type: ignore[misc]
         self.register_buffer("about_kept", about)
         self.register_buffer("about_scale", torch.tensor([1 / 100, 1.0, 1.0, 1.0, 1 / 100]))
         self.fade = nn.Parameter(torch.full((len(SIGNALS),), 0.1))
-        self.into = nn.Linear(5 * len(SIGNALS) + 7 * TRENDS + len(ABOUT) + 1, shape.width)
+        self.register_buffer("value_edges", torch.tensor(VALUE_EDGES))
+        self.register_buffer("clock_edges", torch.tensor(CLOCK_EDGES_H))
+        self.register_buffer("age_edges", torch.tensor(AGE_EDGES_Y))
+        steps = (len(VALUE_EDGES) - 1) * len(SIGNALS) + len(CLOCK_EDGES_H) - 1 + len(AGE_EDGES_Y) - 1
+        self.into = nn.Linear(steps + 4 * len(SIGNALS) + 7 * TRENDS + len(ABOUT) + 1, shape.width)
 
     def forward(self, values: Tensor, measured: Tensor, since: Tensor, about: Tensor) -> Tensor:
         known = (since < LOOK_BACK).to(values.dtype)
         standard = ((values - self.mean) / self.spread).clamp(-5.0, 5.0) * known
+        hours, kept = about[..., CLOCK:], self.about_kept[CLOCK:]
+        steps = [
+            ((_steps(standard, self.value_edges) - 0.5) * known[..., None]).flatten(-2),
+            _steps(hours, self.clock_edges).flatten(-2) * kept,
+            _steps(about[..., :1], self.age_edges).flatten(-2),
+        ]
         faded = standard * torch.exp(-torch.relu(self.fade * self.counts) * since)
         age = torch.log1p(since) * self.counts / 4.0
         scaled = about * self.about_kept * self.about_scale
-        clock = torch.log1p(about[..., CLOCK:]) * self.about_kept[CLOCK:] / 4.0
+        clock = torch.log1p(hours) * kept / 4.0
         often = torch.log1p(torch.cumsum(measured, dim=1)) * self.counts / 4.0
-        parts = [standard, faded, measured * self.counts, age, often, _trends(standard[..., :TRENDS]), scaled, clock]
-        return torch.relu(self.into(torch.cat(parts, dim=-1)))
+        parts = [faded, measured * self.counts, age, often, _trends(standard[..., :TRENDS]), scaled, clock]
+        return torch.relu(self.into(torch.cat([*steps, *parts], dim=-1)))
+
+
+def _steps(values: Tensor, edges: Tensor) -> Tensor:
+    """(…) → (…, edges − 1): how far each value has gone through each interval, 0 to 1."""
+    return ((values[..., None] - edges[:-1]) / (edges[1:] - edges[:-1])).clamp(0.0, 1.0)
 
 
 def _trends(vital: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ def draw(folder: Path, chosen: Mapping[str, Any], curves: Mapping[str, Any], wor
     from matplotlib import pyplot
 
     def figure(name: str, paint: Any) -> Path:
-        made, axes = pyplot.subplots(figsize=(4, 4), layout="constrained")
+        made, axes = pyplot.subplots(figsize=(4.5, 4.5), layout="constrained")
         paint(axes)
         path = folder / f"{name}.png"
         made.savefig(path, dpi=100, metadata={"Software": None})
@@ -65,7 +65,15 @@ def _confusion(axes: Any, cells: Mapping[str, int], title: str, sought: str, sai
 
 
 def _learning(axes: Any, curves: Mapping[str, list[Mapping[str, float]]]) -> None:
-    for name, curve in curves.items():
-        axes.plot([one["epoch"] for one in curve], [one["score"] for one in curve], label=name, linewidth=1)
-    axes.set(xlabel="epoch", ylabel="validation score", title="learning")
-    axes.legend(fontsize=5)
+    """Learners stopped by a loss have negative scores; they get an axis of their own, on the right."""
+    losses = {name for name, curve in curves.items() if curve and curve[0]["score"] < 0}
+    right = axes.twinx() if losses and losses != curves.keys() else axes
+    for place, (name, curve) in enumerate(curves.items()):
+        shown, style = (right, "--") if name in losses else (axes, "-")
+        points = ([one["epoch"] for one in curve], [one["score"] for one in curve])
+        shown.plot(*points, style, color=f"C{place % 10}", label=name, linewidth=1)
+    axes.set(xlabel="epoch or round", ylabel="validation score", title="learning")
+    if right is not axes:
+        axes.set(ylabel="AUROC (solid)")
+        right.set(ylabel="less the log loss (dashed)")
+    axes.figure.legend(fontsize=5, loc="outside lower center", ncols=3)

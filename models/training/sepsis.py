@@ -8,7 +8,7 @@ Learners (`--only`), each judged on patients of whom it has seen nothing, fold b
   the patients that fold learns from
 - …-no-clock, …-no-counts of boosting, recurrent and attention: without the hours since admission; without what was
   measured when
-- boosting+recurrent, boosting+attention: the mean of their log-odds
+- boosting+… of each net: the mean of their log-odds
 - finish: compare what is there, choose, export. Without `--only` all of these.
 
 All that is finished is kept in the folder by its settings, the data and the code of the inputs, and not repeated.
@@ -34,14 +34,14 @@ from wardstream.models.training.stays import Recorded, Stays
 from wardstream.models.training.windows import Hours
 
 NETS: Final = ("recurrent", "attention")
-BLENDS: Final = tuple(f"boosting+{kind}" for kind in NETS)
 PRETRAINED: Final = tuple(f"{kind}-pretrained" for kind in NETS)
+BLENDS: Final = tuple(f"boosting+{kind}" for kind in (*NETS, *PRETRAINED))
 LEARNERS: Final = (
-    *("clock", "news2", "boosting", *NETS, *BLENDS, *PRETRAINED),
+    *("clock", "news2", "boosting", *NETS, *PRETRAINED, *BLENDS),
     *(f"{kind}-no-{what}" for kind in ("boosting", *NETS) for what in ("clock", "counts")),
 )
 FINISH: Final = "finish"
-SERVABLE: Final = ("boosting", *NETS, *BLENDS, *PRETRAINED)
+SERVABLE: Final = ("boosting", *NETS, *PRETRAINED, *BLENDS)
 _SIGNALS: Final = len(features.SIGNALS)
 _WIDTHS: Final = {"about": len(features.ABOUT)}
 _INPUTS: Final = ",\n".join(
@@ -220,6 +220,7 @@ def finish(bench: Any, data: Recorded, settings: Settings, report: Report) -> Pa
         if name != against
     }
     chosen = choose({name: given[name] for name in servable})
+    shown = {"clock", "news2", "boosting", *NETS, chosen}  # in plots: more lines than these cannot be told apart
     folder: Path = bench.folder / "candidate"
     folder.mkdir(parents=True, exist_ok=True)
     net, trees = bench.served(chosen)
@@ -251,7 +252,7 @@ def finish(bench: Any, data: Recorded, settings: Settings, report: Report) -> Pa
         curves={
             "learning": bench.curves(done),
             "points": {
-                name: judging.score_curves(one.label, one.filled) for name, (one, _) in given.items() if "-" not in name
+                name: judging.score_curves(one.label, one.filled) for name, (one, _) in given.items() if name in shown
             },
         },
         explanations=check(net, session(folder / record.MODEL), data.stays, bench.split.folds[0], said, settings.seed),

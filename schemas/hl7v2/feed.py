@@ -64,6 +64,9 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Local codes, as `<code>^^<system>` or `<code>`.
     units : mapping
         Local spellings of units, and the UCUM unit that is meant.
+    imaging_orders : bool
+        Whether all orders that hold no drug (ORM, OMG) are for pictures, as those of a radiology's system. Else only
+        those are that say so.
     ignored : frozenset of str
         Codes, written in the same way, or types of messages (`ORU^R01`) that are not wanted.
     """
@@ -76,6 +79,7 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     identifier_types: Annotated[tuple[str, ...], Meta(min_length=1)]
     codes: Mapping[str, Code] = {}
     units: Mapping[str, Label] = {}
+    imaging_orders: bool = False
     ignored: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:

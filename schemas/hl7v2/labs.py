@@ -67,7 +67,7 @@ def _read(work: Work, observations: Iterable[Observation]) -> Iterable[_Read]:
             continue
         unit = _unit(work, one) if value.number is not None else None
         if unit is None and value.number is not None:
-            reason = "bad_format" if one.obx.whole(6) else "missing_field"
+            reason = "unknown_unit" if one.obx.whole(6) else "missing_field"
             work.reject(TOPIC, reason, (one.obx.place(6),), *one.needed)
             continue
         yield _Read(one, value, unit or None)

@@ -1,19 +1,17 @@
-"""Pharmacy messages (chapter 4A), and orders that carry one (ORM^O01, chapter 4), to medications.v1.
+"""Orders of drugs (pharmacy, chapter 4A; ORM^O01, chapter 4) to medications.v1, and those for pictures to orders.v1.
 
-Each ORC begins an order; what the pharmacy encoded (RXE) is preferred to what was asked for (RXO). RXD is a dispense,
-RXA an administration. An order without a drug's name or code says nothing here and is ignored as (`empty`, segment); so
-is an order of something else, as (`order`, type): nothing has been measured or given by it. Orders for pictures say
-when some will be taken; imaging.v1 is about those that have been (`observed_at` is their acquisition).
+What the pharmacy encoded (RXE) is preferred to what was asked for (RXO). RXD is a dispense, RXA an administration. An
+order without a drug's name or code says nothing here and is ignored as (`empty`, segment). `orders` has the other ones.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.hl7v2.groups import when
 from wardstream.schemas.hl7v2.mapped import Person
+from wardstream.schemas.hl7v2.orders import Order, for_pictures, map_imaging_order, order_id, orders
 from wardstream.schemas.hl7v2.patients import person
 from wardstream.schemas.hl7v2.reading import Segment
 from wardstream.schemas.hl7v2.visits import encounter_id
@@ -53,31 +51,23 @@ _UNKNOWN_AMOUNT: Final = "999"  # RXA-6
 _PLACES: Final = {"dose": 3, "rate": 23, "name": 2, "code": 2}
 
 
-@dataclass(eq=False)
-class _Order:
-    pid: Segment | None
-    pv1: Segment | None
-    orc: Segment | None = None
-    drugs: dict[str, list[Segment]] = field(default_factory=dict)
-    rxr: Segment | None = None
-    tq1: Segment | None = None
-
-
-def map_medications(work: Work) -> None:
+def map_orders(work: Work) -> None:
     """Map the orders, dispenses and administrations of a message."""
-    orders = list(_orders(work))
-    if not orders:
+    found = list(orders(work))
+    if not found:
         work.ignore("empty", "ORC")
-    for order in orders:
+    for order in found:
         chosen = next((order.drugs[name] for name in ("RXA", "RXD", "RXE", "RXO") if name in order.drugs), None)
-        if chosen is None:
+        if chosen is not None:
+            for drug in chosen:
+                _map_drug(work, order, drug)
+        elif for_pictures(work, order):
+            map_imaging_order(work, order)
+        else:
             work.ignore("order", work.message.header.type)
-            continue
-        for drug in chosen:
-            _map_drug(work, order, drug)
 
 
-def _map_drug(work: Work, order: _Order, drug: Segment) -> None:
+def _map_drug(work: Work, order: Order, drug: Segment) -> None:
     said = _READERS[drug.name](drug)
     if not said["name"] and not said["code"]:
         work.ignore("empty", drug.name)
@@ -101,7 +91,7 @@ def _map_drug(work: Work, order: _Order, drug: Segment) -> None:
 
 
 def _fields(
-    work: Work, order: _Order, drug: Segment, patient: Person, at: datetime, said: dict[str, Any]
+    work: Work, order: Order, drug: Segment, patient: Person, at: datetime, said: dict[str, Any]
 ) -> dict[str, Any]:
     orc, rxr = order.orc, order.rxr
     control = "" if orc is None else orc.text(1).upper()
@@ -118,7 +108,7 @@ def _fields(
         "kind": kind,
         "event_id": event_id,
         "observed_at": at,
-        "order_id": number or None,
+        "order_id": order_id(work, (orc, 2), (orc, 3)),
         "code_system": _SYSTEMS.get(said["code_system"].upper(), "local") if said["code"] else None,
         "dose": _amount(said["dose"]),
         "rate": _amount(said.get("rate", "")),
@@ -168,27 +158,3 @@ def _amount(text: str) -> float | None:
         return float(text) if text and len(text) <= 20 and set(text) <= set("0123456789.") else None
     except ValueError:
         return None
-
-
-def _orders(work: Work) -> Iterator[_Order]:
-    order = _Order(None, None)
-    for segment in work.message.segments:
-        match segment.name:
-            case "PID":
-                if order.orc or order.drugs:
-                    yield order
-                order = _Order(segment, None)
-            case "PV1":
-                order.pv1 = segment
-            case "ORC":
-                if order.orc or order.drugs:
-                    yield order
-                order = _Order(order.pid, order.pv1, segment)
-            case "RXR":
-                order.rxr = order.rxr or segment
-            case "TQ1":
-                order.tq1 = segment
-            case "RXO" | "RXE" | "RXD" | "RXA":
-                order.drugs.setdefault(segment.name, []).append(segment)
-    if order.orc or order.drugs:
-        yield order

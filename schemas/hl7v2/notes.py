@@ -23,9 +23,10 @@ from wardstream.schemas.hl7v2.work import Work, made
 from wardstream.schemas.notes import Kind, Note
 
 TOPIC: Final = "notes.v1"
-_SECTIONS: Final = frozenset(
+SECTIONS: Final = frozenset(
     ("RAD", "RX", "XRC", "CT", "CTH", "CUS", "MR", "MRI", "NMR", "NMS", "NM", "OUS", "RUS", "US", "VUS", "MG", "IMG")
 )
+"""Of OBR-24 (table 0074, and what is sent instead): they examine pictures."""
 _MDM: Final[Mapping[str, Status]] = {
     **dict.fromkeys(("T02", "T04", "T06"), "final"),
     **dict.fromkeys(("T08", "T10"), "corrected"),
@@ -54,7 +55,7 @@ class _Document(NamedTuple):
 
 def is_report(group: Group) -> bool:
     """Return whether an OBR is about pictures, so that its lines are a report."""
-    return group.obr_text(24).upper() in _SECTIONS
+    return group.obr_text(24).upper() in SECTIONS
 
 
 def map_reports(work: Work, patient: Person, reports: Iterable[Group], documents: Sequence[Observation]) -> None:

@@ -31,17 +31,19 @@ READ: Final[Mapping[str, frozenset[int]]] = {
         "PID": (3, 5, 7, 8, 18, 30),
         "PV1": (2, 3, 19, 36, 44, 45),
         "MRG": (1,),
-        "ORC": (1, 2, 3, 9, 15),
-        "OBR": (2, 3, 4, 7, 22, 24, 25),
+        "ORC": (1, 2, 3, 5, 7, 9, 15),
+        "OBR": (2, 3, 4, 5, 7, 22, 24, 25, 27, 36),
         "OBX": (2, 3, 4, 5, 6, 7, 8, 11, 14, 18),
         "SPM": (17,),
         "TXA": (2, 4, 6, 7, 12, 13, 17),
-        "TQ1": (3,),
+        "TQ1": (3, 7, 9),
         "RXO": (1, 2, 4),
         "RXE": (2, 3, 5, 23, 24),
         "RXA": (3, 5, 6, 7, 20, 21),
         "RXD": (2, 3, 4, 5),
         "RXR": (1,),
+        "IPC": (3, 5),
+        "ZDS": (1,),
     }.items()
 }
 """The segments and fields that the mappings read; asking for another is a mistake in the mapping."""

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final
 
 from wardstream.schemas.hl7v2.adt import KINDS, map_admission
-from wardstream.schemas.hl7v2.medications import map_medications
+from wardstream.schemas.hl7v2.medications import map_orders
 from wardstream.schemas.hl7v2.notes import map_document
 from wardstream.schemas.hl7v2.observations import map_observations
 from wardstream.schemas.hl7v2.work import Work
@@ -17,8 +17,8 @@ MAPPERS: Final[Mapping[str, Mapper]] = {
     **dict.fromkeys(("ORU^R01", "ORU^R03", "ORU^R30", "ORU^R31", "ORU^R32", "ORU^R42"), map_observations),
     **dict.fromkeys(("ORF^R04", "OUL^R21", "OUL^R22", "OUL^R23", "OUL^R24"), map_observations),
     **dict.fromkeys(("MDM^T02", "MDM^T04", "MDM^T06", "MDM^T08", "MDM^T10", "MDM^T11"), map_document),
-    **dict.fromkeys(("OMP^O09", "ORM^O01", "RDE^O11", "RDE^O25", "RDE^O01", "RDS^O13", "RDS^O01"), map_medications),
-    **dict.fromkeys(("RAS^O17", "RAS^O01"), map_medications),
+    **dict.fromkeys(("OMG^O19", "OMI^O23", "OMP^O09", "ORM^O01", "RAS^O01", "RAS^O17", "RDE^O01"), map_orders),
+    **dict.fromkeys(("RDE^O11", "RDE^O25", "RDS^O01", "RDS^O13"), map_orders),
 }
 
 NOT_FOR_US: Final[Mapping[str, str]] = {
@@ -61,8 +61,6 @@ NOT_FOR_US: Final[Mapping[str, str]] = {
     "MDM": "announces a document without its text",
     "MFN": "master files",
     "OMD": "diets",
-    "OMG": "an order: nothing has been measured yet",
-    "OMI": "an order: no picture has been taken yet",
     "OML": "an order: nothing has been measured yet",
     "ORA": "an answer to an alarm",
     "ORL": "an answer to an order",

@@ -137,7 +137,7 @@ def _read(work: Work, one: Observation) -> Any:
     numbers = (bedside_value(bound.unit, value.number, unit) for unit in spelt)
     number = next((number for number in numbers if number is not None), None)
     if number is None:
-        raise Refused("bad_format" if spelt[0] else "missing_field", 6)
+        raise Refused("unknown_unit" if spelt[0] else "missing_field", 6)
     if not bound.low <= number <= bound.high:
         raise Refused("out_of_bounds", 5)
     if name not in _WHOLE:

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import faust
-
+from tests.agents.apps import unconnected_app
 from tests.events import topic_of
 from wardstream.agents import predicting
 from wardstream.agents.risk import Risk
@@ -81,7 +80,7 @@ class Bedside:
         risk: Risk | None = None,
         is_silent: Callable[[str, str | None], bool] = lambda model, unit: False,
     ) -> None:
-        rules, app = Rules(never_carried, sepsis, risk, is_silent), faust.App("test", store="memory://")
+        rules, app = Rules(never_carried, sepsis, risk, is_silent), unconnected_app()
         self._agents = {topic: lane_agent(app, topic, make(rules), 1) for topic, make in HANDLERS.items()}
         self._at_end = predicting.at_end(rules)
         app.finalize()

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-import faust
 import numpy as np
 import pytest
 
+from tests.agents.apps import unconnected_app
 from tests.events import _made, tick
 from wardstream.agents.imaging import Answered, Tools
 from wardstream.agents.streams.batch import Batch, Received, lane_agent
 from wardstream.agents.streams.outputs import Outputs
 from wardstream.agents.streams.state import LaneState, Work
 from wardstream.infra.feeds.films import film, uid
+from wardstream.infra.imaging_files import SALIENCY_SUFFIX
 from wardstream.infra.worker import IMAGING
 from wardstream.models.chest_xray import CAVEAT, CELLS, Tensor
 from wardstream.models.imaging.film import About, Reading, Unusable
 from wardstream.models.imaging.reading import read
 from wardstream.models.imaging.state import TRIES, ImagingCodec, ImagingPatient
 from wardstream.models.imaging.suitability import Rules
-from wardstream.schemas.decode import decoder, encode
+from wardstream.schemas.decode import decode, decoder, encode
 from wardstream.schemas.findings import Finding
 from wardstream.schemas.imaging import Imaging
 from wardstream.schemas.ticks import Tick
@@ -79,12 +82,13 @@ class Lane:
     """A lane of the imaging group without Kafka: the worker's table of handlers, run as Faust agents."""
 
     def __init__(self, site: Site) -> None:
-        app = faust.App("test", store="memory://")
+        app = unconnected_app()
         self._agents = {topic: lane_agent(app, topic, make(site.tools), 1) for topic, make in IMAGING.items()}
         app.finalize()
         app.flow_control.resume()
         self.rows: dict[bytes, bytes] = {}
         self.state: LaneState[ImagingPatient] = LaneState(ImagingCodec(), {})
+        self.counts: Counter[tuple[str, tuple[str, ...]]] = Counter()
 
     async def give(self, *events: Imaging | Tick) -> list[Finding]:
         """Apply events of one topic as one batch; what they led to."""
@@ -96,6 +100,8 @@ class Lane:
         async with self._agents[topic].test_context() as running:
             await running.put(batch, wait=False)
             await asyncio.wait_for(batch.handled, 20)
+        for (metric, labels), number in outputs.counts.items():
+            self.counts[metric.name, labels] += number
         for key, row in self.state.absorb(work):
             if row is None:
                 self.rows.pop(key, None)
@@ -192,8 +198,10 @@ async def test_a_site_that_widened_the_ages_says_so_in_every_finding() -> None:
     site.files[URI] = film("a", NOW, 12)
     (judged,) = await lane.give(imaging("i"))
     (abstained,) = await lane.give(imaging("j", modality="CT"))
-    assert (judged.quality, abstained.quality) == ("ok", "abstained")
-    for finding in (judged, abstained):
+    (withdrawn,) = await lane.give(imaging("k", 5, status="cancelled", supersedes="i"))
+    assert [each.quality for each in (judged, abstained, withdrawn)] == ["ok", "abstained", "abstained"]
+    assert withdrawn.status == "cancelled"
+    for finding in (judged, abstained, withdrawn):
         assert finding.age_note is not None
         assert "1–17" in finding.age_note
 
@@ -297,7 +305,27 @@ async def test_a_slow_store_is_told_and_does_not_hold_its_neighbours(
 
     monkeypatch.setattr(site, "fetched", waits)
     found = await lane.give(imaging("i", pixels_uri=slow), imaging("j"))
-    assert [finding.reason_code for finding in found] == ["too_slow", None]
+    assert [finding.reason_code for finding in found] == ["no_time", None]
+    site.files[slow] = site.files[URI]
+    monkeypatch.setattr(site, "fetched", fetched)
+    withdrawn, judged = await lane.give(tick(1))  # a burst of films, or a store that was slow, is over some time
+    assert (withdrawn.reason_code, judged.quality) == ("withdrawn", "ok")
+
+
+async def test_what_the_model_says_is_counted(site: Site, lane: Lane) -> None:
+    """Abstained share and distribution, as of every model."""
+    await lane.give(imaging("i"), imaging("j", modality="CT"))
+    assert lane.counts["findings_total", ("chest_xray", "ok", "none")] == 1
+    assert lane.counts["findings_total", ("chest_xray", "abstained", "modality")] == 1
+    told = {labels: count for (name, labels), count in lane.counts.items() if name == "predicted_probability_total"}
+    assert told == {("chest_xray", "0.5"): 1}
+
+
+def test_the_example_says_what_every_finding_says() -> None:
+    raw = Path(__file__).resolve().parents[2] / "schemas" / "examples" / "findings.v1.json"
+    example: Any = decode("findings.v1", raw.read_bytes())
+    assert (example.caveat, example.age_note) == (CAVEAT, Rules(oldest=8).note)
+    assert example.saliency_uri == f"file:///srv/saliency/{example.caused_by}-1{SALIENCY_SUFFIX}"
 
 
 async def test_what_nobody_expects_reaches_the_lane(site: Site, lane: Lane) -> None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
 import pytest
 
 from tests.agents.bedside import Bedside, Said
 from tests.events import WELL, admission, at, event_id, lab, tick, vitals
 from wardstream.models.labs.analytes import ANALYTES, Analyte
 from wardstream.models.signals import BINS_ONLY, SCORED
+from wardstream.schemas.decode import decode
 from wardstream.schemas.scores import Result, Score
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "schemas" / "examples"
 
 
 @pytest.fixture
@@ -281,6 +289,30 @@ async def test_a_correction_restages_the_kidneys(bedside: Bedside) -> None:
     said = await bedside.give(lab("c", 600, 700, value=1.1, status="corrected", supersedes="b", **CREATININE))
     assert said.scores[-1].scores[-1].value == 0
     assert told(said) == [("creatinine_mg_per_dl", 1.1, [])]
+
+
+async def test_the_example_of_scores_is_what_a_result_says(bedside: Bedside) -> None:
+    """A creatinine that is critical and has risen: flags with their sources, SOFA, the stage; then it is withdrawn."""
+    about = {"source": "example-gateway", "facility": "north", "patient_id": "p-3f9a1c07", "encounter_id": "e-51c2"}
+    times = [datetime(2026, 3, day, hour, minute, tzinfo=UTC) for day, hour, minute in ((13, 9, 0), (13, 20, 30))]
+    drawn, told = (datetime(2026, 3, 14, *time, tzinfo=UTC) for time in ((7, 50), (8, 41)))
+    await bedside.give(
+        admission("a", 0, "admit", **about, observed_at=times[0], received_at=times[0], age_years=61.0, sex="male"),
+        lab("b", 0, **about, observed_at=times[1], received_at=times[1], value=1.3, **CREATININE),
+        decode("vitals.v1", (EXAMPLES / "vitals.v1.json").read_bytes()),
+    )
+    cause = {"event_id": UUID("018f6b1e-7c00-7000-8000-000000000021"), "observed_at": drawn, "received_at": told}
+    said = await bedside.give(lab("c", 0, **about, **cause, value=4.1, **CREATININE))
+    (record,) = said.scores
+    assert record == decode("scores.v1", (EXAMPLES / "scores.v1.json").read_bytes())
+    assert {score.name for score in record.scores} >= {"news2", "sofa", "kdigo_aki"}
+    withdrawal = {"observed_at": drawn, "received_at": told + timedelta(minutes=9), "status": "cancelled"}
+    revision = lab("d", 0, **about, **withdrawal, supersedes="c", **CREATININE)
+    said = await bedside.give(msgspec.structs.replace(revision, supersedes=cause["event_id"]))
+    (record,) = said.scores
+    (result,) = record.results
+    assert (result.name, result.value, result.flags) == ("creatinine_mg_per_dl", 1.3, ()), "the flags have ended"
+    assert next(score for score in record.scores if score.name == "kdigo_aki").value == 0
 
 
 async def test_histories_survive_a_restart(bedside: Bedside) -> None:

@@ -14,9 +14,23 @@ import pytest
 from tests.agents.bedside import Bedside
 from tests.events import WELL, admission, at, event_id, lab, tick, vitals
 from tests.models.measuring import kept
-from wardstream.models.sepsis import Calibration, Inputs, Prepared, Who, prepare, stacked
+from wardstream.models.explaining import contributions
+from wardstream.models.sepsis import (
+    HORIZON_H,
+    NAME,
+    SIGNALS,
+    TARGET,
+    Calibration,
+    Inputs,
+    Prepared,
+    Who,
+    prepare,
+    stacked,
+)
 from wardstream.models.serving import AT_ONCE, ROWS, Served
+from wardstream.models.signals import FIELDS
 from wardstream.models.triton import Answer, Reason, Unavailable
+from wardstream.schemas.decode import decode
 
 THRESHOLD = 0.6
 
@@ -63,6 +77,31 @@ def well(name: str, minutes: float, **fields: Any) -> Any:
 
 def ticks(first: int, last: int) -> list[Any]:
     return [tick(minute) for minute in range(first, last + 1)]
+
+
+def test_the_example_is_of_this_model_and_explained_in_its_words() -> None:
+    raw = Path(__file__).resolve().parents[2] / "schemas" / "examples" / "predictions.v1.json"
+    example: Any = decode("predictions.v1", raw.read_bytes())
+    assert (example.model, example.target, example.horizon_h) == (NAME, TARGET, HORIZON_H)
+    assert set(example.missing) < {FIELDS[code] for code in SIGNALS}
+    medians = np.full((13, len(SIGNALS)), np.nan)
+    for code, hour, value in (("rr", 12, 26.0), ("temp", 12, 38.6), ("creat", 0, 1.3)):
+        medians[hour, SIGNALS.index(code)] = value
+    prepared = Prepared(medians, 1, Who(0.0, 61.0, "male"), 0.0, 0.0)
+    others = {one.feature: 1.0 - one.contribution for one in example.contributions}
+    assert example.contributions == contributions(prepared, 1.0, others)
+
+
+async def test_after_a_rollback_the_version_that_served_is_stood_in_for(server: Server, tmp_path: Path) -> None:
+    served = Served(server, tmp_path)
+    for version, slope in (("3", 0.5), ("4", 0.0)):  # 4 is in the repository, and does not serve
+        (tmp_path / version).mkdir()
+        fallback = Calibration(method="platt", slope=slope, intercept=-4.0)
+        (tmp_path / version / "fallback.json").write_bytes(msgspec.json.encode(fallback))
+    assert served.version == "4", "before any answer nothing else is known"
+    await served.ask([Prepared(np.full((1, len(SIGNALS)), np.nan), 1, Who(0.0, 60.0, "female"), 0.0, 0.0)])
+    assert served.version == "3"
+    assert served.fall_back(2.0, "deadline").probability == pytest.approx(1 / (1 + np.exp(4.0 - 0.5 * 2)))
 
 
 async def test_at_the_end_of_each_hour_of_the_stay(bedside: Bedside) -> None:

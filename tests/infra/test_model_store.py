@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.models.training.tiny import write_candidate
+from tests.models.training.tiny import write_candidate, write_model
 from wardstream.infra.cli import main
 from wardstream.infra.failure import Failure
 from wardstream.infra.model_store import Store
@@ -117,10 +117,46 @@ def test_only_what_the_gate_accepted_is_deployed(site: Path) -> None:
     store = Store(site / "repository", "sepsis")
     store.settle_look(store.count_look(candidate, "begun", "d").number, "accepted")
     assert run("deploy", "sepsis") == (0, "version 1 of sepsis serves\n")
-    assert run("rollback", "sepsis")[0] == 2, "nothing to go back to"
+    code, told = run("rollback", "sepsis")
+    assert (code, "no version of sepsis served before version 1" in told) == (2, True)
     assert run("deploy", "sepsis", "--candidate", candidate) == (0, "version 2 of sepsis serves\n")
     assert run("rollback", "sepsis") == (0, "version 1 of sepsis serves again\n")
     assert run("rollback", "sepsis", "--version", 7)[0] == 2
+
+
+def test_rolling_back_twice_goes_back_twice(tmp_path: Path) -> None:
+    """What one has gone back from is not gone back to."""
+    store = Store(tmp_path / "repository", "sepsis")
+    for i in (1, 2, 3):
+        store.serve(store.add(write_candidate(tmp_path / f"candidate-{i}", heart=0.1 * i)), "deployed", "", None)
+    for wanted in (2, 1):
+        assert store.before() == wanted
+        store.serve(wanted, "rolled back", "", None)
+    assert store.before() is None
+    store.serve(3, "rolled back", "", None)  # by its number
+    assert store.before() == 1
+    store.serve(store.add(write_candidate(tmp_path / "candidate-4")), "deployed", "", None)
+    assert store.before() == 3
+
+
+def test_the_last_look_at_a_candidate_counts(tmp_path: Path) -> None:
+    """Accepted against what served then, and rejected since: it may not serve again."""
+    store = Store(tmp_path / "repository", "sepsis")
+    candidate = write_candidate(tmp_path / "candidate")
+    for outcome, accepted in (("accepted", True), ("begun", True), ("rejected", False), ("accepted", True)):
+        store.settle_look(store.count_look(candidate, "begun", "d").number, outcome)
+        assert store.accepted(candidate) is accepted
+
+
+def test_weights_that_are_not_those_of_the_record_are_not_looked_at(site: Path) -> None:
+    """Parity and sizes are of the weights that the record was made with."""
+    candidate = write_candidate(site / "candidate", heart=0.1)
+    write_model(candidate / "model.onnx", heart=0.2)
+    (site / "set").mkdir()
+    code, output = run("gate", "sepsis", site / "set", "--candidate", candidate)
+    assert code == 2
+    assert "record.json is not of this model.onnx" in output
+    assert Store(site / "repository", "sepsis").looks() == []
 
 
 def test_what_is_not_there_is_told(site: Path) -> None:
@@ -129,6 +165,8 @@ def test_what_is_not_there_is_told(site: Path) -> None:
         (("evaluate", "sepsis", site), "no version of sepsis serves yet"),
         (("deploy", "sepsis"), "no candidate of sepsis"),
         (("gate", "sepsis", site), "no candidate of sepsis"),
+        (("gate", "sepsis", site, "--candidate", site / "absent"), "is no candidate: it has no model.onnx"),
+        (("rollback", "sepsis"), "no version of sepsis serves yet"),
         (("evaluate", "sepsis", site / "absent", "--folder", site), "no such file or folder"),
     ):
         code, output = run(*arguments)

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from base64 import b64decode
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import msgspec
 import psutil
 import pytest
 
-from tests.gateways import NAMES, PLAIN, Gateways, admit, kill, result
+from tests.gateways import KEYS, NAMES, PLAIN, Gateways, admit, kill, result
 from tests.infra.gateways.certificates import Authority
 from tests.infra.gateways.senders import said, sender
 from tests.reading import read_all
@@ -26,11 +28,17 @@ from wardstream.client import Publisher
 from wardstream.infra.kafka.broker import Cluster
 from wardstream.infra.kafka.topics import wishes
 from wardstream.schemas.decode import decoder
+from wardstream.schemas.pseudonym import Pseudonyms
 from wardstream.schemas.vitals import Vitals
 
 pytestmark = pytest.mark.connected
 
 PATIENCE_S = 90  # of senders, while Kafka is away
+CONNECTIONS = 8
+RATE = 200
+AWAY_S = 30
+ENHANCED = "||AL|NE"
+PSEUDONYMS = Pseudonyms(b64decode(KEYS["PSEUDONYM_KEY"]))
 MLLP_SEND = Path(sys.executable).parent / "mllp_send"
 
 
@@ -45,10 +53,6 @@ def gateways(own_kafka: Cluster, tmp_path: Path) -> Iterator[Gateways]:
 
 def read(cluster: Cluster, *topics: str) -> dict[str, list[Any]]:
     return asyncio.run(read_all(",".join(cluster.bootstrap_servers), list(topics)))
-
-
-def ids(records: list[Any]) -> list[str]:
-    return [json.loads(record.value)["event_id"] for record in records]
 
 
 def test_mllp_send_and_what_is_on_the_topics(own_kafka: Cluster, gateways: Gateways, tmp_path: Path) -> None:
@@ -110,6 +114,11 @@ def test_a_letter_is_mapped_again_when_the_feed_was_mended(
     assert asyncio.run(ask()) == ("AA", "c1")
     found = read(own_kafka, "labs.v1", "labs.v1.dead")
     assert (len(found["labs.v1"]), len(found["labs.v1.dead"])) == (0, 1)
+    letter = found["labs.v1.dead"][0]
+    assert "unknown_unit" in gateways.run("dead", "list", "labs.v1").stdout
+    shown = gateways.run("dead", "show", "labs.v1", str(letter.partition), str(letter.offset)).stdout
+    assert "HL7 v2: ORU^R01: MSH, PID, OBR, OBX" in shown
+    assert "OBX[1]: 2823-3^^LN, MMOLL" in shown
     without = gateways.run("dead", "replay", "labs.v1", FEEDS_FILE="")
     assert without.returncode != 0 or "not configured here" in without.stdout
     (tmp_path / "feeds.toml").write_text(PLAIN + '\n[feeds.icu.units]\nMMOLL = "mmol/L"\n')
@@ -121,65 +130,71 @@ def test_a_letter_is_mapped_again_when_the_feed_was_mended(
     kill(process)
 
 
-def test_killed_while_kafka_is_away(own_kafka: Cluster, gateways: Gateways) -> None:
-    """200 messages a second on two connections; the broker is gone for seconds, the gateway is killed meanwhile."""
+class Engine:
+    """Senders as a hospital's engine has them: each message until it is acknowledged, over a new connection if need be.
 
-    async def send(port: int, names: list[str], tail: str, acknowledged: set[str], unanswered: list[str]) -> None:
-        waiting = list(names)
-        async with sender(port) as engine:
+    Each message is of a patient of its own, so that the topic says of which message an event is.
+    """
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.acknowledged: dict[str, set[str]] = {"AA": set(), "CA": set()}
+        self.stopped = asyncio.Event()
+
+    async def send(self, connection: int, tail: str) -> None:
+        """A message each `CONNECTIONS / RATE` seconds, as far as answers come."""
+        number, begun = 0, time.monotonic()
+        while not self.stopped.is_set():
             try:
-                for name in names:
-                    code, control_id = await engine.ask(result(name, minute=int(name[1:]), tail=tail), PATIENCE_S)
-                    assert code in ("AA", "CA")
-                    acknowledged.add(control_id)
-                    waiting.remove(name)
-                    await asyncio.sleep(0.01)
+                async with sender(self.port) as engine:
+                    while not self.stopped.is_set():
+                        name = f"{connection}{number:06}"
+                        code, control_id = await engine.ask(result(name, number=name, tail=tail), PATIENCE_S)
+                        assert control_id == name
+                        self.acknowledged[code].add(name)
+                        number += 1
+                        await asyncio.sleep(max(0.0, begun + number * CONNECTIONS / RATE - time.monotonic()))
             except (OSError, asyncio.IncompleteReadError):
-                unanswered += waiting
+                await asyncio.sleep(0.2)  # the gateway is gone: the same again
 
-    async def life(
-        port: int, todo: dict[str, list[str]], acknowledged: set[str], seconds: float, end: Any
-    ) -> dict[str, list[str]]:
-        left: dict[str, list[str]] = {tail: [] for tail in todo}
-        tasks = [asyncio.create_task(send(port, names, tail, acknowledged, left[tail])) for tail, names in todo.items()]
-        await asyncio.sleep(seconds)
-        await end()
-        await asyncio.gather(*tasks)
-        return left
 
-    async def nothing() -> None:
-        pass
+def test_killed_while_kafka_is_away(own_kafka: Cluster, gateways: Gateways) -> None:
+    """200 messages a second; the broker is away for 30 s, the gateway is killed in the middle and comes back."""
+    engine = Engine()
+    first, engine.port = gateways.start()
 
-    acknowledged: set[str] = set()
-    todo = {"": [f"o{n}" for n in range(400)], "||AL|NE": [f"e{n}" for n in range(1000)]}
-    process, port = gateways.start()
-
-    async def strike() -> None:
+    async def life() -> None:
+        tasks = [asyncio.create_task(engine.send(n, ENHANCED if n % 2 else "")) for n in range(1, CONNECTIONS + 1)]
+        await asyncio.sleep(3)
+        assert engine.acknowledged["AA"], "before anything happens"
         own_kafka.kill(1)
-        await asyncio.sleep(4)
-        kill(process)
-
-    todo = asyncio.run(life(port, todo, acknowledged, 2, strike))
-    kept = {name for name in acknowledged if name.startswith("e")}
-    assert kept, "in enhanced mode the spool takes them while Kafka is away"
-    _, port = gateways.start()  # Kafka is still away
-
-    async def mend() -> None:
+        await asyncio.sleep(AWAY_S / 2)
+        before = len(engine.acknowledged["CA"])
+        kill(first)
+        _, engine.port = await asyncio.to_thread(gateways.start)
+        await asyncio.sleep(AWAY_S / 2)
+        assert len(engine.acknowledged["CA"]) > before, "in enhanced mode the spool takes them while Kafka is away"
+        answered = len(engine.acknowledged["AA"])
         await asyncio.to_thread(own_kafka.start, 1)
+        async with asyncio.timeout(PATIENCE_S):
+            while len(engine.acknowledged["AA"]) < answered + 100:  # noqa: ASYNC110 - others send
+                await asyncio.sleep(0.2)
+        engine.stopped.set()
+        await asyncio.gather(*tasks)
 
-    asyncio.run(life(port, todo, acknowledged, 2, mend))
-    assert len(acknowledged) == 1400
-
-    async def until_all() -> list[Any]:
-        async with asyncio.timeout(60):
-            while True:
-                records = (await read_all(",".join(own_kafka.bootstrap_servers), ["labs.v1"]))["labs.v1"]
-                if len(set(ids(records))) >= 1400:
-                    return records
-                await asyncio.sleep(0.5)
-
-    records = asyncio.run(until_all())
-    assert len(set(ids(records))) == 1400, "every acknowledged message, none under two ids"
+    asyncio.run(life())
+    patients = {PSEUDONYMS.patient("NORTH", name) for names in engine.acknowledged.values() for name in names}
+    assert len(patients) > 500
+    deadline = time.monotonic() + 60
+    while True:
+        found: dict[str, set[str]] = defaultdict(set)
+        for record in read(own_kafka, "labs.v1")["labs.v1"]:
+            found[record.key.decode()].add(json.loads(record.value)["event_id"])
+        if patients <= found.keys() or time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    assert patients <= found.keys(), "every acknowledged message"
+    assert {len(ids) for ids in found.values()} == {1}, "none under two ids"
 
 
 def test_a_gateway_that_may_not_listen_says_so(own_kafka: Cluster, gateways: Gateways, tmp_path: Path) -> None:
@@ -337,12 +352,18 @@ def test_identities_are_shown_to_operators_and_audited(own_kafka: Cluster, gatew
     operator = gateways.run("tokens", "add", "m.garcia", "--role", "operator").stdout.strip()
     viewer = gateways.run("tokens", "add", "viewer", "--role", "viewer").stdout.strip()
     words = ("identities", "show", patient, "--why", "call about an alert")
-    for token in ({}, {"TOKEN": viewer}, {"TOKEN": "ws_guess"}):
+    for token in ({}, {"TOKEN": "ws_guess"}):
         refused = gateways.run(*words, **token)
         assert refused.returncode == 2
         assert "Habermehl" not in refused.stdout
     assert read(own_kafka, "audit.v1")["audit.v1"] == []
-    for count in range(1, 4):
+    refused = gateways.run(*words, TOKEN=viewer)
+    assert refused.returncode == 2
+    assert "does not have the role operator" in refused.stderr
+    assert "Habermehl" not in refused.stdout
+    (entry,) = (json.loads(record.value) for record in read(own_kafka, "audit.v1")["audit.v1"])
+    assert (entry["who"], entry["what"], entry["patient_id"]) == ("viewer", "identity_refused", patient)
+    for count in range(2, 5):
         shown = gateways.run(*words, TOKEN=operator)
         assert shown.returncode == 0, shown.stderr
         assert "Habermehl" in shown.stdout
@@ -354,7 +375,7 @@ def test_identities_are_shown_to_operators_and_audited(own_kafka: Cluster, gatew
     assert "nothing is known of p-unknown" in nobody.stderr
     records = read(own_kafka, "audit.v1")["audit.v1"]
     told = [json.loads(record.value) for record in records]
-    assert [entry["sequence"] for entry in told] == [0, 1, 2, 3]
-    assert {entry["who"] for entry in told} == {"m.garcia"}
-    assert told[0]["patient_id"] == patient
-    assert told[0]["why"] == "call about an alert"
+    assert [entry["sequence"] for entry in told] == [0, 1, 2, 3, 4]
+    assert {(entry["who"], entry["what"]) for entry in told[1:]} == {("m.garcia", "identity_shown")}
+    assert told[1]["patient_id"] == patient
+    assert told[1]["why"] == "call about an alert"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ from wardstream.infra.triton.server import TritonServer
 from wardstream.models.training.sepsis import CONFIG
 from wardstream.models.triton import TritonClient
 
+DEPLOYED = Path(__file__).resolve().parents[2] / "models" / "repository"
+PATIENTS = 40
 ARCHIVE = "icu/challenge2019_setB_p100001-p106500.tar.gz"
 EPOCH = datetime(2019, 1, 1, tzinfo=UTC)
 TOLERANCE = 1e-4
@@ -52,7 +55,7 @@ class Loader:
 
 
 class Ward:
-    """A broker, a model server with two versions of `sepsis` of which the first serves, and a worker."""
+    """A broker, a model server with versions of `sepsis`, and a worker."""
 
     def __init__(self, cluster: Cluster, server: TritonServer, store: Store, workers: Workers, env: dict[str, str]):
         self.bootstrap, self.server, self.store = ",".join(cluster.bootstrap_servers), server, store
@@ -102,20 +105,30 @@ class Ward:
 
 
 @pytest.fixture
-def ward(own_kafka: Cluster, tmp_path: Path, triton_environment: Environment) -> Iterator[Ward]:
-    store = Store(tmp_path / "repository", "sepsis")
+def repository(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """The package's own, or one of two small models, of which the first serves."""
+    folder = tmp_path / "repository"
+    if getattr(request, "param", "") == "deployed":
+        shutil.copytree(DEPLOYED / "sepsis", folder / "sepsis")
+        return folder
+    store = Store(folder, "sepsis")
     for number, heart in ((1, 0.12), (2, 0.10)):
         assert store.add(write_candidate(tmp_path / f"candidate{number}", heart=heart)) == number
     store.serve(1, "a test", CONFIG, None)
-    with TritonServer(tmp_path / "triton", tmp_path / "repository", made_of=triton_environment) as server:
-        told = {"CLOCK": "feed", "TRITON_URL": server.url, "MODELS": str(tmp_path / "repository")}
+    return folder
+
+
+@pytest.fixture
+def ward(own_kafka: Cluster, tmp_path: Path, repository: Path, triton_environment: Environment) -> Iterator[Ward]:
+    with TritonServer(tmp_path / "triton", repository, made_of=triton_environment) as server:
+        told = {"CLOCK": "feed", "TRITON_URL": server.url, "MODELS": str(repository)}
         told |= {"TRITON_DEADLINE_MS": "5000"}  # a busy machine is not a silent server
         environment = worker_environment(own_kafka, tmp_path / "home", **told)
         create_topics(environment)
         workers = Workers(environment, tmp_path)
         try:
             workers.start()
-            yield Ward(own_kafka, server, store, workers, environment)
+            yield Ward(own_kafka, server, Store(repository, "sepsis"), workers, environment)
         finally:
             workers.end()
 
@@ -134,9 +147,10 @@ def offline(ward: Ward, archive: Path, patients: int, folder: Path) -> Hours:
     return {(row["patient_id"], row["hour"]): row for row in rows}
 
 
+@pytest.mark.parametrize("repository", ["deployed"], indirect=True)
 def test_the_stream_says_what_evaluate_says(ward: Ward, shared_data: Path, tmp_path: Path) -> None:
     """No skew between training and serving: the same probability for every hour in which the offline rule predicts."""
-    archive, patients = shared_data / ARCHIVE, 40
+    archive, patients = shared_data / ARCHIVE, PATIENTS
     assert ward.replay(archive, patients).wait(200) == 0
     streamed = ward.hourly(ward.settled())
     wanted = offline(ward, archive, patients, tmp_path)

@@ -133,6 +133,8 @@ BAD: list[tuple[str, dict[str, object], str, tuple[str, ...]]] = [
     ("imaging.v1", {"pixels_uri": ABSENT}, "missing_field", ("pixels_uri",)),
     ("notes.v1", {"text": ABSENT}, "empty", ("text",)),
     ("notes.v1", {"text": "x" * 200_001}, "too_large", ("text",)),
+    ("orders.v1", {"order_id": ABSENT, "procedure": ABSENT}, "missing_field", ("order_id", "procedure")),
+    ("orders.v1", {"state": "lost"}, "bad_format", ("state",)),
     ("medications.v1", {"name": ABSENT, "code": ABSENT}, "missing_field", ("name", "code")),
     ("medications.v1", {"ends_at": "2026-03-14T09:19:00Z"}, "inconsistent", ("starts_at", "ends_at")),
     ("medications.v1", {"dose": -1}, "out_of_bounds", ("dose",)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,10 +17,10 @@ OURS = Pseudonyms(KEY)
 
 @given(st.text(), st.text())
 def test_they_are_ids_that_every_topic_takes(authority: str, number: str) -> None:
-    patient, encounter = OURS.patient(authority, number), OURS.encounter(authority, number)
-    assert patient == Pseudonyms(KEY).patient(authority, number)
-    assert patient[2:] != encounter[2:]
-    for name in (patient, encounter):
+    names = [give(authority, number) for give in (OURS.patient, OURS.encounter, OURS.order)]
+    assert names[0] == Pseudonyms(KEY).patient(authority, number)
+    assert len({name[2:] for name in names}) == 3
+    for name in names:
         assert len(name) == 34
         assert name.isascii()
         assert name[2:].isalnum()
@@ -33,6 +35,13 @@ def test_no_two_inputs_are_joined_to_the_same_text() -> None:
     assert (
         len({OURS.patient(*pair) for pair in (("a", "bc"), ("ab", "c"), ("", "abc"), ("abc", ""), ("a1:b", "c"))}) == 5
     )
+
+
+@given(st.text())
+def test_a_uid_has_a_uid(uid: str) -> None:
+    pseudonym = OURS.uid(uid)
+    assert pseudonym == Pseudonyms(KEY).uid(uid) != Pseudonyms(bytes(32)).uid(uid)
+    assert re.fullmatch(r"2\.25\.(0|[1-9][0-9]{0,38})", pseudonym)  # of 64 characters at most
 
 
 def test_the_key_decides() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import faust
 import pytest
 
+from tests.agents.apps import unconnected_app
 from tests.agents.streams.fakes import Tally, add, batch_of, beat
 from wardstream.agents import metrics as m
 from wardstream.agents.streams.batch import Batch, LaneLost, lane_agent
@@ -17,7 +18,7 @@ LANES = 3
 
 @pytest.fixture
 async def app() -> faust.App:
-    app = faust.App("test", store="memory://")
+    app = unconnected_app()
     app.finalize()
     app.flow_control.resume()
     return app

@@ -162,8 +162,9 @@ class Sender:
 
 
 def said(answer: bytes) -> tuple[str, str]:
-    """MSA-1 and MSA-2."""
-    fields = next(line for line in answer.split(b"\r") if line.startswith(b"MSA|")).decode().split("|")
+    """MSA-1 and MSA-2, in the delimiters of the message that is answered."""
+    line = next(line for line in answer.split(b"\r") if line.startswith(b"MSA")).decode()
+    fields = line.split(line[3])
     return fields[1], [*fields, ""][2]
 
 

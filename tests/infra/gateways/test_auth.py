@@ -24,8 +24,10 @@ def test_a_token_is_its_holder(path: Path) -> None:
     lab = add_token(path, "lab", ["publisher"])
     nurse = add_token(path, "m.garcia", ["clinician", "viewer"], ["ICU"])
     file = TokenFile(path)
-    assert file.principal(lab) == ("lab", {"publisher"}, None)
-    assert file.principal(nurse) == ("m.garcia", {"clinician", "viewer"}, {"ICU"})
+    monitors = add_token(path, "monitors", ["publisher"], assigning_authority="NORTH")
+    assert file.principal(lab) == ("lab", {"publisher"}, None, None)
+    assert file.principal(nurse) == ("m.garcia", {"clinician", "viewer"}, {"ICU"}, None)
+    assert file.principal(monitors) == ("monitors", {"publisher"}, None, "NORTH")
     for wrong in ("", "ws_", lab[:-1], lab + "x", lab.upper(), "x" * 10_000):
         assert file.principal(wrong) is None
 
@@ -98,10 +100,11 @@ def test_anyone_on_this_machine_may_publish_and_nothing_else() -> None:
 
 def test_commands(path: Path) -> None:
     run, environment = CliRunner(), {"WARDSTREAM_TOKENS_FILE": str(path)}
-    added = run.invoke(main, ["tokens", "add", "lab", "--role", "publisher", "--unit", "ICU"], env=environment)
+    words = ["tokens", "add", "lab", "--role", "publisher", "--unit", "ICU", "--authority", "NORTH"]
+    added = run.invoke(main, words, env=environment)
     assert added.exit_code == 0, added.output
     principal = TokenFile(path).principal(added.stdout.strip())
-    assert principal == ("lab", {"publisher"}, {"ICU"})
+    assert principal == ("lab", {"publisher"}, {"ICU"}, "NORTH")
     listed = run.invoke(main, ["tokens", "list"], env=environment)
     assert "lab" in listed.stdout
     assert read_tokens(path)[0].hash not in listed.stdout

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from tests.schemas.hl7v2.messages import OBR, PID, PV1, message
 from wardstream.infra.cli import main
 from wardstream.infra.failure import Failure
+from wardstream.infra.gateways.coverage import outline
 from wardstream.infra.gateways.samples import messages, split
 from wardstream.schemas.decode import decoder
 
@@ -82,7 +83,7 @@ def test_the_report(tmp_path: Path) -> None:
     assert ["all", "5", "2", "2", "", "1", ""] in rows
     assert ["LOC7^^L", "pg/mL", "ignored", "1"] in rows
     assert ["2823-3^^LN", "mmol/L", "2823-3", "1"] in rows
-    assert ["labs.v1", "OBX-6", "bad_format", "1"] in rows
+    assert ["labs.v1", "OBX-6", "unknown_unit", "1"] in rows
     assert ["MSH-9", "the type of the message is missing", "1"] in rows
     assert "without offset" in result.output
     for text in PERSONAL:
@@ -128,3 +129,15 @@ def test_pseudonyms_are_the_installations_where_it_has_a_key(tmp_path: Path, mon
         return str(json.loads(RUN.invoke(main, command).stdout)["event"]["patient_id"])
 
     assert patient() == patient()
+
+
+def test_an_outline_names_code_and_unit_and_nobody() -> None:
+    lines = outline(RESULT)
+    assert lines == [
+        "HL7 v2: ORU^R01: MSH, PID, OBR, 3 OBX",
+        "  OBX[1]: 2823-3^^LN, mmol/L",
+        "  OBX[2]: LOC7^^L, pg/mL",
+        "  OBX[3]: 2160-0^^LN, furlong",
+    ]
+    assert outline(BROKEN)[0].startswith("no HL7 v2: MSH-")
+    assert not any(word in "\n".join((*lines, *outline(BROKEN), *outline(ADMIT))) for word in PERSONAL)

@@ -139,6 +139,7 @@ async def test_a_hundred_slow_senders_keep_nobody_waiting(tmp_path: Path) -> Non
             writer.write((b"\x0b" + plain("slow"))[: number + 1])
         assert await good.ask(plain("m1")) == ("AA", "m1")
         await until(lambda: run.meters.values.get((HL7_BLOCKS, ("icu", "slow"))) == 100)
+        await until(lambda: len(run.gateway._open) == 1)  # cut off, and then closed
         async with run.sender() as another:
             assert await another.ask(plain("m2")) == ("AA", "m2")
         for _, writer in slow:

@@ -32,10 +32,12 @@ from wardstream.infra.gateways.http import Limits, make_app
 from wardstream.infra.gateways.listeners import server_context
 from wardstream.infra.gateways.web import Server, configured
 from wardstream.schemas.bad_event import REASONS, BadEvent
-from wardstream.schemas.decode import encode
+from wardstream.schemas.decode import decoder, encode
+from wardstream.schemas.pseudonym import Pseudonyms
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 JSON = {"Content-Type": "application/json"}
+PSEUDONYMS = Pseudonyms(bytes(range(32)))
 EXAMPLES = Path(__file__).resolve().parents[3] / "schemas" / "examples"
 
 
@@ -64,11 +66,14 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    authority: auth.Authority | None = None, context: ssl.SSLContext | None = None, limits: Limits | None = None
+    authority: auth.Authority | None = None,
+    context: ssl.SSLContext | None = None,
+    limits: Limits | None = None,
+    pseudonyms: Pseudonyms | None = None,
 ) -> AsyncIterator[Served]:
     way, meters = FakeWay(), Meters()
     delivery = Delivery(lambda: way, meters)
-    server = Server(configured(make_app(authority or Anyone(), delivery, meters, limits), context))
+    server = Server(configured(make_app(authority or Anyone(), delivery, meters, limits, pseudonyms), context))
     listening = socket.create_server(("127.0.0.1", 0))
     tasks = [asyncio.create_task(delivery.run()), asyncio.create_task(server.serve(sockets=[listening]))]
     try:
@@ -132,6 +137,32 @@ async def test_who_may_publish(tmp_path: Path) -> None:
         assert gateway.way.kept == []
         assert (await gateway.post(body, {"Authorization": f"bearer {lab}"}))[0] == 200
         assert gateway.meters.values[HTTP_REQUESTS, ("vitals.v1", "401")] == 4
+
+
+@pytest.mark.parametrize("topic", publishable())
+async def test_numbers_become_the_pseudonyms_that_hl7_has(tmp_path: Path, topic: str) -> None:
+    """Of a token whose events name patients by the numbers that an authority gave."""
+    token = add_token(tmp_path / "tokens.json", "monitor", ["publisher"], assigning_authority="north")
+    mine = {"Authorization": f"Bearer {token}"}
+    numbers = {"patient_id": "8847120", "encounter_id": "V-8847120", "order_id": "O-8847120", "study_uid": "1.8847120"}
+    numbers |= {"merged_patient_id": "8847120.1", "series_uid": "1.8847120.1", "instance_uid": "1.8847120.1.1"}
+    example = json.loads((EXAMPLES / f"{topic}.json").read_bytes())
+    if topic == "admissions.v1":
+        example |= {"kind": "merge", "merged_patient_id": ""}
+    event = example | {name: number for name, number in numbers.items() if name in example}
+    body = json.dumps(event).encode()
+    authority = TokenFile(tmp_path / "tokens.json")
+    async with served(authority, pseudonyms=PSEUDONYMS) as gateway:
+        assert (await gateway.post(body, mine | JSON, topic))[1] == {"results": [{"line": 1, "accepted": True}]}
+        ((_, key, value, _),) = gateway.way.kept
+    sent = decoder(topic)(value)
+    assert key == sent.patient_id == PSEUDONYMS.patient("north", "8847120")
+    assert sent.encounter_id == PSEUDONYMS.encounter("north", "V-8847120")
+    assert b"8847120" not in value
+    async with served(authority) as gateway:
+        status, answer, _ = await gateway.post(body, mine | JSON, topic)
+        assert (status, answer) == (503, {"detail": "no key for pseudonyms is configured here"})
+        assert gateway.way.kept == []
 
 
 async def test_what_is_not_there_or_not_understood() -> None:

@@ -34,7 +34,7 @@ def in_clear(row: Row, words: set[str]) -> Iterator[str]:
     headers = (name.encode() + b"=" + value for name, value in row.headers)
     everything = b"\n".join(((row.key or "").encode(), row.value, *headers)).decode(errors="replace")
     for word in words:
-        if re.search(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", everything):
+        if word in everything and re.search(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", everything):
             yield word
 
 
@@ -55,8 +55,9 @@ def test_nobody_is_named_on_any_topic(shared_data: Path) -> None:
             found.update((row.topic, word) for word in in_clear(row, words))
     assert len(said) > 1000
     assert rows.keys() >= {"admissions.v1", "identities.v1", "labs.v1", "labs.v1.dead", "medications.v1", "notes.v1"}
-    # Not the patients': a doctor in a text who has a patient's name, the number of an order, a unit called TEST.
-    assert found == {("labs.v1", "Smith"): 2, ("medications.v1", "1234"): 1, ("admissions.v1", "TEST"): 1}
+    assert rows["orders.v1"] > 0
+    # Not the patients': a doctor in a text who has a patient's name, and a unit called TEST.
+    assert found == {("labs.v1", "Smith"): 2, ("admissions.v1", "TEST"): 1}
 
 
 def test_it_would_be_found() -> None:

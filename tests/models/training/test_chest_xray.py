@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 from wardstream.infra.feeds.films import draw
@@ -15,8 +16,7 @@ from wardstream.models.training.chest_films import Films
 from wardstream.models.training.chest_xray import RECIPE
 from wardstream.models.training.recipe import Settings, TooLittle
 
-torch = pytest.importorskip("torch", reason="training needs the extra `train`")
-ort = pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.torch
 
 
 def drawn(count: int = 200) -> Films:

@@ -260,7 +260,7 @@ def test_what_cannot_be_used_beside_a_movement_is_a_reject_with_its_movement() -
     found = mapped(EVN, PID, PV1, PULSE.replace("/min", "furlong"), kind="ADT^A01")
     (movement,) = found.events
     (reject,) = found.rejects
-    assert (reject.topic, reject.reason, reject.fields) == ("vitals.v1", "bad_format", ("OBX[1]-6",))
+    assert (reject.topic, reject.reason, reject.fields) == ("vitals.v1", "unknown_unit", ("OBX[1]-6",))
     mended = Feed(
         name="lab-1",
         facility="north",

@@ -27,6 +27,11 @@ SEEDS = (
         *("OBX|4|TX|11506-3^note^LN||Wohl\\.br\\auf~\\X41\\|||||F", "SPM|1|||BLD" + "|" * 13 + "202603100845"),
     ),
     message(PID, "TXA|1|DS|TX|202603101000||||||||D-1", "OBX|1|TX|x||Text|||||F", kind="MDM^T02"),
+    message(
+        *(PID, PV1, "ORC|NW|A-1^N|F-1||SC||||20260310080000", "TQ1|1||||||202603100930||S"),
+        *("OBR|1|A-1^N|F-1|30745-4^Chest^LN|R||20260310||||||||||||||||||||^ONCE^^20260310^^S", "IPC|A|R|1.2.3|S|DX"),
+        kind="OMI^O23",
+    ),
     message(PID, "ORC|NW|1", "RXE||1^Inventol^NDC|5||mg", "RXR|PO", "TQ1|1||BID", kind="RDE^O11"),
 )
 words = st.sampled_from(
@@ -97,7 +102,9 @@ def test_changed_bytes(seed: bytes, changes: list[tuple[int, int, bytes]]) -> No
     st.sampled_from(sorted(MAPPERS)),
     st.lists(
         st.tuples(
-            st.sampled_from(["PID", "PV1", "MRG", "EVN", "ORC", "OBR", "OBX", "SPM", "TXA", "RXE", "RXA", "RXR"]),
+            st.sampled_from(
+                ["PID", "PV1", "MRG", "EVN", "ORC", "OBR", "OBX", "SPM", "TXA", "RXE", "RXA", "RXR", "TQ1", "IPC"]
+            ),
             st.lists(words | st.text(max_size=8), max_size=25),
         ),
         max_size=8,

@@ -89,9 +89,9 @@ def test_units(code: str, unit: str, travels: str | None) -> None:
 @pytest.mark.parametrize(
     ("bad", "reason", "place"),
     [
-        (obx("2160-0^x^LN", "5", "furlong"), "bad_format", "OBX[2]-6"),
-        (obx("2160-0^x^LN", "5", "mm[Hg]"), "bad_format", "OBX[2]-6"),
-        (obx("2160-0^x^LN", "5", "0"), "bad_format", "OBX[2]-6"),
+        (obx("2160-0^x^LN", "5", "furlong"), "unknown_unit", "OBX[2]-6"),
+        (obx("2160-0^x^LN", "5", "mm[Hg]"), "unknown_unit", "OBX[2]-6"),
+        (obx("2160-0^x^LN", "5", "0"), "unknown_unit", "OBX[2]-6"),
         (obx("2160-0^x^LN", "5"), "missing_field", "OBX[2]-6"),
         (obx("2160-0^x^LN", "5000", "mg/dL"), "out_of_bounds", "OBX[2]-5"),
         (obx("2160-0^x^LN", "five", "mg/dL"), "wrong_type", "OBX[2]-5"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.schemas.hl7v2.messages import PID, PV1, facts, mapped, one, utc
+from tests.schemas.hl7v2.messages import PID, PSEUDONYMS, PV1, facts, mapped, one, utc
 
 ORC = "ORC|NW|RX-7||||||  |20260310080000"
 RXE = f"RXE||1234^Inventol 5 mg^RXNORM|5||mg^mg^UCUM{'|' * 18}2.5|mL/h"
@@ -20,7 +20,7 @@ def test_an_order() -> None:
         "name": "Inventol 5 mg",
         "code": "1234",
         "code_system": "rxnorm",
-        "order_id": "RX-7",
+        "order_id": PSEUDONYMS.order("north", "RX-7"),
         "dose": 5.0,
         "dose_unit": "mg",
         "rate": 2.5,

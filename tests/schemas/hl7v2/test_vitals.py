@@ -75,7 +75,7 @@ def test_words(word: str, said: str) -> None:
     ("bad", "reason", "place"),
     [
         (obx("8310-5^T^LN", "98.6"), "missing_field", "OBX[2]-6"),
-        (obx("8310-5^T^LN", "98.6", "furlong"), "bad_format", "OBX[2]-6"),
+        (obx("8310-5^T^LN", "98.6", "furlong"), "unknown_unit", "OBX[2]-6"),
         (obx("8310-5^T^LN", "980", "Cel"), "out_of_bounds", "OBX[2]-5"),
         (obx("8310-5^T^LN", "warm", "Cel"), "wrong_type", "OBX[2]-5"),
         (obx("8310-5^T^LN", "warm", "Cel", kind="ST"), "wrong_type", "OBX[2]-5"),
