@@ -65,7 +65,7 @@ class TrainingExample(Event, frozen=True, kw_only=True, omit_defaults=True):
     said: Annotated[
         Annotated[dict[Name, Probability], Meta(max_length=16)],
         Meta(
-            description="Calibrated probabilities at the time, by kind of model; `served`: what was told; empty: none."
+            description="Calibrated probability at the time: by the kind of model that answered, and as `served`; empty: none."
         ),
     ] = field(default_factory=dict)
     alerts: Annotated[
