@@ -65,7 +65,7 @@ class TrainingExample(Event, frozen=True, kw_only=True, omit_defaults=True):
     said: Annotated[
         Annotated[dict[Name, Probability], Meta(max_length=16)],
         Meta(
-            description="Calibrated probability at the time: by the kind of model that answered, and as `served`; empty: none."
+            description="Calibrated probability at the time, by kind of model and as `served`; empty: none was told."
         ),
     ] = field(default_factory=dict)
     alerts: Annotated[
