@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.models.risk.rows import examples
+from wardstream.models.risk.challenger import Challenger
 from wardstream.models.risk.champion import Settings
 from wardstream.models.risk.learner import Learner, State, StateRefused
 from wardstream.models.risk.target import CHALLENGER, CHAMPION, MODELS, SERVED, Target
@@ -115,6 +116,22 @@ def test_contributions_of_the_challenger_are_what_each_input_changes() -> None:
     assert added == pytest.approx(answer.logit - found.answer(without, CHALLENGER).logit)
     assert "news2" in {name for name, _ in answer.contributions}
     assert all(added for _, added in answer.contributions)
+
+
+def test_who_does_not_answer_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take longer than the answer."""
+    found, inputs = learner(), next(examples(1)).inputs
+    for one in examples(200):
+        found.learn(one)
+    expected = found.answer(inputs)
+
+    def say(*_: object) -> None:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(Challenger, "say", say)
+    assert found.answer(inputs) == expected
+    with pytest.raises(AssertionError, match="asked"):
+        found.answer(inputs, CHALLENGER)
 
 
 def test_answers_change_nothing() -> None:
