@@ -199,6 +199,6 @@ class Learner:
 
 def contributions(added: Doubles) -> Contributions:
     """What each input added, if anything, the largest first; `added` by column, shape (len(COLUMNS),)."""
-    by_input = added.reshape(3, len(NAMES)).sum(axis=0)
-    order = np.argsort(-np.abs(by_input), kind="stable")[: np.count_nonzero(by_input)]
+    by_input: Doubles = np.add.reduce(added.reshape(3, len(NAMES)))
+    order = (-np.abs(by_input)).argsort(kind="stable")[: np.count_nonzero(by_input)]
     return list(zip(_NAMES[order].tolist(), by_input[order].tolist(), strict=True))
