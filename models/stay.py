@@ -208,9 +208,8 @@ class StayLog(msgspec.Struct, omit_defaults=True):
         """Of the visits that are folded for good the newest; the rows of the others stay as they were told."""
         self.past = past[-KEPT_VISITS:]
         for visit in past[:-KEPT_VISITS]:
-            encounter_id = visit.stay.encounter_id
-            key = row_key(visit.unit, encounter_id, "")
-            for told in [told for told in self.told if told == key or (encounter_id is None and told.startswith(key))]:
+            key = row_key(visit.unit, visit.stay.encounter_id, "")
+            for told in [told for told in self.told if told.startswith(key)]:
                 del self.told[told]
 
 
