@@ -19,11 +19,12 @@ from wardstream.agents.streams.outputs import MAX_ROW_BYTES
 from wardstream.client.publisher import encode_checked, topic_of
 from wardstream.infra.dead import FEED
 from wardstream.infra.gateways.delivery import Row
-from wardstream.infra.identities import IdentitySeals
+from wardstream.infra.identities import IdentitySeals, key_of
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.decode import decoder, encode
 from wardstream.schemas.hl7v2 import Feed, Header, Mapped, map_message
 from wardstream.schemas.identities import TOPIC as IDENTITIES
+from wardstream.schemas.identities import patient_of
 from wardstream.schemas.pseudonym import Pseudonyms
 from wardstream.schemas.topics import dead
 
@@ -106,7 +107,7 @@ class Mapper:
             if self._identities is not None:
                 identity = self._identities.changed(person, self.feed.name, received_at)
                 if identity is not None:
-                    rows.append(Row(IDENTITIES.name, identity.patient_id, encode(identity)))
+                    rows.append(Row(IDENTITIES.name, key_of(person), encode(identity)))
         for event in mapped.events:
             topic = topic_of(event)
             try:
@@ -129,7 +130,7 @@ class Mapper:
         if self._identities is not None:
             for row in rows:
                 if row.topic == IDENTITIES.name and row.key is not None:
-                    self._identities.forget(row.key)
+                    self._identities.forget(patient_of(row.key))
 
     def _letter(self, topic: str, reason: str, fields: tuple[str, ...], raw: bytes, received_at: datetime) -> Row:
         self._meters.count(GATEWAY_REJECTS, (GATEWAY, topic, reason))

@@ -9,6 +9,7 @@ HL7 message, or does not say what it is, is `Malformed`, and its sender is told 
 from wardstream.schemas.hl7v2.ack import acknowledgement as acknowledgement
 from wardstream.schemas.hl7v2.feed import Code as Code
 from wardstream.schemas.hl7v2.feed import Feed as Feed
+from wardstream.schemas.hl7v2.mapped import PARTS as PARTS
 from wardstream.schemas.hl7v2.mapped import Header as Header
 from wardstream.schemas.hl7v2.mapped import Malformed as Malformed
 from wardstream.schemas.hl7v2.mapped import Mapped as Mapped

@@ -96,6 +96,11 @@ class Segment:
             return ""
         return self._message.unescaped(value).strip() if self._message.delimiters.escape in value else value.strip()
 
+    def is_null(self, field: int, component: int = 1) -> bool:
+        """Return whether a value, or the whole field, was sent as null: what is known of it is to be deleted."""
+        found = self._field(field)
+        return str(found) == _NULL or _at(found, (1, component, 1)) == _NULL
+
     def whole(self, field: int, repetition: int = 1) -> str:
         """Return a repetition as a text in which nothing is separated: of senders that forget to escape `&` and `^`."""
         found = self._field(field)

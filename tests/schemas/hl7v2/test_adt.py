@@ -34,6 +34,15 @@ def test_admission() -> None:
     assert "4711" not in repr(person)
 
 
+def test_parts_that_are_not_sent_are_not_said_and_nulls_delete() -> None:
+    (bare,) = mapped(EVN, "PID|1||4711^^^north^MR", PV1, kind="ADT^A08").persons
+    assert bare.said == ()
+    (null,) = mapped(EVN, 'PID|1||4711^^^north^MR||""^Ina||""|""', PV1, kind="ADT^A08").persons
+    assert (null.removed, null.given) == (("family", "birth_date", "sex"), "Ina")
+    (nameless,) = mapped(EVN, 'PID|1||4711^^^north^MR||""||19600229', PV1, kind="ADT^A08").persons
+    assert (nameless.removed, nameless.said) == (("family", "given"), ("family", "given", "birth_date"))
+
+
 @pytest.mark.parametrize(
     ("trigger", "kind"),
     [
