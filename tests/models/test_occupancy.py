@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.events import admission, at
-from tests.models.test_stay import stories
+from tests.models.test_stay import A08, stories
 from wardstream.models.occupancy import revise, rows
 from wardstream.models.stay import KEPT_EVENTS, KEPT_VISITS, StayLog, Visit
 from wardstream.schemas.admissions import Admission
@@ -98,10 +98,21 @@ def test_an_update_that_names_another_unit_is_a_move_without_the_old_bed() -> No
         ),
         ([admission("a08", 5, "update", unit="A", encounter_id="E1"), ADMIT], {"A\tE1\tP1": [(0, None, None)]}),
         ([admission("a08", 5, "update", unit="A")], {}),
+        ([A08, admission("undo", 70, "cancel_admit", encounter_id="E1")], {}),
         ([admission("nowhere", 0, "admit"), admission("still", 5, "transfer", bed="3")], {}),
         ([admission("later", 0, "admit", unit="A", patient_class="preadmit")], {}),
     ],
-    ids=["transfer", "admission", "discharge", "correction", "A08 first", "A08 alone", "no unit", "registered"],
+    ids=[
+        "transfer",
+        "admission",
+        "discharge",
+        "correction",
+        "A08 first",
+        "A08 alone",
+        "A08 undone",
+        "no unit",
+        "registered",
+    ],
 )
 def test_what_was_never_true_has_no_row(events: list[Admission], expected: dict[str, Any]) -> None:
     assert said(after(*events)) == expected
