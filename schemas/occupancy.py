@@ -24,7 +24,8 @@ before, so that arrivals and departures can be counted from the table alone.
 Rows follow from the stay's admission events alone, in the order in which things happened, whatever order they came in
 (`models.stay`): a patient is in one unit at a time, an outpatient appointment during a stay moves nobody, who is
 registered for later is not there, who is known by an update alone is there since then (`admitted_at` is null), a
-patient whose unit nobody states has no row, and a death on outcomes.v1 empties no bed before the discharge does. Rows are revised until the patient is forgotten, a day after leaving.
+patient whose unit nobody states has no row, and a death on outcomes.v1 empties no bed before the discharge does. Rows
+are revised until the patient is forgotten, a day after leaving.
 """
 
 from typing import Annotated, Final, Literal
