@@ -18,11 +18,15 @@ from wardstream.agents.streams.dead_letters import DeadLetters, RawRecord
 from wardstream.agents.streams.outputs import MAX_ROW_BYTES
 from wardstream.client.publisher import encode_checked, topic_of
 from wardstream.infra.dead import FEED
+from wardstream.infra.gateways.coverage import shown_type
 from wardstream.infra.gateways.delivery import Row
 from wardstream.infra.identities import IdentitySeals, key_of
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.decode import decoder, encode
 from wardstream.schemas.hl7v2 import Feed, Header, Mapped, map_message
+from wardstream.schemas.hl7v2.codes import is_known
+from wardstream.schemas.hl7v2.reading import READ as SEGMENTS
+from wardstream.schemas.hl7v2.values import TYPES
 from wardstream.schemas.identities import TOPIC as IDENTITIES
 from wardstream.schemas.identities import patient_of
 from wardstream.schemas.pseudonym import Pseudonyms
@@ -122,8 +126,20 @@ class Mapper:
         for reject in mapped.rejects:
             letters.append(self._letter(reject.topic, reject.reason, reject.fields, reject.raw, received_at))
         for kind, what in mapped.ignored:
-            self._meters.count(HL7_IGNORED, (self.feed.name, kind, self._ignored(what)))
+            self._meters.count(HL7_IGNORED, (self.feed.name, kind, self._ignored(self._known(kind, what))))
         return Parcel(mapped.header, (*rows, *letters), len(letters))
+
+    def _known(self, kind: str, what: str) -> str:
+        """What was ignored, where the mapping or the feed's settings know it; else it may be whatever somebody sent."""
+        if kind == "type" or (kind == "order" and "^" in what):
+            return shown_type(what)
+        if kind in ("code", "empty") and what not in SEGMENTS:
+            code, _, system = what.partition("^^")
+            known = self.feed.leaves_out(code, system) or self.feed.declared(code, system) or is_known(code, system)
+            return what if known else _OTHER
+        if kind == "value":
+            return what if what in TYPES else _OTHER
+        return what
 
     def undone(self, rows: Iterable[Row]) -> None:
         """Take rows for not written: their sender has gone before they were, and will send them again."""

@@ -16,3 +16,4 @@ from wardstream.schemas.hl7v2.mapped import Mapped as Mapped
 from wardstream.schemas.hl7v2.mapped import Person as Person
 from wardstream.schemas.hl7v2.mapped import Reject as Reject
 from wardstream.schemas.hl7v2.mapping import map_message as map_message
+from wardstream.schemas.hl7v2.reading import header_of_large as header_of_large

@@ -83,7 +83,7 @@ def map_admission(work: Work, trigger: str) -> None:
         elif kind == "merge":
             _merge(work, part, patient, at, evn, trigger)
         else:
-            said = {} if trigger in _OF_PERSON else _stay(part, kind, trigger)
+            said = {} if trigger in _OF_PERSON else _stay(work, part, kind, trigger)
             encounter = None if trigger in _OF_PERSON else encounter_id(work, part.pid, part.pv1)
             _keep(work, part, patient, at, evn, trigger, {"kind": kind, "encounter_id": encounter, **said})
     if kind != "merge":
@@ -144,10 +144,10 @@ def _no_time(work: Work, evn: Segment | None) -> tuple[str, tuple[str, ...]]:
     return ("future", ("MSH-7",)) if ahead else ("missing_field", ("EVN-2",))
 
 
-def _stay(part: _Part, kind: Kind, trigger: str) -> dict[str, Any]:
+def _stay(work: Work, part: _Part, kind: Kind, trigger: str) -> dict[str, Any]:
     """What the event says of the stay."""
     said = {**place(part.pv1), "patient_class": "preadmit" if trigger == "A05" else patient_class(part.pv1)}
-    if kind == "update" and part.pv1 is not None and part.pv1.text(45):
+    if kind == "update" and part.pv1 is not None and _past(work, part.pv1.text(45)):
         said |= place(None)
     if kind == "discharge":
         said["disposition"] = disposition(part.pid, part.pv1)

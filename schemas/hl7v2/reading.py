@@ -163,12 +163,12 @@ def read(raw: bytes) -> Message:
         It is none. Nothing else is raised for any bytes.
     """
     if len(raw) > MAX_BYTES:
-        raise Malformed("AR", "207", "message", f"larger than {MAX_BYTES} bytes", _header_of_large(raw))
+        raise Malformed("AR", "207", "message", f"larger than {MAX_BYTES} bytes", header_of_large(raw))
     raw = raw.strip(_FRAME).removeprefix(b"\xef\xbb\xbf")
     if not raw.startswith(b"MSH"):
         raise Malformed("AR", "100", "MSH", "a message begins with MSH")
     if raw.count(b"\r") + raw.count(b"\n") > MAX_SEGMENTS:
-        raise Malformed("AR", "207", "message", f"more than {MAX_SEGMENTS} segments", _header_of_large(raw))
+        raise Malformed("AR", "207", "message", f"more than {MAX_SEGMENTS} segments", header_of_large(raw))
     first = re.split(rb"[\r\n]", raw, maxsplit=1)[0].decode("latin-1")
     if len(first) < 8:
         raise Malformed("AR", "100", "MSH", "a message begins with MSH")
@@ -238,8 +238,8 @@ def _delimiters(separator: str, characters: str) -> Delimiters:
     return Delimiters(separator, *(characters[:4] + usual[len(characters[:4]) :]))
 
 
-def _header_of_large(raw: bytes) -> Header | None:
-    """What can be said of a message that nobody reads: so much that it can be answered."""
+def header_of_large(raw: bytes) -> Header | None:
+    """Return what can be said of a message, or of its beginning, that nobody reads: so much that it can be answered."""
     line = re.split(rb"[\r\n]", raw[:4096].lstrip(_FRAME), maxsplit=1)[0].decode("latin-1")
     if not line.startswith("MSH") or len(line) < 8:
         return None

@@ -260,6 +260,10 @@ def test_not_for_us() -> None:
 
 def test_version_2_1_says_the_event_elsewhere() -> None:
     assert one(mapped(EVN, PID, PV1, kind="ADT")).kind == "admit"
+    pulse = PULSE.replace("||202603101010", "||202603101010")
+    assert one(mapped(PID, PV1, "OBR|1", pulse, kind="ORU")) == one(mapped(PID, PV1, "OBR|1", pulse, kind="ORU^R01"))
+    for kind in ("ORM", "RDE"):
+        assert mapped(PID, PV1, kind=kind).ignored == (("empty", "ORC"),)
 
 
 def test_the_settings_of_a_feed_are_checked() -> None:
