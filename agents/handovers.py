@@ -22,7 +22,8 @@ state, too. A request to an id that has ceased is forwarded like any event. Each
 go, and places follow each other in the order of their merges: they never form a circle.
 
 **What cannot be done.** A merge is not undone: nobody can tell two histories apart again. Films (the imaging group)
-stay under the id under which they came.
+stay under the id under which they came; what is found in them is forwarded as any event is, and so is on findings.v1
+under both ids.
 """
 
 from __future__ import annotations

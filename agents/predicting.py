@@ -25,6 +25,7 @@ from wardstream.agents.streams.batch import Handler, Received
 from wardstream.models import sepsis
 from wardstream.models.alerts import Said, judge_probability
 from wardstream.models.patient import Patient
+from wardstream.models.risk.features import SEPSIS
 from wardstream.models.risk.platt import log_odds
 from wardstream.models.scores import news2
 from wardstream.models.sepsis import Abstained, Prepared, Who
@@ -152,7 +153,7 @@ def _judge(batch: PatientBatch, one: Asked, answer: Answered, served: Served, pr
     if one.key not in batch.state:  # forgotten meanwhile
         return
     patient = batch.state[one.key]
-    patient.answers["sepsis_logit"] = (log_odds(answer.calibrated), one.at)
+    patient.answers[SEPSIS] = (log_odds(answer.calibrated), one.at)
     threshold = served.threshold(answer.version)
     if threshold is not None:
         said = Said(sepsis.NAME, _WORDS, answer.calibrated, threshold, prediction.silent)

@@ -105,7 +105,7 @@ def predict(batch: PatientBatch, asked: Iterable[AskedHour], risk: Risk, rules: 
         said, before, stay = dict[str, float](), patient.alerts.get(NAME), patient.stay
         if approved is not None:
             answer = approved.learner.answer(inputs, approved.kind)
-            said = answer.said | {SERVED: answer.said[approved.kind]}
+            said = {approved.kind: answer.probability, SERVED: answer.probability}
             told = _prediction(one, inputs, answer, approved, risk.target, prediction_id)
             if rules.is_silent(NAME, stay.unit):
                 told = msgspec.structs.replace(told, silent=True)
@@ -166,7 +166,7 @@ def _prediction(
         target=target.name,
         horizon_h=target.horizon_h,
         probability=probability(answer.logit),
-        calibrated_probability=answer.said[approved.kind],
+        calibrated_probability=answer.probability,
         contributions=tuple(_contribution(name, added, inputs.get(name)) for name, added in answer.contributions),
         input_from=datetime.fromtimestamp(one.at - max(ages), UTC) if ages else None,
         input_until=datetime.fromtimestamp(one.at - min(ages), UTC) if ages else None,

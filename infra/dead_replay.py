@@ -6,7 +6,8 @@ same time. The event_id alone would not do: lanes know the last 128 ids of a pat
 What is bad still becomes a new letter; it may be replayed again.
 
 The letter of a gateway holds an HL7 v2 message, not an event. It is mapped again, with the present settings of its
-feed, and what comes of it is published; what still cannot be mapped stays as it is.
+feed, and what comes of it is published; what still cannot be mapped stays as it is. Who the patient was then is left
+out where the feed has told it again since: a compacted table keeps what is written last.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from wardstream.agents.streams.dead_letters import DeadLetters, RawRecord
 from wardstream.agents.streams.producer import CLOSE_DEADLINE_S, MAX_REQUEST_BYTES, OPEN_DEADLINE_S
 from wardstream.infra.dead import FEED, NOTE, DeadLetterError, Done, Letter, Place, Selection, letters, translated
 from wardstream.infra.gateways.delivery import Row
+from wardstream.infra.identities import newest_identities
+from wardstream.schemas.identities import TOPIC as IDENTITIES
 from wardstream.schemas.topics import TOPICS
 
 Remap = Callable[[str, RawRecord], Sequence[Row] | None]
@@ -78,6 +81,7 @@ async def replay(
     outcome: Counter[str] = Counter()
     async with translated(), _producer(options, app_id) as producer:  # first: it ends whatever another replay has open
         chosen, outcome["before"] = await _chosen(options, names, selection)
+        told = {} if remap is None or not chosen else await newest_identities(options)
         chunk: list[tuple[Letter, list[_Again]]] = []
         handled = size = 0
         async with aclosing(letters(options, names, selection.since)) as all_letters:
@@ -85,7 +89,7 @@ async def replay(
                 if found.place not in chosen:
                     continue
                 handled += 1
-                refused, again = _opened(found, sealed_by, remap)
+                refused, again = _opened(found, sealed_by, remap, told)
                 if again is None:
                     outcome[refused] += 1
                     continue
@@ -125,8 +129,10 @@ class _Again(NamedTuple):
     headers: list[tuple[str, bytes]]
 
 
-def _opened(found: Letter, sealed_by: DeadLetters, remap: Remap | None) -> tuple[str, list[_Again] | None]:
-    """What to write again, or why it is left out."""
+def _opened(
+    found: Letter, sealed_by: DeadLetters, remap: Remap | None, told: Mapping[str, datetime]
+) -> tuple[str, list[_Again] | None]:
+    """What to write again, or why it is left out; `told`: when identities were told last, by key."""
     if found.cut is not None:
         return "cut", None
     try:
@@ -144,6 +150,8 @@ def _opened(found: Letter, sealed_by: DeadLetters, remap: Remap | None) -> tuple
             return "feed", None
         if rows is None:
             return "feed" if remap is None else "unmapped", None
+        at = datetime.fromtimestamp(raw.timestamp_ms / 1000, UTC)
+        rows = [row for row in rows if row.topic != IDENTITIES.name or told.get(row.key or "", at) <= at]
         return "", [_Again(row.topic, row.value, (row.key or "").encode(), None, [from_here]) for row in rows]
     known = TOPICS.get(topic)
     # A key leads to its patient's lane, wherever the record was; else (no key, or none of a patient) the partition was

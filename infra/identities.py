@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from base64 import b64decode, b64encode
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
@@ -23,11 +23,11 @@ from wardstream.infra.failure import Failure
 from wardstream.infra.kafka.reading import records
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.decode import decoder_of
-from wardstream.schemas.hl7v2 import Person
-from wardstream.schemas.identities import TOPIC, Identity
+from wardstream.schemas.hl7v2 import PARTS, Person
+from wardstream.schemas.identities import TOPIC, Identity, patient_of, record_key
 
 _NONCE = 12
-_KNOWN = 200_000  # patients whose last identity is remembered, by digest: about 40 MB
+_KNOWN = 200_000  # patients of whom it is remembered, by digest, what was told last: about 120 MB
 
 
 class IdentityError(Failure):
@@ -45,22 +45,22 @@ class IdentitySeals:
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._ciphers = [AESGCM(key) for key in keys]
-        self._known: OrderedDict[str, bytes] = OrderedDict()
+        self._known: OrderedDict[str, dict[str, bytes]] = OrderedDict()
 
     def changed(self, person: Person, source: str, at: datetime) -> Identity | None:
-        """The record to write where a person is new or not as last told; None where nothing has changed.
+        """The record to write where a person is new, or a part that is said is not as last told; None: nothing new.
 
         A process remembers a bounded number of patients; one that was forgotten is written again, which is harmless.
         """
-        plain = msgspec.msgpack.encode(person)
-        digest = blake2b(plain, digest_size=16).digest()
-        known = self._known
-        if known.get(person.patient_id) == digest:
-            known.move_to_end(person.patient_id)
+        digests = {part: _digest(person, part) for part in person.said}
+        told = self._known.get(person.patient_id)
+        if told is not None and told | digests == told:
+            self._known.move_to_end(person.patient_id)
             return None
-        known[person.patient_id] = digest
-        if len(known) > _KNOWN:
-            known.popitem(last=False)
+        self._known[person.patient_id] = (told or {}) | digests
+        self._known.move_to_end(person.patient_id)
+        if len(self._known) > _KNOWN:
+            self._known.popitem(last=False)
         return self.seal(person, source, at)
 
     def forget(self, patient_id: str) -> None:
@@ -91,8 +91,32 @@ class IdentitySeals:
         raise IdentityError(f"the identity of {identity.patient_id} was sealed with another key, or changed")
 
 
-async def find_identity(options: Mapping[str, Any], patient_id: str) -> Identity:
-    """The newest record of a patient.
+def _digest(person: Person, part: str) -> bytes:
+    return blake2b(msgspec.msgpack.encode(getattr(person, part)), digest_size=8).digest()
+
+
+def key_of(person: Person) -> str:
+    """The key of a person's record."""
+    return record_key(person.patient_id, person.said, PARTS)
+
+
+def together(newest_first: Iterable[Person]) -> Person:
+    """Who somebody is by several records: of each part what the newest one says that says it. At least one."""
+    found: dict[str, Any] = {}
+    newest: Person | None = None
+    for person in newest_first:
+        newest = newest or person
+        for part in person.said:
+            found.setdefault(part, getattr(person, part))
+        if len(found) == len(PARTS):
+            break
+    if newest is None:
+        raise ValueError("no record")
+    return msgspec.structs.replace(newest, **dict.fromkeys(PARTS) | found, removed=())
+
+
+async def find_identities(options: Mapping[str, Any], patient_id: str) -> list[Identity]:
+    """The records of a patient, the newest first.
 
     All partitions are read: those of a cluster that was given more lanes hold older records elsewhere.
 
@@ -103,17 +127,35 @@ async def find_identity(options: Mapping[str, Any], patient_id: str) -> Identity
     KafkaError, TimeoutError
         The cluster does not answer.
     """
-    found: Identity | None = None
-    decode, key = decoder_of(Identity), patient_id.encode()
+    found: list[Identity] = []
+    decode = decoder_of(Identity)
     async for record in records(options, TOPIC.name):
-        if record.key != key:
+        if patient_of((record.key or b"").decode(errors="replace")) != patient_id:
             continue
         try:
-            identity = decode(record.value)
+            found.insert(0, decode(record.value))
         except BadEvent:
             continue  # a tombstone, or not of this version
-        if found is None or identity.changed_at >= found.changed_at:
-            found = identity
-    if found is None:
+    if not found:
         raise IdentityError(f"nothing is known of {patient_id}")
-    return found
+    return sorted(found, key=lambda identity: identity.changed_at, reverse=True)
+
+
+async def newest_identities(options: Mapping[str, Any]) -> dict[str, datetime]:
+    """When the newest record of each key was made.
+
+    Raises
+    ------
+    KafkaError, TimeoutError
+        The cluster does not answer.
+    """
+    newest: dict[str, datetime] = {}
+    decode = decoder_of(Identity)
+    async for record in records(options, TOPIC.name):
+        key = (record.key or b"").decode(errors="replace")
+        try:
+            at = decode(record.value).changed_at
+        except BadEvent:
+            continue
+        newest[key] = max(at, newest.get(key, at))
+    return newest

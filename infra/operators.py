@@ -9,15 +9,24 @@ from wardstream.infra.settings import PREFIX, Settings, SettingsError
 ROLE = "operator"
 
 
-def principal_of(settings: Settings, why_needed: str) -> Principal:
-    """Whose token is shown.
+def operator_of(settings: Settings, why_needed: str) -> Principal:
+    """The operator whose token is shown; `why_needed` says what only operators may do.
 
-    Parameters
-    ----------
-    settings : Settings
-        Say where the tokens' hashes are, and ours.
-    why_needed : str
-        What only operators may do, for the message.
+    Raises
+    ------
+    SettingsError
+        No token is set, or no file of tokens.
+    Failure
+        The token is not known, or not an operator's.
+    """
+    principal = principal_of(settings, why_needed)
+    if ROLE not in principal.roles:
+        raise Failure(f"this token does not have the role {ROLE}: nothing was done")
+    return principal
+
+
+def principal_of(settings: Settings, why_needed: str) -> Principal:
+    """Whose token is shown, whatever the role.
 
     Raises
     ------
@@ -32,18 +41,4 @@ def principal_of(settings: Settings, why_needed: str) -> Principal:
     principal = TokenFile(settings.tokens_file).principal(token)
     if principal is None:
         raise Failure("this token is not known: nothing was done")
-    return principal
-
-
-def operator_of(settings: Settings, why_needed: str) -> Principal:
-    """The operator whose token is shown; as `principal_of`.
-
-    Raises
-    ------
-    Failure
-        The token is not known, or not an operator's.
-    """
-    principal = principal_of(settings, why_needed)
-    if ROLE not in principal.roles:
-        raise Failure(f"this token does not have the role {ROLE}: nothing was done")
     return principal

@@ -15,7 +15,7 @@ from uuid import UUID
 import faust
 from aiokafka.errors import KafkaError
 
-from wardstream.agents import admissions, handovers, imaging, labs, outcomes, predicting, ticks, vitals
+from wardstream.agents import admissions, findings, handovers, imaging, labs, outcomes, predicting, ticks, vitals
 from wardstream.agents.metrics import Meters, measure_model
 from wardstream.agents.risk import EXAMPLES_TOPIC, Risk
 from wardstream.agents.scoring import Rules
@@ -49,11 +49,13 @@ HANDLERS: dict[str, Callable[[Rules], Handler]] = {
     "admissions.v1": admissions.handler,
     "labs.v1": labs.handler,
     "vitals.v1": vitals.handler,
+    "findings.v1": findings.handler,
     "outcomes.v1": outcomes.handler,
     "ticks.v1": ticks.handler,
 }
 # The group of films, which are slow: an app of its own, with its own consumer group, state and transactions, so that
-# vitals never wait. `ticks.v1` is no clock here (nothing waits for it): it says when to try again.
+# vitals never wait; what it finds comes back as `findings.v1`. `ticks.v1` is no clock here (nothing waits for it): it
+# says when to try again.
 IMAGING: dict[str, Callable[[imaging.Tools], Handler]] = {
     "imaging.v1": imaging.handler,
     "ticks.v1": imaging.tick_handler,

@@ -27,6 +27,7 @@ KEPT_IN_SILENCE_S = 30 * DAY  # patients whose discharge never came
 KEPT_UNADMITTED_S = 2 * DAY  # in silence too: of whom nobody says that they came, nobody will say that they left
 KEPT_AWAITED = 32
 KEPT_DEATHS = 8
+KEPT_FILMS = 16
 HOUR_GRACE_S = 1.0  # after the end of an hour: what was measured at its very end belongs to it
 RECOUNTED_S = (KEPT_HOURS - 12) * HOUR  # the bins of that time hold all that was current then, rounds included
 
@@ -71,6 +72,16 @@ class Death(msgspec.Struct, array_like=True, frozen=True):
     at: float | None
 
 
+class Film(msgspec.Struct, array_like=True, frozen=True):
+    """What a model saw in a film that was taken at a time (s since 1970): log-odds; None: it has been taken back."""
+
+    event_id: UUID
+    supersedes: UUID | None
+    received_at: float
+    at: float
+    logit: float | None
+
+
 class Patient(msgspec.Struct, omit_defaults=True):
     """What a lane knows of one patient. Times in seconds since 1970.
 
@@ -89,6 +100,7 @@ class Patient(msgspec.Struct, omit_defaults=True):
     stay: Stay = msgspec.field(default_factory=Stay)
     facility: str | None = None
     deaths: tuple[Death, ...] = ()
+    films: tuple[Film, ...] = ()
     alerts: dict[str, OpenAlert] = {}
     awaited: dict[UUID, float] = {}
     survived: tuple[datetime, datetime, UUID] | None = None
@@ -164,6 +176,18 @@ class Patient(msgspec.Struct, omit_defaults=True):
     def report_death(self, death: Death) -> None:
         """Take in that the patient died, or what an earlier report of it has become."""
         self.deaths = (*self.deaths, death)[-KEPT_DEATHS:]
+
+    def report_film(self, film: Film) -> None:
+        """Take in what was seen in a film, or that it has been taken back."""
+        self.films = (*self.films, film)[-KEPT_FILMS:]
+
+    def film(self, at: float) -> tuple[float, float] | None:
+        """Log-odds of the newest film that had been taken by a time, the highest of several, and when it was taken."""
+        seen = [(film.at, film.logit) for film in standing(self.films) if film.logit is not None and film.at <= at]
+        if not seen:
+            return None
+        taken, logit = max(seen)
+        return logit, taken
 
     @property
     def died_at(self) -> float | None:

@@ -7,6 +7,9 @@ no more.
 
 A patient can have two encounters at once: the emergency visit is closed when the patient lies upstairs already, and an
 outpatient appointment or the registration of a next stay falls into this one. Such events move nobody.
+
+An update that gives the place of an inpatient or emergency visit that nobody has admitted says that the patient is
+there: the admission was before this stream began, or is on its way. It brings nobody back who has left.
 """
 
 from collections.abc import Iterable
@@ -55,6 +58,11 @@ class Stay(msgspec.Struct, omit_defaults=True):
     code_status: str | None = None
 
     @property
+    def inferred(self) -> bool:
+        """Whether only an update says that the patient is here."""
+        return self.phase == "present" and self.admitted_at is None
+
+    @property
     def occupies(self) -> str | None:
         """The unit in which the patient is; None: in none, or nobody says in which."""
         return self.unit if self.phase == "present" else None
@@ -79,6 +87,7 @@ class Visit(msgspec.Struct, frozen=True, omit_defaults=True):
 _WHO = ("age_years", "sex", "pregnant")
 _LASTING = (*_WHO, "encounter_id", "facility", "patient_class", "acuity", "complaint", "code_status")
 _PLACE = ("unit", "room", "bed")
+_IN_BED = ("emergency", "inpatient")
 
 
 def effective(events: Iterable[Admission]) -> list[Admission]:
@@ -115,7 +124,7 @@ def trace(events: Iterable[Admission], base: Stay | None = None) -> tuple[Stay, 
         if left == entered:
             continue
         at = event.observed_at.timestamp()
-        if left is not None:
+        if left is not None and not (before.inferred and _cancels_admission(event)):
             before.encounter_id = before.encounter_id or stay.encounter_id
             before.disposition = stay.disposition
             ended.append(Visit(_brief(before), max(at, before.since or at), entered))
@@ -152,7 +161,7 @@ def _after(event: Admission, stay: Stay) -> Stay:
     """The stay after one more event; may change the one given."""
     at, elsewhere = event.observed_at.timestamp(), _is_elsewhere(event, stay)
     if _cancels_admission(event):
-        if stay.phase == "unknown":  # no other admission holds: nobody came
+        if stay.phase == "unknown" or (stay.inferred and not elsewhere):  # no other admission holds: nobody came
             stay.phase, stay.left_at = "left", at
         return stay
     if event.kind == "admit" and stay.phase == "left":  # another stay: only who the patient is lasts
@@ -166,6 +175,8 @@ def _after(event: Admission, stay: Stay) -> Stay:
         if event.unit is not None and event.unit != stay.unit:
             stay.room = stay.bed = None  # those of the unit before
         _state(event, stay, _PLACE)
+        if stay.phase == "unknown" and event.patient_class in _IN_BED and event.unit is not None:
+            stay.phase = "present"
     elif stay.disposition != "died":  # the dead are moved too, but it brings nobody back
         if event.unit is not None or event.room is not None or event.bed is not None:
             # A place is one statement: a new unit without a bed has no old bed.
@@ -228,9 +239,8 @@ class StayLog(msgspec.Struct, omit_defaults=True):
         """Of the visits that are folded for good the newest; the rows of the others stay as they were told."""
         self.past = past[-KEPT_VISITS:]
         for visit in past[:-KEPT_VISITS]:
-            encounter_id = visit.stay.encounter_id
-            key = row_key(visit.unit, encounter_id, "")
-            for told in [told for told in self.told if told == key or (encounter_id is None and told.startswith(key))]:
+            key = row_key(visit.unit, visit.stay.encounter_id, "")
+            for told in [told for told in self.told if told.startswith(key)]:
                 del self.told[told]
 
 

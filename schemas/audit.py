@@ -29,6 +29,7 @@ What = Literal[
     "model_unsilenced",
     "model_refused",
 ]
+"""What was done, or refused: `identity_refused` and `model_refused`."""
 
 
 class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -105,7 +105,7 @@ class Finding(Event, frozen=True, kw_only=True, omit_defaults=True):
 TOPIC: Final = Topic(
     name="findings.v1",
     type=Finding,
-    role="output",
+    role="internal",
     retention_ms=YEAR_MS,
-    description="What models saw in images and signals, with place and caveat.",
+    description="What models saw in images and signals, with place and caveat; for applications, too.",
 )

@@ -4,11 +4,11 @@ A table in a compacted topic. Whoever keeps the last record of each key, and dro
 (a tombstone) comes, has the exact census of every unit: the rows whose `state` is `present`. A row is written when it
 changes, and as a whole, so that redelivery, reading again from the beginning, or reading it twice counts nobody twice.
 
-**Key.** The unit, a tab, and the `encounter_id`; where the source states no encounter, the unit, two tabs, and the
-`patient_id` (labels hold no tabs, so no two keys are alike). Encounters are therefore taken to be unique, as the
-pseudonyms that gateways make of number and assigning authority are. A stay that is given another number while the
-patient lies there (a visit to the emergency department that becomes an admission) moves to the key of the new number;
-the old key gets a tombstone.
+**Key.** The unit, the `encounter_id` (nothing where the source states none), and the `patient_id`, with tabs between
+them (labels hold no tabs, so no two keys are alike). The patient is in it because two can have one number: senders put
+an account there that mother and child share, or give numbers that are unique for a day. A stay that is given another
+number while the patient lies there (a visit to the emergency department that becomes an admission), or whose patient
+turns out to be another one (a merge), moves to the new key; the old one gets a tombstone.
 
 **Partition.** murmur2 of the unit alone (`place`), among `PARTITIONS`, which do not grow with the lanes: all rows of a
 unit are in one order. A transfer changes the rows of two units in one transaction; who reads partitions one after the
@@ -29,8 +29,9 @@ departures can be counted from the table alone.
 
 Rows follow from the stay's admission events alone, in the order in which things happened, whatever order they came in
 (`models.stay`): a patient is in one unit at a time, an outpatient appointment during a stay moves nobody, who is
-registered for later is not there, a patient whose unit nobody states has no row, and a death on outcomes.v1 empties no
-bed before the discharge does. Rows are revised until the patient is forgotten, a day after leaving.
+registered for later is not there, who is known by an update alone is there since then (`admitted_at` is null), a
+patient whose unit nobody states has no row, and a death on outcomes.v1 empties no bed before the discharge does. Rows
+are revised until the patient is forgotten, a day after leaving.
 """
 
 from collections.abc import Iterable
@@ -66,7 +67,7 @@ class Occupancy(Event, frozen=True, kw_only=True, omit_defaults=True):
     """One row; `observed_at` is the stream's time at which it came to say this."""
 
     state: Annotated[State, Meta(description="Whether the patient is there, has left, or was lost sight of.")]
-    unit: Annotated[Label, Meta(description="The unit; with the encounter the key.")]
+    unit: Annotated[Label, Meta(description="The unit; the key with encounter and patient.")]
     room: Annotated[Label | None, Meta(description="Room in the unit, the last one if the patient has left.")] = None
     bed: Annotated[Label | None, Meta(description="Bed in the room or unit; null: not stated.")] = None
     patient_class: Annotated[PatientClass | None, Meta(description="Class of the stay (HL7 table 0004).")] = None
@@ -99,7 +100,7 @@ class Occupancy(Event, frozen=True, kw_only=True, omit_defaults=True):
 
 def row_key(unit: str, encounter_id: str | None, patient_id: str) -> str:
     """Return the key of a row."""
-    return f"{unit}\t\t{patient_id}" if encounter_id is None else f"{unit}\t{encounter_id}"
+    return f"{unit}\t{encounter_id or ''}\t{patient_id}"
 
 
 def place(key: bytes) -> int:

@@ -34,7 +34,7 @@ class Topic:
         The record's type: an `Event`, or one of those that are no events about a patient: `Tick`, `Metrics`,
         `Identity`, `AuditRecord`, `Notice`, `RiskModel`, `ModelControl`, `Flow`.
     role : {"input", "internal", "output"}
-        Whether others publish to it, lanes do for each other, or this project does for all.
+        Whether others publish to it, lanes do for lanes (anybody may read it, too), or this project does for all.
     keyed_by : {"patient_id", "alert_id", "notice_id", "unit", "process", "who", "name", "none"}
         The field whose UTF-8 is the record's key; unit: in `occupancy.v1` with the encounter behind it; none: no key,
         written to a partition by number.

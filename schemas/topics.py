@@ -43,7 +43,7 @@ TOPICS: Final[dict[str, Topic]] = {
 """By name; inputs first, outputs last."""
 
 LANE_INPUTS: Final = tuple(topic.name for topic in TOPICS.values() if topic.role != "output" and topic.in_lanes)
-"""Inputs of lanes, what they tell each other among them. In which order a lane handles them is the worker's to say."""
+"""Inputs of lanes, what lanes tell lanes among them. In which order a lane handles them is the worker's to say."""
 
 DEAD_RETENTION_MS: Final = MONTH_MS
 """How long dead letters are kept: a month to mend a feed and replay them."""

@@ -64,9 +64,7 @@ class TrainingExample(Event, frozen=True, kw_only=True, omit_defaults=True):
     outcome_at: Annotated[Moment | None, Meta(description="When it happened; null: none did.")] = None
     said: Annotated[
         Annotated[dict[Name, Probability], Meta(max_length=16)],
-        Meta(
-            description="Calibrated probabilities at the time, by kind of model; `served`: what was told; empty: none."
-        ),
+        Meta(description="Calibrated probability at the time, by kind of model and as `served`; empty: none was told."),
     ] = field(default_factory=dict)
     alerts: Annotated[
         Annotated[tuple[Name, ...], Meta(max_length=16)],

@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 from wardstream.schemas.admissions import Admission
 from wardstream.schemas.decode import decoder, encode
 from wardstream.schemas.envelope import Event
+from wardstream.schemas.findings import Finding
 from wardstream.schemas.labs import Lab
 from wardstream.schemas.outcomes import Outcome
 from wardstream.schemas.ticks import Tick
@@ -65,6 +66,16 @@ def lab(name: str, minutes: float, received: float | None = None, **fields: Any)
 
 def admission(name: str, minutes: float, kind: str, received: float | None = None, **fields: Any) -> Admission:
     return _made(Admission, name, minutes, received, {"kind": kind} | fields)
+
+
+def finding(name: str, minutes: float, received: float | None = None, **fields: Any) -> Finding:
+    """Of pneumonia, with odds of four."""
+    quality = fields.get("quality", "ok")
+    about: dict[str, Any] = {"caused_by": event_id("film"), "model": "chest_xray", "finding": "pneumonia"}
+    about |= {"caveat": "a test", "version": "1"}
+    if quality != "abstained":
+        about |= {"probability": 0.7, "calibrated_probability": 0.8}
+    return _made(Finding, name, minutes, received, about | fields)
 
 
 def outcome(name: str, minutes: float, kind: str, received: float | None = None, **fields: Any) -> Outcome:

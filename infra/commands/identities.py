@@ -34,7 +34,11 @@ def show(
     Needs a token with the role operator (WARDSTREAM_TOKEN_FILE) and the key (WARDSTREAM_IDENTITY_KEY_FILE). To change
     the key, put the new one in the file's first line and leave the old below: the first seals, all open.
     """
-    from wardstream.infra.identities import IdentitySeals, find_identity  # an extra: workers need none of it
+    from wardstream.infra.identities import (  # an extra: workers need none of it
+        IdentitySeals,
+        find_identities,
+        together,
+    )
 
     settings = load_settings()
     who = principal_of(settings, "names are shown to operators only")
@@ -58,7 +62,7 @@ def show(
         )
         if not allowed:
             raise Failure(f"this token does not have the role {ROLE}: nothing was looked up, and that is on the audit")
-        person = IdentitySeals(keys).open(asyncio.run(find_identity(options, patient)))
+        person = together(map(IdentitySeals(keys).open, asyncio.run(find_identities(options, patient))))
     except BadEvent as bad:
         raise Failure(f"nothing was looked up: {', '.join(bad.fields)} cannot be written on the audit") from None
     except (KafkaError, TimeoutError) as error:

@@ -15,6 +15,7 @@ BLOCK_BYTES = 1 << 20
 """The largest block; `StreamReader` holds twice that at most."""
 BLOCK_SECONDS = 30.0
 _START = b"\x0b"
+_HEAD_BYTES = 4096
 
 
 class SlowBlock(Exception):
@@ -37,6 +38,7 @@ class BlockReader(HL7StreamReader):  # type: ignore[misc]  # python-hl7 brings n
         self._seconds = seconds
         self._pending = 0  # bytes that came and are in no block yet
         self._since = 0.0  # when the first of them came
+        self.head = b""  # how the block that was too large began
         self.ended = asyncio.Event()  # the sender has hung up, whether or not all is read
 
     def feed_data(self, data: bytes) -> None:
@@ -54,7 +56,12 @@ class BlockReader(HL7StreamReader):  # type: ignore[misc]  # python-hl7 brings n
         super().feed_eof()
 
     async def readuntil(self, separator: bytes = b"\n") -> bytes:
-        block: bytes = await super().readuntil(separator)
+        try:
+            block: bytes = await super().readuntil(separator)
+        except asyncio.LimitOverrunError:
+            begun = bytes(self._buffer[:_HEAD_BYTES])
+            self.head = begun[begun.find(_START) + 1 :]
+            raise
         self._pending -= len(block)
         self._since = self._now()
         return block[max(block.find(_START), 0) :]

@@ -20,10 +20,11 @@ from hl7.mllp import HL7StreamWriter, InvalidBlockError
 from wardstream.agents.metrics import ACKNOWLEDGED, HL7_BLOCKS, HL7_MESSAGES
 from wardstream.infra.gateways import answers, batch
 from wardstream.infra.gateways.blocks import BlockReader, SlowBlock
+from wardstream.infra.gateways.coverage import shown_type
 from wardstream.infra.gateways.delivery import Row
 from wardstream.infra.gateways.mapper import Mapper, Parcel
 from wardstream.infra.gateways.spool import SpoolError
-from wardstream.schemas.hl7v2 import Header, Malformed, acknowledgement
+from wardstream.schemas.hl7v2 import Header, Malformed, acknowledgement, header_of_large
 
 if TYPE_CHECKING:
     from wardstream.infra.gateways.mllp import Gateway
@@ -141,7 +142,9 @@ class Connection:
                 continue
             except ValueError:
                 self._bad_block("too_large")
-                await self._refuse(Malformed("AR", "207", "MSH", "the message is too large"))
+                await self._refuse(
+                    Malformed("AR", "207", "MSH", "the message is too large", header_of_large(self._reader.head))
+                )
                 return
             if batch.is_batch(block):
                 await self._take_batch(block)
@@ -255,7 +258,7 @@ class Connection:
         return acknowledgement(header, code, self._gateway.now(), bad)
 
     def _count(self, header: Header, answer: str) -> None:
-        self._meters.count(HL7_MESSAGES, (self.feed, self._gateway.types(header.type or "unknown"), answer))
+        self._meters.count(HL7_MESSAGES, (self.feed, shown_type(header.type) if header.type else "unknown", answer))
 
     async def _answer(self) -> None:
         while (due := await self._due.get()) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -23,7 +24,10 @@ OUTCOMES: Final = ("events", "not for us", "rejected", "malformed")
 been kept cannot be; it is no message."""
 _TOPIC_OF: Final = {topic.type: topic.name for topic in TOPICS.values()}
 _TIMES: Final = (("EVN", 2), ("OBR", 7), ("OBX", 14))
-_SHOWN: Final = 40
+_CODE: Final = re.compile(r"[A-Za-z0-9_.%/*+:\[\]-]{1,40}(?:\^{1,2}[A-Za-z0-9_.-]{1,20})?")
+_UNIT: Final = re.compile(r"[A-Za-z0-9µμ°%/*.^+\[\]{}()_'\"-]{1,24}")
+_TYPE: Final = re.compile(r"[A-Z]{3}(?:\^[A-Z][0-9]{2})?")
+NOT_SHOWN: Final = "(not printed)"
 
 
 @dataclass
@@ -78,7 +82,9 @@ class Coverage:
         for reject in mapped.rejects:
             for place in reject.fields or ("",):
                 self.rejects[reject.topic, _unnumbered(place), reject.reason] += 1
-        self.ignored.update((kind, _printable(what)) for kind, what in mapped.ignored)
+        self.ignored.update(
+            (kind, shown_type(what) if kind == "type" else shown(what)) for kind, what in mapped.ignored
+        )
 
     def _look(self, message: Message, feed: Feed) -> None:
         texts = [message.header.sent_at]
@@ -93,7 +99,7 @@ class Coverage:
             code, system = obx.text(3, 1) or obx.text(3, 2), obx.text(3, 3)
             known = None if feed.leaves_out(code, system) else meaning(feed, obx)
             said = "ignored" if known is None else "note" if known.kind == "note" else known.code
-            self.codes[_printable(local(code, system)), _printable(obx.text(6)), said] += 1
+            self.codes[shown(local(code, system)), shown(obx.text(6), _UNIT), said] += 1
 
     def types(self) -> list[str]:
         """All types that came, those that are mapped first."""
@@ -111,7 +117,7 @@ def outline(raw: bytes) -> list[str]:
     lines = [f"HL7 v2: {shown_type(message.header.type)}: MSH, {told}"]
     for obx in message.all("OBX"):
         code, unit = local(obx.text(3, 1) or obx.text(3, 2), obx.text(3, 3)), obx.text(6)
-        lines.append(f"  OBX[{obx.number}]: {_printable(code) or 'no code'}, {_printable(unit) or 'no unit'}")
+        lines.append(f"  OBX[{obx.number}]: {shown(code) or 'no code'}, {shown(unit, _UNIT) or 'no unit'}")
     return lines
 
 
@@ -123,7 +129,7 @@ def topic_of(event: Event) -> str:
 def shown_type(kind: str) -> str:
     """Return a type as it may be printed: one that is known here, or `other`."""
     known = kind in MAPPERS or kind in NOT_FOR_US or kind.partition("^")[0] in NOT_FOR_US
-    return _printable(kind) if known else OTHER
+    return kind if known and _TYPE.fullmatch(kind) else OTHER
 
 
 def type_rows(coverage: Coverage) -> list[tuple[str, ...]]:
@@ -153,5 +159,6 @@ def _unnumbered(place: str) -> str:
     return f"{name}{rest.partition(']')[2]}" if rest else place
 
 
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text[:_SHOWN])
+def shown(text: str, like: re.Pattern[str] = _CODE) -> str:
+    """Return a code or a unit as it may be printed: one that looks like none may be a name in the wrong place."""
+    return text if not text or like.fullmatch(text) else NOT_SHOWN

@@ -18,12 +18,17 @@ from wardstream.agents.streams.dead_letters import DeadLetters, RawRecord
 from wardstream.agents.streams.outputs import MAX_ROW_BYTES
 from wardstream.client.publisher import encode_checked, topic_of
 from wardstream.infra.dead import FEED
+from wardstream.infra.gateways.coverage import shown_type
 from wardstream.infra.gateways.delivery import Row
-from wardstream.infra.identities import IdentitySeals
+from wardstream.infra.identities import IdentitySeals, key_of
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.decode import decoder, encode
 from wardstream.schemas.hl7v2 import Feed, Header, Mapped, map_message
+from wardstream.schemas.hl7v2.codes import is_known
+from wardstream.schemas.hl7v2.reading import READ as SEGMENTS
+from wardstream.schemas.hl7v2.values import TYPES
 from wardstream.schemas.identities import TOPIC as IDENTITIES
+from wardstream.schemas.identities import patient_of
 from wardstream.schemas.pseudonym import Pseudonyms
 from wardstream.schemas.topics import dead
 
@@ -106,7 +111,7 @@ class Mapper:
             if self._identities is not None:
                 identity = self._identities.changed(person, self.feed.name, received_at)
                 if identity is not None:
-                    rows.append(Row(IDENTITIES.name, identity.patient_id, encode(identity)))
+                    rows.append(Row(IDENTITIES.name, key_of(person), encode(identity)))
         for event in mapped.events:
             topic = topic_of(event)
             try:
@@ -121,15 +126,27 @@ class Mapper:
         for reject in mapped.rejects:
             letters.append(self._letter(reject.topic, reject.reason, reject.fields, reject.raw, received_at))
         for kind, what in mapped.ignored:
-            self._meters.count(HL7_IGNORED, (self.feed.name, kind, self._ignored(what)))
+            self._meters.count(HL7_IGNORED, (self.feed.name, kind, self._ignored(self._known(kind, what))))
         return Parcel(mapped.header, (*rows, *letters), len(letters))
+
+    def _known(self, kind: str, what: str) -> str:
+        """What was ignored, where the mapping or the feed's settings know it; else it may be whatever somebody sent."""
+        if kind == "type" or (kind == "order" and "^" in what):
+            return shown_type(what)
+        if kind in ("code", "empty") and what not in SEGMENTS:
+            code, _, system = what.partition("^^")
+            known = self.feed.leaves_out(code, system) or self.feed.declared(code, system) or is_known(code, system)
+            return what if known else _OTHER
+        if kind == "value":
+            return what if what in TYPES else _OTHER
+        return what
 
     def undone(self, rows: Iterable[Row]) -> None:
         """Take rows for not written: their sender has gone before they were, and will send them again."""
         if self._identities is not None:
             for row in rows:
                 if row.topic == IDENTITIES.name and row.key is not None:
-                    self._identities.forget(row.key)
+                    self._identities.forget(patient_of(row.key))
 
     def _letter(self, topic: str, reason: str, fields: tuple[str, ...], raw: bytes, received_at: datetime) -> Row:
         self._meters.count(GATEWAY_REJECTS, (GATEWAY, topic, reason))

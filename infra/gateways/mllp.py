@@ -30,7 +30,7 @@ from wardstream.infra.gateways.blocks import BlockReader
 from wardstream.infra.gateways.connection import HANGUP_S, Connection, Sender, Spooled
 from wardstream.infra.gateways.delivery import Delivery
 from wardstream.infra.gateways.listeners import Listener
-from wardstream.infra.gateways.mapper import Labels, Mapper
+from wardstream.infra.gateways.mapper import Mapper
 from wardstream.infra.gateways.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,6 @@ class Gateway:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.delivery, self.spool, self.meters, self.now, self.heard = delivery, spool, meters, now, heard
-        self.types = Labels()
         self._most, self._make_reader = connections, make_reader
         self._servers: list[asyncio.Server] = []
         self._open: dict[asyncio.Task[None], Connection] = {}

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from wardstream.infra.failure import Failure
+from wardstream.infra.gateways import batch
 
 MAX_FILE_BYTES = 256 * 1024 * 1024  # as it is read; a sample, not an archive
 _LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
@@ -44,10 +45,11 @@ def messages(path: Path) -> Iterator[bytes]:
 def split(raw: bytes) -> Iterator[bytes]:
     """Yield the messages of a text. What comes before the first one is given as it is: it is none."""
     if b"\x0b" in raw:
-        framed: Iterator[bytes] = (found[1] for found in _FRAME.finditer(raw))
+        for found in _FRAME.finditer(raw):
+            yield from batch.messages(found[1]) if batch.is_batch(found[1]) else filter(bytes.strip, (found[1],))
     else:
-        framed = iter(_START.split(_BATCH.sub(b"", raw)))
-    yield from (message for message in framed if message.strip())
+        text = raw.removeprefix(b"\xef\xbb\xbf")
+        yield from filter(bytes.strip, _START.split(_BATCH.sub(b"", text)))
 
 
 def _content(file: Path) -> bytes:

@@ -30,8 +30,7 @@ from wardstream.schemas.ticks import Tick
 from wardstream.schemas.topics import LANE_INPUTS, TOPICS, dead, partitions_of
 
 OUTPUTS = ("scores.v1", "alerts.v1")
-ANSWERS = ("predictions.v1", "findings.v1")
-OTHERS = (*LANE_INPUTS, *(dead(name) for name in LANE_INPUTS), *ANSWERS, "metrics.v1")
+OTHERS = (*LANE_INPUTS, *(dead(name) for name in LANE_INPUTS), "predictions.v1", "metrics.v1")
 OUTPUTS_WAIT_MS = 25
 OTHERS_WAIT_MS = 200
 DEADLINE_S = 30.0

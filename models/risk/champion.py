@@ -104,7 +104,7 @@ class Champion:
     def say(self, row: Doubles) -> Said:
         """Log-odds of a row of columns, and what each added."""
         added = self._scaled(row) * self._weights
-        return Said(self._intercept + float(added.sum()), added)
+        return Said(self._intercept + float(np.add.reduce(added)), added)
 
     def learn(self, row: Doubles, happened: bool) -> None:
         """Learn from a row and its label."""

@@ -15,11 +15,13 @@ vital signs                the current value; oxygen is 1 if it is given, alert 
 trends                     of vital signs the current value minus their mean over six hours of the clock, of which the
                            last ended at least an hour ago; of results the newest minus the one before it
 results                    the current result, in the unit of the name
-deep models, findings      log-odds of the last calibrated answer: `sepsis`, and the chest film's pneumonia
+deep models, findings      log-odds of the last calibrated answer: of `sepsis`, as of when it was asked (`agents.risk`
+                           adds it, for it comes at the batch's end); of pneumonia in the newest chest film, as of that
 person and stay            age, whether male, hours since admission. They have no age of their own
 =========================  =============================================================================================
 
-A name is that of the signal in the topics, with its unit.
+A name is that of the signal in the topics, with its unit. Notes have no column: no model gives them a class yet, and an
+input that nothing fills would be dead weight. One more input is another `VERSION`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -73,7 +75,8 @@ LABS: Final = (
     *("bili", "ast", "alp", "alb", "tni", "tnt", "crp", "pct", "wbc", "hgb", "plt", "inr", "aptt"),
 )
 LAB_CHANGES: Final = ("lactate", "creat", "hgb", "plt")
-OTHERS: Final = ("sepsis_logit", "chest_xray_logit")
+SEPSIS: Final = "sepsis_logit"
+CHEST_XRAY: Final = "chest_xray_logit"
 _LONG_TAILS: Final = frozenset(
     ("lactate", "gluc", "bun", "creat", "bili", "ast", "alp", "tni", "tnt", "crp", "pct", "wbc", "plt", "inr", "aptt")
 )
@@ -87,7 +90,8 @@ INPUTS: Final = (
     *(Input(f"{FIELDS[code]}_trend") for code in TRENDS),
     *(Input(FIELDS[code], log=code in _LONG_TAILS) for code in LABS),
     *(Input(f"{FIELDS[code]}_change") for code in LAB_CHANGES),
-    *(Input(name) for name in OTHERS),
+    Input(SEPSIS),
+    Input(CHEST_XRAY),
     Input("age_years"),
     Input("male"),
     Input("hours_since_admission", log=True),
@@ -124,7 +128,7 @@ def columns(inputs: Inputs) -> Doubles:
     return row
 
 
-def gather(patient: Patient, bins: LabBins, at: float, others: Inputs | None = None) -> dict[str, Known]:
+def gather(patient: Patient, bins: LabBins, at: float) -> dict[str, Known]:
     """What is known of a patient as of a time (s since 1970); nothing that was observed later.
 
     Parameters
@@ -133,16 +137,13 @@ def gather(patient: Patient, bins: LabBins, at: float, others: Inputs | None = N
         The patient's state.
     at : float
         Seconds since 1970.
-    others : Inputs or None
-        Those of `OTHERS` that are known.
     """
     signals = patient.as_of(bins, at)
     known = _Gathered(at, patient.current(at) if signals is None else signals)
     known.take_scores(patient, bins)
     known.take_vitals(bins)
     known.take_results(bins)
-    for name, one in (others or {}).items():
-        known.put(name, one.value, None if one.age_h is None else at - one.age_h * HOUR)
+    known.take_film(patient)
     known.take_person(patient)
     return known.found
 
@@ -215,6 +216,11 @@ class _Gathered:
             self.put(FIELDS[code], past[-1].value, past[-1].at)
             if code in LAB_CHANGES and len(past) > 1:
                 self.put(f"{FIELDS[code]}_change", past[-1].value - past[-2].value, past[-2].at)
+
+    def take_film(self, patient: Patient) -> None:
+        film = patient.film(self.at)
+        if film is not None:
+            self.put(CHEST_XRAY, *film)
 
     def take_person(self, patient: Patient) -> None:
         stay = patient.stay

@@ -1,9 +1,9 @@
 """Whether a model may answer: enough labels, calibrated, and of the challenger: better with confidence.
 
-Better is judged on the predictions that both made of the same hours: by how much the challenger's mean log loss is
-lower. The hours of a patient are no independent witnesses. So patients are dealt into `GROUPS` groups by a hash of the
-id: what one group says about the difference is independent of the others, and the interval is that of the jackknife
-over groups (Efron and Stein 1981).
+Better is judged on what both say of the same hours when the label comes, before either learns it: by how much the
+challenger's mean log loss is lower. The hours of a patient are no independent witnesses. So patients are dealt into
+`GROUPS` groups by a hash of the id: what one group says about the difference is independent of the others, and the
+interval is that of the jackknife over groups (Efron and Stein 1981).
 
 A champion that has learned more takes the place of what it was before without being better: it needs the labels and the
 calibration. Calibration is asked for since the start and, where the last predictions have labels enough, of those.

@@ -29,7 +29,8 @@ WATCHED: Final = (*MODELS, SERVED)
 class Example(msgspec.Struct, frozen=True, kw_only=True):
     """A patient-hour whose label is known: of whom and where, what was known, what was said then, what came.
 
-    `said` are the probabilities of the snapshot that was approved then, by model, and what was told (`target.SERVED`).
+    `said` is the probability of the snapshot that was approved then, by its model, and as what was told
+    (`target.SERVED`).
     """
 
     patient_id: str
@@ -70,9 +71,9 @@ Contributions = list[tuple[str, float]]
 
 
 class Answer(NamedTuple):
-    """Probabilities by model, uncalibrated log-odds of the one that answers, and what each input added to them."""
+    """A model's calibrated probability, its uncalibrated log-odds, and what each input added to them."""
 
-    said: dict[str, float]
+    probability: float
     logit: float
     contributions: Contributions
 
@@ -104,25 +105,26 @@ class Learner:
         self._drift = Drift()
 
     def answer(self, inputs: Inputs, kind: str = CHAMPION) -> Answer:
-        """What the models say of a patient-hour, `kind` of them answering; with the inputs' contributions.
+        """What a model says of a patient-hour, with the inputs' contributions.
 
         Those of the champion are weight × scaled value, of value, age and missing flag together; those of the
-        challenger are by how much the log-odds would differ if that input were not known.
+        challenger are by how much the log-odds would differ if that input were not known. The other model is not asked:
+        it would take longer than the answer itself, and is judged when the label comes (`learn`).
         """
         row = columns(inputs)
-        said = self._champion.say(row)
-        logits = {CHAMPION: said.logit, CHALLENGER: self._challenger.say(row)}
-        probabilities = {name: probability(self._layers[name].apply(logit)) for name, logit in logits.items()}
         if kind == CHAMPION:
-            return Answer(probabilities, said.logit, contributions(said.added))
-        return Answer(probabilities, logits[kind], self._challenger.contributions(row))
+            logit, added = self._champion.say(row)
+            found = contributions(added)
+        else:
+            logit, found = self._challenger.say(row), self._challenger.contributions(row)
+        return Answer(probability(self._layers[kind].apply(logit)), logit, found)
 
     def learn(self, example: Example) -> list[Change]:
         """Judge what is said of an example, then learn from it; returns what it shows to have changed.
 
         The models are judged by what they say now, when the label has come: they have learned from the earlier hours of
-        the same patient, which makes them look a little better than they were. What was told at the time is judged
-        as `target.SERVED`. The two models are compared by what they said at the time, where they were asked.
+        the same patient, which makes them look a little better than they were. So the two are compared by that alone,
+        both with the same advantage. What was told at the time is judged as `target.SERVED`.
         """
         row, happened = columns(example.inputs), example.happened
         logits = {CHAMPION: self._champion.say(row).logit, CHALLENGER: self._challenger.say(row)}
@@ -131,7 +133,7 @@ class Learner:
             layer = self._layers[name]
             now = probability(layer.apply(logit))
             self.watch[name].add(now, happened, example.unit)
-            losses[name] = loss(example.said.get(name, now), happened)
+            losses[name] = loss(now, happened)
             layer.learn(logit, happened)
         told = example.said.get(SERVED)
         if told is not None:
@@ -197,6 +199,6 @@ class Learner:
 
 def contributions(added: Doubles) -> Contributions:
     """What each input added, if anything, the largest first; `added` by column, shape (len(COLUMNS),)."""
-    by_input = added.reshape(3, len(NAMES)).sum(axis=0)
-    order = np.argsort(-np.abs(by_input), kind="stable")[: np.count_nonzero(by_input)]
+    by_input: Doubles = np.add.reduce(added.reshape(3, len(NAMES)))
+    order = (-np.abs(by_input)).argsort(kind="stable")[: np.count_nonzero(by_input)]
     return list(zip(_NAMES[order].tolist(), by_input[order].tolist(), strict=True))

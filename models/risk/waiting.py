@@ -38,7 +38,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version : str
         Of the snapshot that answered.
     said : mapping of str to float
-        Probabilities, by model: of champion and challenger, and what was told (`target.SERVED`).
+        The probability that was told, by the model that answered and as `target.SERVED`; empty: none was.
     alerts : tuple of str
         Conditions on which an alert was open once the prediction had been judged.
     silent : tuple of str

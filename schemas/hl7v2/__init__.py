@@ -9,9 +9,11 @@ HL7 message, or does not say what it is, is `Malformed`, and its sender is told 
 from wardstream.schemas.hl7v2.ack import acknowledgement as acknowledgement
 from wardstream.schemas.hl7v2.feed import Code as Code
 from wardstream.schemas.hl7v2.feed import Feed as Feed
+from wardstream.schemas.hl7v2.mapped import PARTS as PARTS
 from wardstream.schemas.hl7v2.mapped import Header as Header
 from wardstream.schemas.hl7v2.mapped import Malformed as Malformed
 from wardstream.schemas.hl7v2.mapped import Mapped as Mapped
 from wardstream.schemas.hl7v2.mapped import Person as Person
 from wardstream.schemas.hl7v2.mapped import Reject as Reject
 from wardstream.schemas.hl7v2.mapping import map_message as map_message
+from wardstream.schemas.hl7v2.reading import header_of_large as header_of_large

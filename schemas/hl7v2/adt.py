@@ -7,8 +7,12 @@ the same event, one that says something else in the same second is another. The 
 `models/stay.py` finds what they take back.
 
 **Times**: when it happened (EVN-6), else the visit's own time (PV1-44 of an admission, PV1-45 of a discharge), else
-when it was recorded (EVN-2), else when it was sent (MSH-7). One that cannot be read is passed over and counted as
-(`time`, place): a movement that is lost is worse than one with the time of its recording.
+when it was recorded (EVN-2), else when it was sent (MSH-7). One that cannot be read, or has not come yet, is passed
+over and counted as (`time`, place): a movement that is lost is worse than one with the time of its recording. PV1-44 of
+a registration (A05) is a plan and is not read. A discharge on a date alone was at the end of that day, for the
+admission may have been on it too. A cancellation is not earlier than what it cancels, where its PV1 says when that was.
+
+An update (A08) of a visit that has ended by its PV1-45 says nothing of a place: nobody is there any more.
 
 A swap (A17) is two transfers. A merge (A40 and its older forms) has a pair of PID and MRG for each patient that ceases;
 where both are the same patient here, because only another kind of number changed, it is ignored as (`merge`, place).
@@ -23,6 +27,7 @@ from typing import Any, Final
 
 from wardstream.schemas.admissions import Admission, Kind
 from wardstream.schemas.bad_event import BadEvent
+from wardstream.schemas.envelope import FUTURE_TOLERANCE
 from wardstream.schemas.hl7v2.mapped import Person
 from wardstream.schemas.hl7v2.observations import map_beside
 from wardstream.schemas.hl7v2.patients import age_years, identifier, person
@@ -72,13 +77,13 @@ def map_admission(work: Work, trigger: str) -> None:
         patient = person(work, part.pid, TOPIC, evn, part.pv1, part.mrg)
         if patient is None:
             continue
-        at = _time(work, kind, evn, part.pv1)
+        at = _time(work, kind, evn, None if trigger == "A05" else part.pv1)
         if at is None:
-            work.reject(TOPIC, "missing_field", ("EVN-2",), evn, part.pid, part.pv1, part.mrg)
+            work.reject(TOPIC, *_no_time(work, evn), evn, part.pid, part.pv1, part.mrg)
         elif kind == "merge":
             _merge(work, part, patient, at, evn, trigger)
         else:
-            said = {} if trigger in _OF_PERSON else _stay(part, kind, trigger)
+            said = {} if trigger in _OF_PERSON else _stay(work, part, kind, trigger)
             encounter = None if trigger in _OF_PERSON else encounter_id(work, part.pid, part.pv1)
             _keep(work, part, patient, at, evn, trigger, {"kind": kind, "encounter_id": encounter, **said})
     if kind != "merge":
@@ -109,15 +114,41 @@ def _time(work: Work, kind: Kind, evn: Segment | None, pv1: Segment | None) -> d
     for segment, number in places:
         text = "" if segment is None else segment.text(number)
         if segment is not None and text:
-            if work.moments.read(text) is None:
+            if _past(work, text) is None:
                 work.ignore("time", segment.place(number))
-            texts.append(text)
-    return work.moments.first((*texts, work.message.header.sent_at))
+            else:
+                texts.append(text)
+    sent_at = work.message.header.sent_at
+    at = work.moments.first((*texts, *([sent_at] if _past(work, sent_at) else [])))
+    if at is None:
+        return None
+    if kind == "discharge" and texts and at == work.moments.read(date := texts[0][:8]):
+        return _past(work, f"{date}235959{texts[0][8:]}") or at
+    undone = {"cancel_admit": 44, "cancel_discharge": 45}.get(kind)
+    was = None if undone is None or pv1 is None else _past(work, pv1.text(undone))
+    return at if was is None else max(at, was)
 
 
-def _stay(part: _Part, kind: Kind, trigger: str) -> dict[str, Any]:
+def _past(work: Work, text: str) -> datetime | None:
+    """The moment that a time means; None: it cannot be told, or has not come yet."""
+    at = work.moments.read(text) if text else None
+    return None if at is None or at - work.received_at > FUTURE_TOLERANCE else at
+
+
+def _no_time(work: Work, evn: Segment | None) -> tuple[str, tuple[str, ...]]:
+    """Why a movement has no time, and the place at fault."""
+    recorded = "" if evn is None else evn.text(2)
+    if recorded and work.moments.read(recorded) is not None:
+        return "future", ("EVN-2",)
+    ahead = work.moments.read(work.message.header.sent_at) is not None
+    return ("future", ("MSH-7",)) if ahead else ("missing_field", ("EVN-2",))
+
+
+def _stay(work: Work, part: _Part, kind: Kind, trigger: str) -> dict[str, Any]:
     """What the event says of the stay."""
     said = {**place(part.pv1), "patient_class": "preadmit" if trigger == "A05" else patient_class(part.pv1)}
+    if kind == "update" and part.pv1 is not None and _past(work, part.pv1.text(45)):
+        said |= place(None)
     if kind == "discharge":
         said["disposition"] = disposition(part.pid, part.pv1)
     return said

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
+from wardstream.schemas.bounds import LAB_BOUNDS
 from wardstream.schemas.hl7v2.feed import Code, Feed
 from wardstream.schemas.hl7v2.reading import Segment
 from wardstream.schemas.notes import Kind as NoteKind
@@ -146,6 +147,11 @@ def meaning(feed: Feed, obx: Segment) -> Meaning | None:
 def of_loinc(code: str) -> Meaning:
     """Return what a LOINC code means: what is no vital sign and no document here is a laboratory result."""
     return _BY_LOINC.get(code) or Meaning("lab", code)
+
+
+def is_known(code: str, system: str) -> bool:
+    """Return whether a code is one of a vital sign, a document or an analyte with bounds."""
+    return (system in _LOINC and (code in _BY_LOINC or code in LAB_BOUNDS)) or (system == "MDC" and code in _BY_MDC)
 
 
 def note_kind(loinc: str) -> NoteKind:

@@ -122,6 +122,8 @@ def _keep(work: Work, patient: Person, read: _Read, at: datetime, identity: tupl
         "reference_high": high,
         "flag": None if one.status == "cancelled" else flag(one.obx),
     }
+    said = sorted(result.items(), key=lambda item: item[0])
+    result["text"] = result["text"] and work.without_identity(result["text"])
     reported = work.moments.read(group.obr_text(22))
     fields = {
         **work.about(patient, group.encounter(work)),
@@ -131,6 +133,5 @@ def _keep(work: Work, patient: Person, read: _Read, at: datetime, identity: tupl
         "specimen_at": taken,
         **result,
     }
-    said = sorted(result.items(), key=lambda item: item[0])
     event_id, result_id = version(work, one.status, identity, said, group.obr_text(22))
     work.keep(made(Lab, {**fields, "event_id": event_id, "status": one.status, "supersedes": result_id}))

@@ -62,8 +62,16 @@ class Header(NamedTuple):
     encoding: str = "utf-8"
 
 
-class Person(Struct, frozen=True, kw_only=True):
-    """Who a pseudonym stands for. In memory only: whoever keeps it, encrypts it."""
+PARTS: Final = ("family", "given", "birth_date", "sex")
+"""Of who somebody is, beside the number: what a message may say or leave out."""
+
+
+class Person(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who a pseudonym stands for, as one message says it. In memory only: whoever keeps it, encrypts it.
+
+    A part that is None was not said: what was known of it before stays. `removed` are the parts that the message
+    deletes, by HL7's null (`""`; chapter 2, section 2.5.3).
+    """
 
     patient_id: str
     authority: str
@@ -72,9 +80,15 @@ class Person(Struct, frozen=True, kw_only=True):
     given: str | None = None
     birth_date: date | None = None
     sex: Sex | None = None
+    removed: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Person(patient_id={self.patient_id!r})"  # for whoever prints it
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """The parts that the message says or deletes."""
+        return tuple(part for part in PARTS if part in self.removed or getattr(self, part) is not None)
 
 
 class Reject(NamedTuple):

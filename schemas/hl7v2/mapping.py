@@ -12,6 +12,8 @@ from wardstream.schemas.hl7v2.work import Work
 from wardstream.schemas.pseudonym import Pseudonyms
 
 _TYPE: Final = re.compile(r"[A-Z][A-Z0-9]{2}(?:\^[A-Z][A-Z0-9]{2})?")
+_ALONE: Final = {"ORU": "ORU^R01", "ORM": "ORM^O01", "RDE": "RDE^O01"}
+"""Types that version 2.1 gives without an event: there was one of each."""
 OTHER: Final = "other"
 """For a type that is none: what is counted must not be whatever somebody sends."""
 
@@ -38,6 +40,7 @@ def map_message(raw: bytes, feed: Feed, pseudonyms: Pseudonyms, received_at: dat
     message = read(raw)
     work = Work(message, feed, pseudonyms, received_at)
     kind = message.header.type
+    kind = _ALONE.get(kind, kind)
     if kind == "ADT":  # version 2.1 says the event in EVN alone
         evn = message.first("EVN")
         kind = f"ADT^{evn.text(1)}" if evn is not None else kind

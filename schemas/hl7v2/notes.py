@@ -142,8 +142,8 @@ def _publish(
         "observed_at": at,
         "kind": said.kind,
         "loinc": said.loinc,
-        "title": said.title[:1000] or None,
-        "text": None if gone else said.text,
+        "title": work.without_identity(said.title)[:1000] or None,
+        "text": None if gone else work.without_identity(said.text),
     }
     event_id, document_id = version(work, status, identity, said, reported)
     try:

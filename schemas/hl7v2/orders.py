@@ -159,6 +159,7 @@ def map_imaging_order(work: Work, order: Order) -> None:
     fields = {
         **work.about(patient, encounter_id(work, order.pid, order.pv1)),
         **said,
+        "procedure": said["procedure"] and work.without_identity(said["procedure"])[:1000],
         "event_id": work.event_id("imaging order", patient.patient_id, at.isoformat(), sorted(said.items())),
         "observed_at": at,
     }

@@ -77,6 +77,7 @@ def person(work: Work, pid: Segment | None, topic: str, *others: Segment | None)
         else:
             work.ignore("patient", "PID-3")
         return None
+    places = {"family": (5, 1), "given": (5, 2), "birth_date": (7, 1), "sex": (8, 1)}
     someone = Person(
         patient_id=work.pseudonyms.patient(*named),
         authority=named.authority,
@@ -85,6 +86,7 @@ def person(work: Work, pid: Segment | None, topic: str, *others: Segment | None)
         given=pid.text(5, 2) or None,
         birth_date=day(pid.text(7)),
         sex=_SEXES.get(pid.text(8).upper()),
+        removed=tuple(part for part, place in places.items() if pid.is_null(*place)),
     )
     work.know(someone)
     return someone

@@ -31,6 +31,7 @@ READ: Final[Mapping[str, frozenset[int]]] = {
         "PID": (3, 5, 7, 8, 18, 30),
         "PV1": (2, 3, 19, 36, 44, 45),
         "MRG": (1,),
+        "NK1": (2,),
         "ORC": (1, 2, 3, 5, 7, 9, 15),
         "OBR": (2, 3, 4, 5, 7, 22, 24, 25, 27, 36),
         "OBX": (2, 3, 4, 5, 6, 7, 8, 11, 14, 18),
@@ -96,6 +97,11 @@ class Segment:
             return ""
         return self._message.unescaped(value).strip() if self._message.delimiters.escape in value else value.strip()
 
+    def is_null(self, field: int, component: int = 1) -> bool:
+        """Return whether a value, or the whole field, was sent as null: what is known of it is to be deleted."""
+        found = self._field(field)
+        return str(found) == _NULL or _at(found, (1, component, 1)) == _NULL
+
     def whole(self, field: int, repetition: int = 1) -> str:
         """Return a repetition as a text in which nothing is separated: of senders that forget to escape `&` and `^`."""
         found = self._field(field)
@@ -157,12 +163,12 @@ def read(raw: bytes) -> Message:
         It is none. Nothing else is raised for any bytes.
     """
     if len(raw) > MAX_BYTES:
-        raise Malformed("AR", "207", "message", f"larger than {MAX_BYTES} bytes", _header_of_large(raw))
+        raise Malformed("AR", "207", "message", f"larger than {MAX_BYTES} bytes", header_of_large(raw))
     raw = raw.strip(_FRAME).removeprefix(b"\xef\xbb\xbf")
     if not raw.startswith(b"MSH"):
         raise Malformed("AR", "100", "MSH", "a message begins with MSH")
     if raw.count(b"\r") + raw.count(b"\n") > MAX_SEGMENTS:
-        raise Malformed("AR", "207", "message", f"more than {MAX_SEGMENTS} segments", _header_of_large(raw))
+        raise Malformed("AR", "207", "message", f"more than {MAX_SEGMENTS} segments", header_of_large(raw))
     first = re.split(rb"[\r\n]", raw, maxsplit=1)[0].decode("latin-1")
     if len(first) < 8:
         raise Malformed("AR", "100", "MSH", "a message begins with MSH")
@@ -232,8 +238,8 @@ def _delimiters(separator: str, characters: str) -> Delimiters:
     return Delimiters(separator, *(characters[:4] + usual[len(characters[:4]) :]))
 
 
-def _header_of_large(raw: bytes) -> Header | None:
-    """What can be said of a message that nobody reads: so much that it can be answered."""
+def header_of_large(raw: bytes) -> Header | None:
+    """Return what can be said of a message, or of its beginning, that nobody reads: so much that it can be answered."""
     line = re.split(rb"[\r\n]", raw[:4096].lstrip(_FRAME), maxsplit=1)[0].decode("latin-1")
     if not line.startswith("MSH") or len(line) < 8:
         return None

@@ -11,6 +11,8 @@ from wardstream.schemas.vitals import Consciousness, OxygenDevice
 
 TEXTS: Final = frozenset(("ST", "TX", "FT", "CE", "CWE", "CNE", "CF", "IS", "ID", "DT", "TM", "TS", "DTM", "DR", ""))
 """Types whose value is a text; with NM and SN, all that are read here."""
+TYPES: Final = TEXTS | {"NM", "SN", "ED", "RP", "AD", "CK", "CN", "CP", "CX", "MO", "NA", "MA", "PN", "TN", "XAD"}
+"""Those that OBX-2 may say (table 0125), as far as they come."""
 _CODED: Final = frozenset(("CE", "CWE", "CNE", "CF"))
 _FREE: Final = frozenset(("TX", "FT"))
 _NUMERIC: Final = frozenset(("NM", "ST", "TX", "FT", ""))  # a date is none, though it is written in digits

@@ -1,6 +1,6 @@
 """One message at work: what the mappings read it with, and where they put what they find."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -13,6 +13,7 @@ from wardstream.schemas.envelope import Event
 from wardstream.schemas.hl7v2.feed import Feed
 from wardstream.schemas.hl7v2.mapped import Mapped, Person, Reject
 from wardstream.schemas.hl7v2.reading import Message, Segment
+from wardstream.schemas.hl7v2.redaction import redactor
 from wardstream.schemas.hl7v2.times import Moments
 from wardstream.schemas.output_id import output_id
 from wardstream.schemas.pseudonym import Pseudonyms
@@ -41,6 +42,7 @@ class Work:
         "_events",
         "_ignored",
         "_persons",
+        "_redact",
         "_rejected_bytes",
         "_rejects",
         "feed",
@@ -58,6 +60,7 @@ class Work:
         self.moments = Moments(feed.zone, feed.ambiguous, message.header.sent_at)
         self._events: dict[UUID, Event] = {}
         self._persons: dict[str, Person] = {}
+        self._redact: Callable[[str], str] | None = None
         self._rejects: list[Reject] = []
         self._rejected_bytes = 0
         self._ignored: list[tuple[str, str]] = []
@@ -76,6 +79,12 @@ class Work:
         """Return the id of an event: of the feed and of what identifies the event to its sender."""
         name = "\x1f".join(["" if part is None else str(part) for part in (self.feed.name, *parts)])
         return output_id(_NAMESPACE, name)
+
+    def without_identity(self, text: str) -> str:
+        """Return a free text without what the message says of who the patient is."""
+        if self._redact is None:
+            self._redact = redactor(self.message)
+        return self._redact(text)
 
     def keep(self, event: Event) -> None:
         """Take an event; one that a message says twice counts once."""

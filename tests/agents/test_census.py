@@ -288,6 +288,6 @@ async def test_a_patient_of_whom_nothing_is_heard_is_lost_not_present() -> None:
     await lanes.give(tick(30 * 24 * 60 - 1))
     assert present(lanes.table()) == {"A": {"P1"}}
     await lanes.give(tick(30 * 24 * 60))
-    assert lanes.table()["A\tE"].state == "lost"
+    assert lanes.table()["A\tE\tP1"].state == "lost"
     await lanes.give(admission("moved", 31 * 24 * 60, "transfer", unit="B", encounter_id="E"))
     assert present(lanes.table()) == {"B": {"P1"}}

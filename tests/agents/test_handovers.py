@@ -67,10 +67,10 @@ async def test_both_histories_are_one(lanes: Lanes, ids: list[str]) -> None:
     assert last.scores[0].complete
     table = lanes.table()
     assert {key: (row.state, row.patient_id) for key, row in table.items()} == {
-        "ED\tE1": ("left", b),
-        "Ward\tE2": ("present", b),
+        f"ED\tE1\t{b}": ("left", b),
+        f"Ward\tE2\t{b}": ("present", b),
     }
-    assert table["ED\tE1"].left_to == "Ward"
+    assert table[f"ED\tE1\t{b}"].left_to == "Ward"
     assert lanes.patient(a) is None
     assert lanes.children(a, "") == {}
     assert lanes.moved() == {a: b}
@@ -114,9 +114,12 @@ async def test_a_merge_after_the_other_has_left(lanes: Lanes, ids: list[str]) ->
     one = lanes.patient(b)
     assert one is not None
     assert (one.stay.phase, one.stay.unit) == ("present", "Ward")
-    assert {key: row.state for key, row in lanes.table().items()} == {"ED\tE1": "left", "Ward\tE2": "present"}
+    assert {key: row.state for key, row in lanes.table().items()} == {
+        f"ED\tE1\t{b}": "left",
+        f"Ward\tE2\t{b}": "present",
+    }
     await lanes.give(tick(90 + 24 * 60 * 40))  # long after: nobody has heard of the patient
-    assert {key: row.state for key, row in lanes.table().items()} == {"ED\tE1": "left", "Ward\tE2": "lost"}
+    assert {key: row.state for key, row in lanes.table().items()} == {f"ED\tE1\t{b}": "left", f"Ward\tE2\t{b}": "lost"}
 
 
 async def test_an_alert_goes_on_where_it_was_raised(lanes: Lanes, ids: list[str]) -> None:

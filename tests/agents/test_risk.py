@@ -145,9 +145,9 @@ async def test_an_approved_one_answers(bedside: Bedside, approval: Approval) -> 
     assert (first.version, first.said) == ("0", {})
     assert (second.version, second.prediction_id) == ("1.500", prediction.event_id)
     inputs = {name: Known(one.value, one.age_h) for name, one in second.inputs.items()}
-    again = approval.now.learner.answer(inputs).said
-    assert again | {SERVED: again[CHAMPION]} == second.said, "the learner sees what the scorer saw, bit for bit"
-    assert again["logistic"] == prediction.calibrated_probability
+    again = approval.now.learner.answer(inputs).probability
+    assert second.said == {CHAMPION: again, SERVED: again}, "the learner sees what the scorer saw, bit for bit"
+    assert again == prediction.calibrated_probability
 
 
 async def test_the_alerts_that_were_open_are_told(bedside: Bedside) -> None:
@@ -272,7 +272,10 @@ async def test_the_challenger_may_answer(bedside: Bedside, approval: Approval) -
     (prediction,) = said.predictions
     said = await bedside.give(*ticks(62, 60 + TOLD))
     told = said.examples[0].said
-    assert told["tree"] == told["served"] == prediction.calibrated_probability != told["logistic"]
+    assert told == {"tree": prediction.calibrated_probability, "served": prediction.calibrated_probability}
+    assert approval.now is not None
+    inputs = {name: Known(one.value, one.age_h) for name, one in said.examples[0].inputs.items()}
+    assert told["tree"] == approval.now.learner.answer(inputs, "tree").probability
 
 
 async def test_in_silence_all_is_computed_and_nothing_is_delivered(approval: Approval) -> None:

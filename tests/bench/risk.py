@@ -110,6 +110,6 @@ _NAMES = {
     "tree_us": "challenger: learn",
     "columns_us": "score: columns from inputs",
     "champion_score_us": "score: champion, from inputs to contributions",
-    "tree_score_us": "score: challenger",
-    "answer_us": "score: both, calibrated, with contributions",
+    "tree_score_us": "score: challenger, where it answers; contributions apart",
+    "answer_us": "score: all of it, calibrated, with contributions",
 }

@@ -121,7 +121,8 @@ def test_a_worker_that_dies_is_told_and_ends_the_demo(home: Path) -> None:
     assert "lane 3: open" in output
     assert nothing_runs(home)
     (folder,) = (home / "demo").iterdir()
-    assert {path.name for path in folder.iterdir()} == {"worker.log", "feed.log", "kafka.log"}
+    logs = {"worker.log", "feed.log", "kafka.log", "triton.log", "imaging.log"}
+    assert {path.name for path in folder.iterdir()} == logs
 
 
 @pytest.mark.connected

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import msgspec
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.events import START
 from wardstream.infra import identities as module
-from wardstream.infra.identities import IdentityError, IdentitySeals
+from wardstream.infra.identities import IdentityError, IdentitySeals, key_of, together
 from wardstream.schemas.decode import check, encode
 from wardstream.schemas.hl7v2 import Person
 
@@ -58,6 +58,34 @@ def test_told_when_it_changes() -> None:
     assert seals.changed(person("p-2"), "icu", START) is not None
     seals.forget("p-2")
     assert seals.changed(person("p-2"), "icu", START) is not None
+
+
+def test_a_message_that_says_less_takes_nothing_away() -> None:
+    """Most results carry a number and no name; the table keeps the last record of each key."""
+    born, table = date(1951, 2, 3), {}
+    seals = IdentitySeals([OLD])
+    whole = person(given="Erika", sex="female")
+    bare = person(family=None, birth_date=None)
+    renamed = person(family="Schulze", birth_date=None)
+    for minute, said in enumerate((whole, bare, renamed)):
+        for each in (seals, IdentitySeals([OLD])):  # that goes on, or has just been started
+            identity = each.changed(said, "icu", START + timedelta(minutes=minute))
+            if identity is not None:
+                table[key_of(said)] = identity
+    assert seals.changed(bare, "icu", START) is None
+    newest = sorted(table.values(), key=lambda row: row.changed_at, reverse=True)
+    found = together(map(seals.open, newest))
+    assert (found.number, found.family, found.given, found.birth_date) == ("4711", "Schulze", "Erika", born)
+    assert seals.changed(whole, "icu", START) is not None, "the old name again"
+
+
+def test_what_is_deleted_is_gone() -> None:
+    null = person(family=None, removed=("family", "sex"), birth_date=None)
+    found = together([null, person(sex="female")])
+    assert (found.family, found.sex, found.birth_date) == (None, None, date(1951, 2, 3))
+    seals = IdentitySeals([OLD])
+    assert seals.changed(person(), "icu", START) is not None
+    assert seals.changed(null, "icu", START) is not None
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

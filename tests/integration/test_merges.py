@@ -175,8 +175,8 @@ async def test_both_histories_across_lanes_and_kills(own_kafka: Cluster, workers
     await ward.publish(*(ill(old, 12) for old in NEW), *resent)  # under the old ids: new ones, and some once more
     found = await ward.until_right(ward.apart)
     assert not any(found[topic] for topic in DEAD)
-    expected = {f"ED\tE-{old}": ("left", new) for old, new in NEW.items()}
-    expected |= {f"Ward\tE-{new}": ("present", new) for new in NEW.values()}
+    expected = {f"ED\tE-{old}\t{new}": ("left", new) for old, new in NEW.items()}
+    expected |= {f"Ward\tE-{new}\t{new}": ("present", new) for new in NEW.values()}
     assert {key: (row["state"], row["patient_id"]) for key, row in table(found).items()} == expected
 
     await ward.publish(

@@ -209,7 +209,7 @@ def test_the_approved_snapshot_answers_and_no_other(site: Site) -> None:
     assert again.version == first.version
     learner = site.opened(first)
     known = {name: Known(value, age) for name, value, age in known_of(again)}
-    assert learner.answer(known).said["logistic"] == pytest.approx(again.calibrated_probability, abs=1e-6)
+    assert learner.answer(known).probability == pytest.approx(again.calibrated_probability, abs=1e-6)
 
     # Silence: the prediction says so, the alert that people know goes on, and who is new is not told of.
     assert site.model("silence", "risk", "--unit", "5A", "--why", "a trial")[1] == "risk is silent in 5A\n"

@@ -14,7 +14,7 @@ from tests.events import event_id
 from wardstream.models.bins import MeasurementSet
 from wardstream.models.joining import join_patients, join_results, join_sets
 from wardstream.models.labs.history import LabBins, Past
-from wardstream.models.patient import Death, OpenAlert, Patient
+from wardstream.models.patient import Death, Film, OpenAlert, Patient
 
 CODES = ("hr", "rr", "temp", "wbc")
 
@@ -156,3 +156,12 @@ def test_a_death_reported_under_either_id_is_one() -> None:
     join_patients(side.patient, other.patient, "P2", side.bins)
     assert side.patient.died_at is None
     assert len(side.patient.deaths) == 2
+
+
+def test_a_film_taken_back_under_either_id_counts_no_more() -> None:
+    side, other = Side(), Side()
+    other.patient.films = (Film(event_id("f"), None, 5.0, 4.0, 1.5),)
+    side.patient.films = (Film(event_id("back"), event_id("f"), 6.0, 4.0, None),)
+    join_patients(side.patient, other.patient, "P2", side.bins)
+    assert side.patient.film(10.0) is None
+    assert len(side.patient.films) == 2

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.events import admission, at
-from tests.models.test_stay import stories
+from tests.models.test_stay import A08, stories
 from wardstream.models.occupancy import revise, rows
 from wardstream.models.stay import KEPT_EVENTS, KEPT_VISITS, StayLog, Visit
 from wardstream.schemas.admissions import Admission
@@ -57,48 +57,62 @@ LEAVE = admission("leave", 120, "discharge", encounter_id="E1", disposition="hom
 
 
 def test_a_row_for_each_unit_says_where_the_patient_went() -> None:
-    assert said(after(ADMIT)) == {"A\tE1": [(0, None, None)]}
-    assert said(after(ADMIT, MOVE)) == {"A\tE1": [(0, 60, "B")], "B\tE1": [(60, None, None)]}
+    assert said(after(ADMIT)) == {"A\tE1\tP1": [(0, None, None)]}
+    assert said(after(ADMIT, MOVE)) == {"A\tE1\tP1": [(0, 60, "B")], "B\tE1\tP1": [(60, None, None)]}
     table = after(ADMIT, MOVE, LEAVE)
-    assert said(table) == {"A\tE1": [(0, 60, "B")], "B\tE1": [(60, 120, None)]}
-    visit = table["B\tE1"][-1]
+    assert said(table) == {"A\tE1\tP1": [(0, 60, "B")], "B\tE1\tP1": [(60, 120, None)]}
+    visit = table["B\tE1\tP1"][-1]
     assert (visit.stay.came_from, visit.stay.bed, visit.stay.disposition) == ("A", "7", "home")
     assert visit.stay.admitted_at == at(0).timestamp()
 
 
 def test_coming_back_keeps_the_time_before() -> None:
     back = admission("back", 90, "transfer", unit="A", encounter_id="E1")
-    assert said(after(ADMIT, MOVE, back)) == {"A\tE1": [(0, 60, "B"), (90, None, None)], "B\tE1": [(60, 90, "A")]}
+    assert said(after(ADMIT, MOVE, back)) == {
+        "A\tE1\tP1": [(0, 60, "B"), (90, None, None)],
+        "B\tE1\tP1": [(60, 90, "A")],
+    }
 
 
 def test_a_change_of_bed_is_no_move() -> None:
     table = after(ADMIT, admission("bed", 30, "update", bed="2"), admission("room", 40, "transfer", room="r", bed="3"))
-    assert said(table) == {"A\tE1": [(0, None, None)]}
-    assert (table["A\tE1"][-1].stay.room, table["A\tE1"][-1].stay.bed) == ("r", "3")
+    assert said(table) == {"A\tE1\tP1": [(0, None, None)]}
+    assert (table["A\tE1\tP1"][-1].stay.room, table["A\tE1\tP1"][-1].stay.bed) == ("r", "3")
 
 
 def test_an_update_that_names_another_unit_is_a_move_without_the_old_bed() -> None:
     table = after(ADMIT, admission("a08", 30, "update", unit="C"))
-    assert said(table) == {"A\tE1": [(0, 30, "C")], "C\tE1": [(30, None, None)]}
-    assert table["C\tE1"][-1].stay.bed is None
+    assert said(table) == {"A\tE1\tP1": [(0, 30, "C")], "C\tE1\tP1": [(30, None, None)]}
+    assert table["C\tE1\tP1"][-1].stay.bed is None
 
 
 @pytest.mark.parametrize(
     ("events", "expected"),
     [
-        ([ADMIT, MOVE, admission("undo", 70, "cancel_transfer")], {"A\tE1": [(0, None, None)]}),
+        ([ADMIT, MOVE, admission("undo", 70, "cancel_transfer")], {"A\tE1\tP1": [(0, None, None)]}),
         ([ADMIT, admission("undo", 70, "cancel_admit")], {}),
-        ([ADMIT, LEAVE, admission("undo", 130, "cancel_discharge")], {"A\tE1": [(0, None, None)]}),
+        ([ADMIT, LEAVE, admission("undo", 130, "cancel_discharge")], {"A\tE1\tP1": [(0, None, None)]}),
         (
             [ADMIT, MOVE, admission("fix", 60, "transfer", 65, unit="C", status="corrected", supersedes="move")],
-            {"A\tE1": [(0, 60, "C")], "C\tE1": [(60, None, None)]},
+            {"A\tE1\tP1": [(0, 60, "C")], "C\tE1\tP1": [(60, None, None)]},
         ),
-        ([admission("a08", 5, "update", unit="A", encounter_id="E1"), ADMIT], {"A\tE1": [(0, None, None)]}),
+        ([admission("a08", 5, "update", unit="A", encounter_id="E1"), ADMIT], {"A\tE1\tP1": [(0, None, None)]}),
         ([admission("a08", 5, "update", unit="A")], {}),
+        ([A08, admission("undo", 70, "cancel_admit", encounter_id="E1")], {}),
         ([admission("nowhere", 0, "admit"), admission("still", 5, "transfer", bed="3")], {}),
         ([admission("later", 0, "admit", unit="A", patient_class="preadmit")], {}),
     ],
-    ids=["transfer", "admission", "discharge", "correction", "A08 first", "A08 alone", "no unit", "registered"],
+    ids=[
+        "transfer",
+        "admission",
+        "discharge",
+        "correction",
+        "A08 first",
+        "A08 alone",
+        "A08 undone",
+        "no unit",
+        "registered",
+    ],
 )
 def test_what_was_never_true_has_no_row(events: list[Admission], expected: dict[str, Any]) -> None:
     assert said(after(*events)) == expected
@@ -109,9 +123,9 @@ def test_a_stay_that_gets_a_number_moves_to_its_key() -> None:
     unnamed = admission("admit", 0, "admit", unit="ED")
     assert said(after(unnamed)) == {"ED\t\tP1": [(0, None, None)]}
     named = admission("class", 30, "transfer", patient_class="inpatient", encounter_id="E2")
-    assert said(after(unnamed, named)) == {"ED\tE2": [(0, None, None)]}
+    assert said(after(unnamed, named)) == {"ED\tE2\tP1": [(0, None, None)]}
     other = admission("other", 40, "transfer", patient_class="inpatient", encounter_id="E3")
-    assert said(after(unnamed, named, other)) == {"ED\tE3": [(0, None, None)]}
+    assert said(after(unnamed, named, other)) == {"ED\tE3\tP1": [(0, None, None)]}
 
 
 def test_a_patient_upstairs_is_not_in_the_emergency_department_as_well() -> None:
@@ -119,7 +133,7 @@ def test_a_patient_upstairs_is_not_in_the_emergency_department_as_well() -> None
     upstairs = admission("up", 60, "admit", unit="A", encounter_id="E2", patient_class="inpatient")
     closed = admission("closed", 90, "discharge", encounter_id="E1")
     clinic = admission("clinic", 95, "admit", unit="Clinic", encounter_id="E3", patient_class="outpatient")
-    expected = {"ED\tE1": [(0, 60, "A")], "A\tE2": [(60, None, None)]}
+    expected = {"ED\tE1\tP1": [(0, 60, "A")], "A\tE2\tP1": [(60, None, None)]}
     assert said(after(emergency, upstairs, closed, clinic)) == expected
 
 
@@ -184,7 +198,7 @@ def test_the_rows_are_the_stay_as_it_was(stay: Told, rng: random.Random) -> None
     rng.shuffle(arrived)
     expected: dict[str, list[tuple[float, float | None, str | None]]] = {}
     for unit, since, until, left_to in stay.visits:
-        expected.setdefault(f"{unit}\tE", []).append((since, until, left_to))
+        expected.setdefault(f"{unit}\tE\tP1", []).append((since, until, left_to))
     assert said(after(*arrived)) == expected
 
 
@@ -198,8 +212,23 @@ def test_the_rows_of_a_long_stay_are_kept_where_they_were_told() -> None:
     assert len(log.past) <= KEPT_VISITS
     assert len(log.told) <= KEPT_EVENTS + KEPT_VISITS + 1
     assert said(table) == {
-        f"U{n}\tE": [(n, None, None) if n == count - 1 else (n, n + 1, f"U{n + 1}")] for n in range(count)
+        f"U{n}\tE\tP1": [(n, None, None) if n == count - 1 else (n, n + 1, f"U{n + 1}")] for n in range(count)
     }
+
+
+def test_two_patients_with_one_number_are_two_rows() -> None:
+    """Mother and child under one account: what becomes of the one says nothing of the other."""
+    table, mother, child = Table(), StayLog(), StayLog()
+    for log, patient in ((mother, "P1"), (child, "P2")):
+        log.add(ADMIT)
+        told(table, log, patient)
+    assert len(table) == 2
+    child.add(LEAVE)
+    told(table, child, "P2")
+    assert said(table) == {"A\tE1\tP1": [(0, None, None)], "A\tE1\tP2": [(0, 120, None)]}
+    mother.add(admission("undo", 130, "cancel_admit"))
+    told(table, mother, "P1")
+    assert said(table) == {"A\tE1\tP2": [(0, 120, None)]}
 
 
 def test_two_logs_joined_are_one_log_of_all_events() -> None:
@@ -214,4 +243,4 @@ def test_two_logs_joined_are_one_log_of_all_events() -> None:
         told(table, mine)
         assert table == dict(rows("P1", StayLog(events=story)))
         mine.join(theirs)
-        assert revise("P1", mine) == {}
+        assert not any(revise("P1", mine).values()), "joined again: at most what is withdrawn is withdrawn again"

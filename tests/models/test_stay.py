@@ -109,6 +109,26 @@ def test_an_update_states_only_what_it_says() -> None:
     assert (stay.sex, stay.phase) == ("female", "present")
 
 
+A08 = admission("a08", 5, "update", unit="A", bed="1", patient_class="inpatient", encounter_id="E1")
+
+
+def test_an_update_of_a_visit_that_nobody_admitted_says_that_the_patient_is_there() -> None:
+    stay = present(A08)
+    assert (stay.phase, stay.unit, stay.admitted_at) == ("present", "A", None)
+    clinic = msgspec.structs.replace(A08, patient_class="outpatient")
+    assert present(clinic).phase == present(msgspec.structs.replace(A08, unit=None)).phase == "unknown"
+    assert present(A08, ADMIT).admitted_at == at(0).timestamp()
+    assert present(A08, admission("out", 30, "discharge", encounter_id="E1")).phase == "left"
+    assert present(A08, admission("undo", 30, "cancel_admit", encounter_id="E1")).phase == "left"
+    assert present(A08, admission("undo", 30, "cancel_admit", encounter_id="E2")).phase == "present"
+
+
+@pytest.mark.parametrize("kind", ["discharge", "cancel_admit"])
+def test_an_update_brings_nobody_back(kind: str) -> None:
+    assert present(ADMIT, admission("out", 3, kind, encounter_id="E1"), A08).phase == "left"
+    assert present(admission("out", 3, kind, encounter_id="E1"), A08).phase == "left"
+
+
 def test_an_update_that_comes_late_does_not_undo_a_later_move() -> None:
     update = admission("update", 10, "update", 200, unit="A", bed="3", pregnant=False)
     stay = present(ADMIT, MOVE, update)

@@ -33,7 +33,7 @@ from wardstream.models.risk.features import COLUMNS, columns
 from wardstream.models.risk.learner import Example, Learner
 from wardstream.models.risk.platt import probability
 from wardstream.models.risk.prequential import Tally as Counts
-from wardstream.models.risk.target import MODELS, Target
+from wardstream.models.risk.target import CHAMPION, SERVED, Target
 from wardstream.models.training.measures import auroc
 from wardstream.schemas.admissions import Admission
 from wardstream.schemas.envelope import Event
@@ -102,13 +102,15 @@ def read(folder: Path, limit: int | None, seed: int) -> tuple[list[Hour], Target
     return seen, target, numbers
 
 
-def streamed(known: Sequence[Hour], target: Target, settings: Settings) -> tuple[Learner, dict[tuple[str, float], Any]]:
+def streamed(
+    known: Sequence[Hour], target: Target, settings: Settings
+) -> tuple[Learner, dict[tuple[str, float], float]]:
     """The stream: what each hour was told at its time, and the learner at the end."""
-    learner, said = Learner(target, settings), dict[tuple[str, float], Any]()
+    learner, said = Learner(target, settings), dict[tuple[str, float], float]()
     for done, moment in enumerate(in_order(known)):
         hour = moment.hour
         if not moment.is_told:
-            said[hour.patient_id, hour.at] = learner.answer(hour.waiting().inputs).said
+            said[hour.patient_id, hour.at] = learner.answer(hour.waiting().inputs).probability
         elif hour.label in ("positive", "negative"):
             waiting = hour.waiting()
             learner.learn(
@@ -118,7 +120,7 @@ def streamed(known: Sequence[Hour], target: Target, settings: Settings) -> tuple
                     inputs=waiting.inputs,
                     happened=hour.label == "positive",
                     unit=waiting.unit,
-                    said=said[hour.patient_id, hour.at],
+                    said={SERVED: said[hour.patient_id, hour.at]},
                 )
             )
         if done % 20_000 == 0:
@@ -126,7 +128,7 @@ def streamed(known: Sequence[Hour], target: Target, settings: Settings) -> tuple
     return learner, said
 
 
-def compared(known: Sequence[Hour], numbers: dict[str, int], said: dict[tuple[str, float], Any]) -> dict[str, Any]:
+def compared(known: Sequence[Hour], numbers: dict[str, int], said: dict[tuple[str, float], float]) -> dict[str, Any]:
     """Measures over the final half of the patients, of the online models and of the batch regression."""
     used = [hour for hour in known if hour.label in ("positive", "negative")]
     half = (max(numbers.values()) + 1) // 2
@@ -135,7 +137,7 @@ def compared(known: Sequence[Hour], numbers: dict[str, int], said: dict[tuple[st
     number = np.array([numbers[hour.patient_id] for hour in used])
     final = number >= half
     batch = BatchRegression(rows[~final], label[~final]).say(rows[final])
-    answers = {name: np.array([said[hour.patient_id, hour.at][name] for hour in used])[final] for name in MODELS}
+    answers = {CHAMPION: np.array([said[hour.patient_id, hour.at] for hour in used])[final]}
     answers["batch"] = np.array([probability(float(logit)) for logit in batch])
     truth, patients = label[final], number[final]
     return {
@@ -144,7 +146,7 @@ def compared(known: Sequence[Hour], numbers: dict[str, int], said: dict[tuple[st
         "positive": int(truth.sum()),
         "censored_or_excluded": len(known) - len(used),
         "models": {name: _measures(answer, truth) for name, answer in answers.items()},
-        "less_than_batch": _difference(answers["batch"], answers[MODELS[0]], truth, patients),
+        "less_than_batch": _difference(answers["batch"], answers[CHAMPION], truth, patients),
         "at_hour_48": _last(
             answers, truth, [hour.waiting().hour for hour, yes in zip(used, final, strict=True) if yes]
         ),

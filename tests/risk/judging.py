@@ -34,7 +34,7 @@ from wardstream.models.risk.learner import Learner
 from wardstream.models.risk.learning import learnable
 from wardstream.models.risk.platt import Platt, probability
 from wardstream.models.risk.prequential import Tally
-from wardstream.models.risk.target import CHAMPION, SERVED, Target
+from wardstream.models.risk.target import SERVED, Target
 from wardstream.models.training.measures import auprc, auroc
 from wardstream.schemas.decode import decoder_of
 from wardstream.schemas.training_examples import TrainingExample
@@ -101,7 +101,7 @@ def judged(path: Path, target: Target) -> Judged:
             "clock": [hours, log1p(hours)],
         }
         said = {name: layer.take(given[name], one.happened) for name, layer in layers.items()}
-        said["learner"] = learner.answer(one.inputs).said[CHAMPION]
+        said["learner"] = learner.answer(one.inputs).probability
         learner.learn(one)
         if SERVED in one.said and SEPSIS in known:
             said |= {"served": one.said[SERVED], "frozen deep": 1.0 / (1.0 + exp(-known[SEPSIS]))}

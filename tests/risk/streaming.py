@@ -3,20 +3,23 @@
 A broker, a Triton with the models in MODELS, a worker and a learner run for real. Of the half of the patients that the
 deep model has not seen (`tests.risk.halves`) one is admitted each quarter of an hour. Sepsis becomes known a day after
 its onset (`--confirmed-after`), the end of a record is a departure to nobody knows where, and so censoring. After each
-`--each` admissions all stands still until everything has been learned; then the newest snapshot is promoted, from
-`--first-after` examples on, also past the gate, whose answer is kept. So what was told at a time does not depend on how
-fast the machine is.
+`--each` admissions all stands still until everything has been handled; from `--first-after` examples on also until it
+has been learned, and then the newest snapshot is promoted, also past the gate, whose answer is kept. So what was told
+at a time does not depend on how fast the machine is, but for one thing: a deep model that is asked for more than a few
+seconds a batch is given up for that batch (`serving.BUDGET_S`). How many answers were of which quality is kept, too.
 
 `--shift` changes something from an admission on: `sensor`, the monitors show a heart rate 20/min and a respiratory rate
 6/min too high; `mix`, only patients of 70 years and more are admitted. OUT gets the training examples in their order
 (`examples.ndjson.gz`), which `tests.risk.judging` judges, and what was promoted when (`promotions.json`).
+
+Patients cost little here, pauses much: each takes some half a minute, most of it for the learner's next snapshot and
+the commands that promote it. So few admissions between promotions make a long run, not many patients.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import gzip
 import heapq
 import json
@@ -25,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -35,6 +38,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
+from tests.reading import read_all
 from tests.risk.halves import is_streamed
 from tests.workers import APP_ID, WARDSTREAM, Workers, create_topics, worker_environment
 from wardstream.infra.feeds import challenge2019
@@ -52,7 +56,9 @@ from wardstream.infra.triton.environment import fetch, triton_folder
 from wardstream.infra.triton.server import TritonServer
 from wardstream.models.risk.snapshots import Snapshot
 from wardstream.schemas.admissions import Admission
+from wardstream.schemas.decode import decoder_of
 from wardstream.schemas.envelope import Event
+from wardstream.schemas.metrics import Metrics
 from wardstream.schemas.outcomes import Outcome
 from wardstream.schemas.vitals import Vitals
 
@@ -60,9 +66,9 @@ APART = timedelta(minutes=15)
 TICK_MINUTES = 15
 FLUSH = timedelta(hours=49)  # after the last event: horizon and grace are over
 EXAMPLES = "training-examples.v1"
-PATIENCE_S = 1_800.0
+PATIENCE_S = 3_600.0
+LOOK_S = 0.5
 ELDERLY = 70.0
-STILL = 8  # looks, a second and a half apart, at which nothing has changed
 _AGAIN = "the learner has learned more"
 
 
@@ -119,17 +125,20 @@ def in_order(stays: Iterable[list[Event]]) -> Iterator[Event]:
 
 
 def chunks(stays: Iterable[list[Event]], each: int) -> Iterator[list[Item]]:
-    """What is sent between two promotions."""
+    """What is sent between two promotions.
+
+    Each ends with a tick, and one a minute later: lanes apply the events of a minute when a later one has come, so that
+    nothing is left waiting.
+    """
     chunk, until, last = list[Item](), EPOCH + each * APART, EPOCH
     for item in timeline(in_order(stays), TICK_MINUTES):
-        at = item.at
-        if at >= until:
-            yield chunk
-            chunk = []
-            while until <= at:
-                until += each * APART
         chunk.append(item)
-        last = max(last, at)
+        last = max(last, item.at)
+        if isinstance(item, Minute) and item.at >= until:
+            yield [*chunk, Minute(item.at + timedelta(minutes=1))]
+            chunk = []
+            while until <= item.at:
+                until += each * APART
     yield [*chunk, *_minutes(last, last + FLUSH)]
 
 
@@ -162,9 +171,11 @@ class Stream:
             for number, chunk in enumerate(sent):
                 began = time.monotonic()
                 await run_replay(self.client, iter(chunk), speed=None)
-                await self._settled(consumer)
-                found = await self._promote() if len(self.examples) >= self._first_after else None
-                if found is not None:
+                await self._handled(consumer)
+                found = None
+                if len(self.examples) >= self._first_after:
+                    await self._until(self._has_learned, "learned")
+                    found = await self._promote()
                     promoted.append({"examples": len(self.examples)} | found)
                 print(
                     f"chunk {number}: {len(chunk)} items, {len(self.examples)} examples, promoted {found}, "
@@ -176,25 +187,31 @@ class Stream:
             await consumer.stop()
         return promoted
 
-    async def _settled(self, consumer: AIOKafkaConsumer) -> None:
-        """Wait until the worker has handled and the learner has learned everything.
+    async def _handled(self, consumer: AIOKafkaConsumer) -> None:
+        """Wait until the worker has handled everything, and read the examples that it has told."""
+        await self._until(self._is_handled, "handled")
+        part = TopicPartition(EXAMPLES, 0)
+        end = (await consumer.end_offsets([part]))[part]
+        while await consumer.position(part) < end:
+            for record in (await consumer.getmany(part, timeout_ms=500, max_records=5_000)).get(part, ()):
+                self.examples.append(record.value)
+                self._next = record.offset + 1
 
-        What was received after the last tick waits in the lanes for the next: so it is not that nothing is left, but
-        that nothing gets less.
-        """
-        deadline, seen = time.monotonic() + PATIENCE_S, list[tuple[int, int]]()
-        while True:
-            assert time.monotonic() < deadline, "the stream does not settle"
+    async def _until(self, done: Callable[[], Awaitable[bool]], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not await done():
+            assert time.monotonic() < deadline, f"not everything is {what}"
             assert self.learner.poll() is None, "the learner has ended"
-            while found := await consumer.getmany(timeout_ms=500, max_records=5_000):
-                for record in next(iter(found.values())):
-                    self.examples.append(record.value)
-                    self._next = record.offset + 1
-            with contextlib.suppress(GroupCoordinatorNotAvailableError):  # of a new cluster, when it is first asked
-                seen.append((await self._behind(), len(self.examples)))
-                if len(seen) >= STILL and len(set(seen[-STILL:])) == 1 and await self._learned() >= self._next:
-                    return
-            await asyncio.sleep(1)
+            await asyncio.sleep(LOOK_S)
+
+    async def _is_handled(self) -> bool:
+        try:
+            return await self._behind() == 0
+        except GroupCoordinatorNotAvailableError:  # of a new cluster, when it is first asked
+            return False
+
+    async def _has_learned(self) -> bool:
+        return await self._learned() >= self._next
 
     async def _behind(self) -> int:
         async with admin(self.client) as client:
@@ -207,6 +224,13 @@ class Stream:
             return 0
         model = (await read_tables(self.client)).models.get(LEARNER)
         return 0 if model is None else msgspec.json.decode(model.payload, type=Snapshot).positions[EXAMPLES]
+
+    async def answers(self) -> dict[str, float]:
+        """How many predictions of which model and quality have been told."""
+        found = (await read_all(self.client["bootstrap_servers"], ["metrics.v1"]))["metrics.v1"]
+        snapshots = [decoder_of(Metrics)(record.value) for record in found]
+        last = max((one for one in snapshots if one.role == "worker"), key=lambda one: one.at)
+        return {name: count for name, count in last.counters.items() if name.startswith("predictions_total")}
 
     async def _promote(self) -> dict[str, str]:
         """Have the newest snapshot answer; returns which, and what the gate says of it."""
@@ -257,6 +281,7 @@ def streamed(records: Sequence[Record], models: Path, options: argparse.Namespac
             workers.start()
             stream = Stream(cluster, environment, learner, options.first_after)
             promoted = asyncio.run(stream.run(chunks(stays, options.each)))
+            answers = asyncio.run(stream.answers())
         finally:
             workers.end()
             if learner is not None:
@@ -265,7 +290,7 @@ def streamed(records: Sequence[Record], models: Path, options: argparse.Namespac
     with gzip.open(options.out / "examples.ndjson.gz", "wb", compresslevel=3) as file:
         for line in stream.examples:
             file.write(line + b"\n")
-    about = {"patients": len(records), "promoted": promoted} | {
+    about = {"patients": len(records), "answers": answers, "promoted": promoted} | {
         name: getattr(options, name) for name in ("seed", "each", "horizon", "confirmed_after", "shift", "shift_from")
     }
     (options.out / "promotions.json").write_text(json.dumps(about, indent=2) + "\n")

@@ -65,8 +65,11 @@ def test_nothing_is_lost_or_out_of_order_between_promotions() -> None:
     minutes = [item.at for item in items if isinstance(item, Minute)]
     assert minutes == sorted(minutes)
     assert minutes[-1] - ordered[-1].received_at >= FLUSH, "until the last hour is told"
+    until = EPOCH + 4 * APART
     first, *_ = chunks(iter(stays), each=4)
-    assert max(item.at for item in first) < EPOCH + 4 * APART
+    assert [item.at for item in first[-2:]] == [until, until + timedelta(minutes=1)], "what waits for a tick has come"
+    assert all(isinstance(item, Minute) for item in first[-2:])
+    assert [item.event for item in first if isinstance(item, Send)] == [e for e in ordered if e.received_at <= until]
 
 
 def test_half_of_the_patients_are_streamed() -> None:

@@ -22,9 +22,9 @@ from wardstream.schemas.topics import LANE_INPUTS, TOPICS, dead, partitions_of
 def test_every_schema_module_with_a_topic_is_found() -> None:
     inputs = {name for name, topic in TOPICS.items() if topic.role != "output"}
     assert set(LANE_INPUTS) == inputs >= {"admissions.v1", "labs.v1", "vitals.v1", "outcomes.v1", "ticks.v1"}
-    assert TOPICS.keys() - inputs >= {"scores.v1", "predictions.v1", "findings.v1", "alerts.v1", "metrics.v1"}
+    assert TOPICS.keys() - inputs >= {"scores.v1", "predictions.v1", "alerts.v1", "metrics.v1"}
     assert "metrics.v1" not in LANE_INPUTS
-    assert [name for name, topic in TOPICS.items() if topic.role == "internal"] == ["handovers.v1"]
+    assert [name for name, topic in TOPICS.items() if topic.role == "internal"] == ["findings.v1", "handovers.v1"]
 
 
 @pytest.mark.parametrize("name", TOPICS)

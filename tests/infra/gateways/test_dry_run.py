@@ -102,6 +102,25 @@ def test_events_as_json_lines(tmp_path: Path) -> None:
         assert text not in result.output
 
 
+def test_names_in_the_wrong_place_are_not_printed(tmp_path: Path) -> None:
+    wrong = RESULT.replace(b"LOC7^x^L", b"LOC7").replace(b"pg/mL", b"Ina Invented")
+    code = RESULT.replace(b"LOC7", b"Invented, Ina")
+    assert wrong != RESULT != code
+    file = write(tmp_path / "all.hl7", wrong + code)
+    result = RUN.invoke(main, ["feed", "dry-run", str(file)])
+    assert "(not printed)" in result.output
+    for text in ("Ina", "Invented"):
+        assert text not in result.output
+        assert text not in "\n".join((*outline(wrong), *outline(code)))
+
+
+def test_batches_are_read_in_frames_and_without(tmp_path: Path) -> None:
+    batch = b"BHS|^~\\&|A\r" + ADMIT + RESULT + b"BTS|2\r"
+    for raw in (batch, b"\x0b" + batch + b"\x1c\r", b"\xef\xbb\xbf" + batch, b"\r\n" + batch):
+        file = write(tmp_path / "batch.hl7", raw)
+        assert [found.strip() for found in messages(file)] == [ADMIT.strip(), RESULT.strip()]
+
+
 def test_with_the_settings_of_a_feed(tmp_path: Path) -> None:
     file = write(tmp_path / "all.hl7", RESULT)
     settings = tmp_path / "feeds.toml"

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.infra.gateways.senders import KEY
+from tests.schemas.hl7v2.messages import FEED, NOW, OBR, PID, message
 from tests.schemas.hl7v2.samples import PSEUDONYMS, READ_AT, SAMPLES_FEED, samples
-from wardstream.agents.metrics import Meters
+from wardstream.agents.metrics import HL7_IGNORED, Meters
 from wardstream.agents.streams.dead_letters import DeadLetters
 from wardstream.infra.gateways.delivery import Row
 from wardstream.infra.gateways.mapper import Mapper
@@ -56,8 +57,19 @@ def test_nobody_is_named_on_any_topic(shared_data: Path) -> None:
     assert len(said) > 1000
     assert rows.keys() >= {"admissions.v1", "identities.v1", "labs.v1", "labs.v1.dead", "medications.v1", "notes.v1"}
     assert rows["orders.v1"] > 0
-    # Not the patients': a doctor in a text who has a patient's name, and a unit called TEST.
-    assert found == {("labs.v1", "Smith"): 2, ("admissions.v1", "TEST"): 1}
+    assert found == {("admissions.v1", "TEST"): 1}, "a unit called TEST, as a patient is"
+
+
+def test_what_senders_write_is_no_label_unless_it_is_known_here() -> None:
+    meters = Meters()
+    mapper = Mapper(FEED, PSEUDONYMS, DeadLetters(KEY), None, meters)
+    for kind in ("QUIBBLE^ZEBULON", "SIU^ZEBULON", "SIU^S12"):
+        mapper(message(PID, kind=kind), NOW)
+    codes = (("NM", "XYLOPHONY-0170555"), ("NM", "NOISE^^L"), ("NM", "12345-6"), ("SNORKELMANN", "8867-4^^LN"))
+    lines = [f"OBX|{n}|{kind}|{code}||1|/min|||||F" for n, (kind, code) in enumerate(codes, 1)]
+    mapper(message(PID, OBR, *lines), NOW)
+    said = {labels[1:] for metric, labels in meters.values if metric is HL7_IGNORED}
+    assert said == {("type", "other"), ("type", "SIU^S12"), ("code", "other"), ("code", "NOISE^^L"), ("value", "other")}
 
 
 def test_it_would_be_found() -> None:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.events import WELL, admission, at, lab, vitals
+from tests.events import WELL, admission, at, event_id, lab, vitals
 from tests.models.measuring import MemoryRows
 from wardstream.models.labs.history import LabBins
-from wardstream.models.patient import Patient
-from wardstream.models.risk.features import COLUMNS, INPUTS, LABS, NAMES, OTHERS, Known, columns, gather
+from wardstream.models.patient import Film, Patient
+from wardstream.models.risk.features import CHEST_XRAY, COLUMNS, INPUTS, LABS, NAMES, Known, columns, gather
 from wardstream.models.signals import BY_CODE
 from wardstream.models.stay import StayLog
 from wardstream.models.training.stays import result
@@ -40,9 +40,11 @@ def state(*events: Event) -> tuple[Patient, LabBins]:
     return patient, bins
 
 
-def known(*events: Event, minutes: float, others: dict[str, Known] | None = None) -> dict[str, Known]:
+def known(*events: Event, minutes: float, films: tuple[Film, ...] = ()) -> dict[str, Known]:
     patient, bins = state(*events)
-    return gather(patient, bins, at(minutes).timestamp(), others)
+    for film in films:
+        patient.report_film(film)
+    return gather(patient, bins, at(minutes).timestamp())
 
 
 ADMIT = admission("admit", 0, "admit", age_years=70.0, sex="female", unit="4B")
@@ -99,10 +101,26 @@ def test_organs() -> None:
     assert found["sofa"] == Known(2.0, 1.0)
 
 
-def test_others_join_when_they_are_there() -> None:
-    others = {"sepsis_logit": Known(-1.25, 0.0), "chest_xray_logit": Known(0.5, 5.0)}
-    found = known(ADMIT, minutes=HOUR, others=others)
-    assert {name: found[name] for name in OTHERS} == others
+def film(name: str, minutes: float, logit: float | None, supersedes: str | None = None) -> Film:
+    taken = at(minutes).timestamp()
+    return Film(event_id(name), None if supersedes is None else event_id(supersedes), taken + 60, taken, logit)
+
+
+@pytest.mark.parametrize(
+    ("films", "expected"),
+    [
+        ((), None),
+        ((film("a", 30, 0.5),), Known(0.5, 0.5)),
+        ((film("b", 30, 0.5), film("a", 10, 2.0)), Known(0.5, 0.5)),
+        ((film("a", 30, 0.5), film("b", 30, 2.0), film("c", 30, -1.0)), Known(2.0, 0.5)),
+        ((film("a", 30, 0.5), film("b", 10, 2.0), film("x", 30, None, "a")), Known(2.0, 0.83)),
+        ((film("x", 30, None, "a"), film("a", 30, 0.5)), None),
+        ((film("a", 70, 0.5), film("b", 10, 2.0)), Known(2.0, 0.83)),
+    ],
+    ids=["none", "one", "newest", "highest of a study", "taken back", "taken back first", "not yet taken"],
+)
+def test_the_newest_film_that_holds(films: tuple[Film, ...], expected: Known | None) -> None:
+    assert known(ADMIT, minutes=HOUR, films=films).get(CHEST_XRAY) == expected
 
 
 def test_nothing_that_was_observed_later_is_known() -> None:

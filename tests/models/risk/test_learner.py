@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from math import log
 
 import msgspec
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.models.risk.rows import examples
+from wardstream.models.risk.challenger import Challenger
 from wardstream.models.risk.champion import Settings
 from wardstream.models.risk.learner import Learner, State, StateRefused
 from wardstream.models.risk.target import CHALLENGER, CHAMPION, MODELS, SERVED, Target
@@ -61,22 +61,21 @@ def test_it_judges_before_it_learns() -> None:
     """What it says after the first example of a kind does not count for that example."""
     found = learner()
     first = next(examples(1))
-    before = found.answer(first.inputs).said
-    assert set(before.values()) == {0.5}
-    found.learn(first)
-    assert found.answer(first.inputs).said[CHAMPION] != 0.5
     for name in MODELS:
+        assert found.answer(first.inputs, name).probability == 0.5
+    found.learn(first)
+    for name in MODELS:
+        assert found.answer(first.inputs, name).probability != 0.5
         assert found.watch[name].start.squares == 0.25
 
 
 def test_what_was_told_at_the_time_is_judged() -> None:
     found = learner()
-    said = {CHAMPION: 0.9, CHALLENGER: 0.2, SERVED: 0.9}
+    said = {CHAMPION: 0.9, SERVED: 0.9}
     found.learn(msgspec.structs.replace(next(examples(1)), said=said, happened=True))
     assert found.watch[SERVED].start.squares == pytest.approx(0.01)
     assert {found.watch[name].start.squares for name in MODELS} == {0.25}, "by what they say before they learn"
-    better, _ = found.paired.better_by()
-    assert better == pytest.approx(log(0.2) - log(0.9)), "compared by what they said at the time"
+    assert found.paired.better_by()[0] == 0.0, "and compared by that: nobody knew more yet"
     found.learn(next(examples(1)))
     assert found.watch[SERVED].start.count == 1, "nothing was told"
 
@@ -111,12 +110,28 @@ def test_contributions_of_the_challenger_are_what_each_input_changes() -> None:
         found.learn(one)
     inputs = next(one.inputs for one in examples(99, seed=9) if one.inputs["news2"].value > 8)
     answer = found.answer(inputs, CHALLENGER)
-    assert answer.said == found.answer(inputs).said
+    assert answer.probability != found.answer(inputs).probability
     first, added = answer.contributions[0]
     without = {name: known for name, known in inputs.items() if name != first}
     assert added == pytest.approx(answer.logit - found.answer(without, CHALLENGER).logit)
     assert "news2" in {name for name, _ in answer.contributions}
     assert all(added for _, added in answer.contributions)
+
+
+def test_who_does_not_answer_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take longer than the answer."""
+    found, inputs = learner(), next(examples(1)).inputs
+    for one in examples(200):
+        found.learn(one)
+    expected = found.answer(inputs)
+
+    def say(*_: object) -> None:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(Challenger, "say", say)
+    assert found.answer(inputs) == expected
+    with pytest.raises(AssertionError, match="asked"):
+        found.answer(inputs, CHALLENGER)
 
 
 def test_answers_change_nothing() -> None:

@@ -34,6 +34,15 @@ def test_admission() -> None:
     assert "4711" not in repr(person)
 
 
+def test_parts_that_are_not_sent_are_not_said_and_nulls_delete() -> None:
+    (bare,) = mapped(EVN, "PID|1||4711^^^north^MR", PV1, kind="ADT^A08").persons
+    assert bare.said == ()
+    (null,) = mapped(EVN, 'PID|1||4711^^^north^MR||""^Ina||""|""', PV1, kind="ADT^A08").persons
+    assert (null.removed, null.given) == (("family", "birth_date", "sex"), "Ina")
+    (nameless,) = mapped(EVN, 'PID|1||4711^^^north^MR||""||19600229', PV1, kind="ADT^A08").persons
+    assert (nameless.removed, nameless.said) == (("family", "given"), ("family", "given", "birth_date"))
+
+
 @pytest.mark.parametrize(
     ("trigger", "kind"),
     [
@@ -164,8 +173,37 @@ def test_times(evn: str, pv1: str, at: Any) -> None:
     assert found.ignored == ((("time", "EVN-2"),) if "nonsense" in evn else ())
 
 
+@pytest.mark.parametrize(
+    ("trigger", "evn", "visit", "at", "ignored"),
+    [
+        ("A01", "20260310101500", f"{'|' * 25}20260310180000", utc(2026, 3, 10, 9, 15), ("PV1-44",)),
+        ("A05", "20260310101500", f"{'|' * 25}20260320080000", utc(2026, 3, 10, 9, 15), ()),
+        ("A03", "20260310101500", f"{'|' * 26}20260311", utc(2026, 3, 10, 9, 15), ("PV1-45",)),
+        ("A01", "20270310101500", "", utc(2026, 3, 10, 11), ("EVN-2",)),
+        ("A03", "20260310101500", f"{'|' * 26}20260309", utc(2026, 3, 9, 22, 59, 59), ()),
+        ("A03", "20260310101500", f"{'|' * 26}20260310", utc(2026, 3, 10, 9, 15), ()),
+        ("A11", "20260310100300", f"{'|' * 25}20260310100500", utc(2026, 3, 10, 9, 5), ()),
+        ("A13", "20260310100300", f"{'|' * 26}20260310100500", utc(2026, 3, 10, 9, 5), ()),
+        ("A11", "20260310100300", f"{'|' * 25}20260311100500", utc(2026, 3, 10, 9, 3), ()),
+    ],
+    ids=["planned", "A05", "leaves tomorrow", "EVN-2", "date", "same day", "undone before", "and left", "and planned"],
+)
+def test_times_that_cannot_be_when_it_happened(
+    trigger: str, evn: str, visit: str, at: Any, ignored: tuple[str, ...]
+) -> None:
+    found = mapped(f"EVN|{trigger}|{evn}", PID, f"{PV1}{visit}", kind=f"ADT^{trigger}")
+    assert one(found).observed_at == at
+    assert found.ignored == tuple(("time", place) for place in ignored)
+
+
+def test_an_update_of_a_visit_that_has_ended_is_of_no_place() -> None:
+    event = one(mapped(EVN, PID, f"{PV1}{'|' * 26}20260301", kind="ADT^A08"))
+    assert (event.unit, event.bed, event.patient_class) == (None, None, "inpatient")
+
+
 def test_an_event_of_the_future_is_rejected() -> None:
-    found = mapped("EVN|A01|20270310101500", PID, PV1, kind="ADT^A01")
+    header = "MSH|^~\\&|LIS|NORTH|WS|HUB|20270310120000||ADT^A01|1|P|2.5"
+    found = mapped("EVN|A01|20270310101500", PID, PV1, msh=header)
     assert [(reject.topic, reject.reason, reject.fields) for reject in found.rejects] == [
         ("admissions.v1", "future", ("EVN-2",))
     ]
@@ -222,6 +260,10 @@ def test_not_for_us() -> None:
 
 def test_version_2_1_says_the_event_elsewhere() -> None:
     assert one(mapped(EVN, PID, PV1, kind="ADT")).kind == "admit"
+    pulse = PULSE.replace("||202603101010", "||202603101010")
+    assert one(mapped(PID, PV1, "OBR|1", pulse, kind="ORU")) == one(mapped(PID, PV1, "OBR|1", pulse, kind="ORU^R01"))
+    for kind in ("ORM", "RDE"):
+        assert mapped(PID, PV1, kind=kind).ignored == (("empty", "ORC"),)
 
 
 def test_the_settings_of_a_feed_are_checked() -> None:
