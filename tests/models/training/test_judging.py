@@ -207,6 +207,24 @@ def test_the_gate_rejects_the_same_the_worse_and_the_uncalibrated() -> None:
     assert any("calibration" in reason for reason in verdict.reasons)
 
 
+@pytest.mark.parametrize(
+    ("lead", "auroc", "utility", "told"),
+    [
+        ([0.1, 0.9], [-0.01, 0.02], [-0.1, 0.1], []),
+        ([-0.1, 0.9], [-0.01, 0.02], [-0.1, 0.1], ["not shown to warn earlier"]),
+        ([0.0, 0.9], [-0.01, 0.02], [-0.1, 0.1], ["not shown to warn earlier"]),
+        ([0.1, 0.9], [-0.03, -0.01], [-0.1, 0.1], ["worse in auroc"]),
+        ([0.1, 0.9], [-0.01, 0.02], [-0.2, -0.1], ["worse in utility"]),
+    ],
+)
+def test_the_gate_wants_a_lead_beyond_chance_and_nothing_worse(
+    lead: list[float], auroc: list[float], utility: list[float], told: list[str]
+) -> None:
+    found = {"lead_h": lead, "auroc": auroc, "utility": utility}
+    reasons = sepsis_gate._better({name: {"difference": sum(i) / 2, "interval": i} for name, i in found.items()})
+    assert [reason.split(" than")[0] for reason in reasons] == told
+
+
 def test_the_gate_blocks_on_too_few_patients() -> None:
     few = locked_answers(1, 1.5, septic=sepsis_gate.FEWEST_ONSETS - 1)
     assert decide((few, 0.1), (few, 0.1), **WELL).outcome == "not_enough_data"  # type: ignore[arg-type]
