@@ -19,12 +19,11 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from wardstream.infra.failure import Failure
+from wardstream.models.serving import CONFIG, version_named
 from wardstream.models.training.record import CALIBRATION, CARD, FALLBACK, MODEL, RECORD, file_hash, write
 
-CONFIG: Final = "config.pbtxt"
 _JUDGED: Final = (MODEL, RECORD, CALIBRATION, FALLBACK)  # of a candidate: what decides what it will say
 _ANY_POLICY: Final = re.compile(r"version_policy\s*:?\s*\{[^{}]*\{[^{}]*\}\s*\}")
-_SERVES: Final = re.compile(r"version_policy\s*:?\s*\{\s*specific\s*:?\s*\{\s*versions\s*:\s*\[\s*(\d+)\s*\]\s*\}\s*\}")
 _POLICY: Final = "version_policy: {{ specific: {{ versions: [ {} ] }} }}"
 
 
@@ -92,11 +91,8 @@ class Store:
         Failure
             The configuration names a version that is not there.
         """
-        found = _SERVES.search(self._config())
-        if found is None:
-            return None
-        version = int(found[1])
-        if version not in self.versions():
+        version = version_named(self._config())
+        if version is not None and version not in self.versions():
             raise Failure(f"{self.folder / CONFIG} names version {version}, which is not there")
         return version
 
