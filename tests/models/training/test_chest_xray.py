@@ -11,7 +11,7 @@ import pytest
 
 from wardstream.infra.feeds.films import draw
 from wardstream.models import chest_xray as contract
-from wardstream.models.training import chest_films, chest_xray
+from wardstream.models.training import chest_films
 from wardstream.models.training.chest_films import Films
 from wardstream.models.training.chest_xray import RECIPE
 from wardstream.models.training.recipe import Settings, TooLittle
@@ -64,7 +64,7 @@ def test_train_and_evaluate(tmp_path: Path) -> None:
 
 def test_too_little() -> None:
     with pytest.raises(TooLittle):
-        chest_xray.open_films(drawn(20))
+        chest_films.open_films(drawn(20))
 
 
 def test_learners_that_are_not_there() -> None:

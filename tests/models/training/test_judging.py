@@ -147,6 +147,17 @@ def test_evaluation_with_labels_and_without(tmp_path: Path) -> None:
     assert bare.metrics["answers"]["answered"] == found.metrics["answers"]["answered"]
 
 
+def test_of_the_data_of_its_training_the_locked_patients_are_left_out_and_the_others_told(tmp_path: Path) -> None:
+    data = recorded(120)
+    locked = set(RECIPE.locked(data))
+    learnt = RECIPE.evaluate(write_candidate(tmp_path / "own", fingerprint(sorted(locked))), data, quiet)
+    assert learnt.metrics["learnt_from"] is True
+    assert {row["patient_id"] for row in learnt.rows} == set(data.stays.ids.tolist()) - locked
+    stranger = RECIPE.evaluate(write_candidate(tmp_path / "other"), data, quiet)
+    assert stranger.metrics["learnt_from"] is False
+    assert len(stranger.rows) == len(data.stays.label)
+
+
 def test_another_contract_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"no model")
     with pytest.raises(ValueError, match="no ONNX model"):
