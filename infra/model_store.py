@@ -8,6 +8,7 @@ patients: both belong into version control with the model.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from collections.abc import Mapping
@@ -18,11 +19,11 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from wardstream.infra.failure import Failure
+from wardstream.models.serving import CONFIG, version_named
 from wardstream.models.training.record import CALIBRATION, CARD, FALLBACK, MODEL, RECORD, file_hash, write
 
-CONFIG: Final = "config.pbtxt"
+_JUDGED: Final = (MODEL, RECORD, CALIBRATION, FALLBACK)  # of a candidate: what decides what it will say
 _ANY_POLICY: Final = re.compile(r"version_policy\s*:?\s*\{[^{}]*\{[^{}]*\}\s*\}")
-_SERVES: Final = re.compile(r"version_policy\s*:?\s*\{\s*specific\s*:?\s*\{\s*versions\s*:\s*\[\s*(\d+)\s*\]\s*\}\s*\}")
 _POLICY: Final = "version_policy: {{ specific: {{ versions: [ {} ] }} }}"
 
 
@@ -34,14 +35,40 @@ class Loader(Protocol):
         ...
 
 
-class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """One look at the locked patients."""
+class Look(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One look at the locked patients.
+
+    Attributes
+    ----------
+    number : int
+        From 1.
+    at : str
+        When it began.
+    candidate : str
+        Hash of all files that decide what the candidate says.
+    outcome : str
+        begun, or as in `recipe.Verdict`.
+    data_hash : str
+        Of the data.
+    measured : mapping
+        What was found.
+    """
 
     number: int
     at: str
     candidate: str
     outcome: str
     data_hash: str
+    measured: Mapping[str, Any] = {}
+
+
+def candidate_hash(candidate: Path) -> str:
+    """Of weights, record and calibrations: a candidate with other ones is another."""
+    found = hashlib.sha256()
+    for name in _JUDGED:
+        path = candidate / name
+        found.update(f"{name} {file_hash(path) if path.is_file() else 'none'}\n".encode())
+    return found.hexdigest()
 
 
 class Store:
@@ -64,11 +91,8 @@ class Store:
         Failure
             The configuration names a version that is not there.
         """
-        found = _SERVES.search(self._config())
-        if found is None:
-            return None
-        version = int(found[1])
-        if version not in self.versions():
+        version = version_named(self._config())
+        if version is not None and version not in self.versions():
             raise Failure(f"{self.folder / CONFIG} names version {version}, which is not there")
         return version
 
@@ -87,7 +111,7 @@ class Store:
         look = Look(
             number=len(looks) + 1,
             at=datetime.now(UTC).isoformat(timespec="seconds"),
-            candidate=file_hash(candidate / MODEL),
+            candidate=candidate_hash(candidate),
             outcome=outcome,
             data_hash=data_hash,
         )
@@ -95,17 +119,18 @@ class Store:
         write(self.folder / "looks.json", [*looks, look])
         return look
 
-    def settle_look(self, number: int, outcome: str) -> None:
+    def settle_look(self, number: int, outcome: str, measured: Mapping[str, Any] | None = None) -> None:
         """Write down what came of a look."""
         looks = [
-            msgspec.structs.replace(look, outcome=outcome) if look.number == number else look for look in self.looks()
+            msgspec.structs.replace(look, outcome=outcome, measured=measured or {}) if look.number == number else look
+            for look in self.looks()
         ]
         write(self.folder / "looks.json", looks)
 
     def accepted(self, candidate: Path) -> bool:
-        """Whether the gate has accepted these very weights, and has not rejected them since."""
-        weights = file_hash(candidate / MODEL)
-        found = [look.outcome for look in self.looks() if look.candidate == weights and look.outcome != "begun"]
+        """Whether the gate has accepted this very candidate, and has not rejected it since."""
+        whole = candidate_hash(candidate)
+        found = [look.outcome for look in self.looks() if look.candidate == whole and look.outcome != "begun"]
         return bool(found) and found[-1] == "accepted"
 
     def add(self, candidate: Path) -> int:

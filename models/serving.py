@@ -7,6 +7,7 @@ with the calibration of another version, whatever is deployed meanwhile.
 """
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
@@ -22,6 +23,8 @@ from wardstream.schemas.predictions import Contribution, Quality
 ROWS = 64  # of one request: as many as the server computes at once
 AT_ONCE = 2  # requests: more would wait for one another at the server, each within its own deadline
 BUDGET_S = 4.0  # for all rows of one call, however many hours end at once after an outage; a handler has 10 s
+CONFIG = "config.pbtxt"  # Triton's, of a model's folder
+_SERVES = re.compile(r"version_policy\s*:?\s*\{\s*specific\s*:?\s*\{\s*versions\s*:\s*\[\s*(\d+)\s*\]\s*\}\s*\}")
 _SAID: Mapping[Reason, str] = {
     "deadline": "the model server did not answer in time",
     "unavailable": "the model server is not reachable",
@@ -44,6 +47,12 @@ class Answered(NamedTuple):
 
 Said = tuple[str, float] | Reason
 """Version and log-odds; or why there is no answer."""
+
+
+def version_named(config: str) -> int | None:
+    """The one version that Triton's configuration of a model lets serve; None: it names none, or several."""
+    found = _SERVES.search(config)
+    return None if found is None else int(found[1])
 
 
 class Infers(Protocol):
@@ -138,10 +147,17 @@ class Served:
 
     @property
     def version(self) -> str:
-        """The version that is stood in for: the one that answered last (after a rollback it is not the newest); before
-        any answer, the newest in the repository, "0" where there is none."""
+        """The version that is stood in for: the one that answered last.
+
+        Before any answer the one that the configuration names (after a rollback it is not the newest), else the newest
+        in the repository, "0" where there is none.
+        """
         if self._answered is not None:
             return self._answered
+        config = self._folder / CONFIG
+        named = version_named(config.read_text(encoding="utf-8")) if config.is_file() else None
+        if named is not None:
+            return str(named)
         return str(max((int(path.name) for path in self._folder.glob("[0-9]*") if path.name.isdigit()), default=0))
 
     def _calibration(self, version: str, file: str) -> Calibration | None:

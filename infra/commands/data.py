@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from rich.table import Table
 
 from wardstream.infra import films
 from wardstream.infra.commands.progress import shown
-from wardstream.infra.settings import load_settings
 from wardstream.infra.stays import read
 from wardstream.models.sepsis import SIGNALS
 from wardstream.models.training.stays import Stays
@@ -49,19 +49,15 @@ def check(
         raise typer.Exit(1)
 
 
-def _cache() -> Path:
-    return load_settings().home / "training" / "checked"
-
-
 def _of_films(paths: list[Path], limit: int | None) -> dict[str, Any]:
-    with shown() as report:
-        found, _ = films.read(paths, _cache(), report, limit)
+    with shown() as report, TemporaryDirectory() as nothing_kept:
+        found, _ = films.read(paths, Path(nothing_kept), report, limit)
     return {"data_hash": found.data_hash, **films.described(found), "problems": films.problems(found)}
 
 
 def _of_stays(paths: list[Path], limit: int | None) -> dict[str, Any]:
-    with shown() as report:
-        found, tally = read(paths, _cache(), report, limit)
+    with shown() as report, TemporaryDirectory() as nothing_kept:  # what is kept does not say what was refused
+        found, tally = read(paths, Path(nothing_kept), report, limit)
     told: dict[str, Any] = {"data_hash": found.data_hash}
     told |= {name: described(stays) for name, stays in (("labelled", found.stays), ("unlabelled", found.unlabelled))}
     if tally is not None:

@@ -10,9 +10,10 @@ import typer
 
 from wardstream.infra.commands.gate import check_candidate, newest_candidate
 from wardstream.infra.failure import Failure
-from wardstream.infra.model_store import CONFIG, Loader, Store
+from wardstream.infra.model_store import Loader, Store
 from wardstream.infra.recipes import MODELS
 from wardstream.infra.settings import load_settings
+from wardstream.models.serving import CONFIG
 from wardstream.models.triton import TritonClient
 
 

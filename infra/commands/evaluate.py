@@ -16,6 +16,7 @@ from wardstream.infra.failure import Failure
 from wardstream.infra.model_store import Store
 from wardstream.infra.recipes import missing, recipe_of
 from wardstream.infra.settings import load_settings
+from wardstream.models.training.recipe import LEARNT_FROM
 
 _WIDE = 120
 
@@ -28,7 +29,7 @@ def evaluate(
     predictions: Annotated[Path | None, typer.Option(help="write each answer here, one JSON a line")] = None,
     patients: Annotated[int | None, typer.Option(min=1, help="the first so many of each path")] = None,
 ) -> None:
-    """Judge a model. Patients it has learnt from look better than others will: the card says who they were."""
+    """Judge a model. Of the data of its training the locked patients are left out, and the others flatter it."""
     reader, recipe = recipe_of(model)
     chosen = folder if folder is not None else serving_folder(model)
     with shown() as report:
@@ -41,6 +42,9 @@ def evaluate(
             raise Failure(f"{chosen} is no model's folder: it has no {Path(error.filename or '').name}") from error
         except ValueError as error:
             raise Failure(str(error)) from error
+    if evaluation.metrics[LEARNT_FROM]:
+        told = "the model has learnt from these data (its locked patients are left out): others will be answered worse"
+        typer.echo(told, err=True)
     if predictions is not None:
         predictions.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in evaluation.rows))
     if as_json:

@@ -15,6 +15,7 @@ from wardstream.infra.model_store import Store
 from wardstream.infra.recipes import missing, recipe_of
 from wardstream.infra.settings import load_settings
 from wardstream.models.training.record import MODEL, RECORD, file_hash
+from wardstream.models.training.splits import fingerprint
 
 _EXIT = {"accepted": 0, "rejected": 1, "not_enough_data": 3}
 
@@ -34,6 +35,9 @@ def gate(
     version = store.serving()
     with shown() as report:
         found, _ = reader(data, training_folder(model) / "data", report, patients)
+        locked = orjson.loads((chosen / RECORD).read_bytes()).get("locked")
+        if fingerprint(recipe.locked(found)) != locked:  # a mistake, and nothing has been looked at
+            raise Failure("the locked patients are not those of the training: give the data it was trained on")
         look = store.count_look(chosen, "begun", str(getattr(found, "data_hash", "")))
         try:
             serving = None if version is None else store.version(version)
@@ -42,7 +46,7 @@ def gate(
             raise missing(error) from error
         except (FileNotFoundError, ValueError) as error:
             raise Failure(f"{type(error).__name__}: {error}") from error
-    store.settle_look(look.number, verdict.outcome)
+    store.settle_look(look.number, verdict.outcome, verdict.measured)
     if as_json:
         told = {
             "look": look.number,

@@ -136,7 +136,7 @@ class TokenFile:
         except OSError as error:
             self._version = None
             raise TokenError(f"{self._path}: {error.strerror}") from None
-        version = status.st_mtime_ns, status.st_size, status.st_ino
+        version = status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode
         if version != self._version:
             self._version = None
             self._tokens = read_tokens(self._path)

@@ -9,8 +9,10 @@ is: ids of events are their own. Fields that the schema does not know are droppe
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -20,11 +22,11 @@ from fastapi.openapi.utils import get_openapi
 from wardstream.agents.metrics import GATEWAY_EVENTS, GATEWAY_REJECTS, HTTP_REQUESTS, HTTP_SECONDS, Meters
 from wardstream.agents.streams.outputs import MAX_ROW_BYTES
 from wardstream.infra.feeds.ndjson import BadLine, parsed, publishable
-from wardstream.infra.gateways.auth import Authority, Principal
+from wardstream.infra.gateways.auth import Anyone, Authority, Principal
 from wardstream.infra.gateways.delivery import Delivery, Row
 from wardstream.schemas.bad_event import REASONS
 from wardstream.schemas.decode import encode
-from wardstream.schemas.envelope import Event
+from wardstream.schemas.envelope import FUTURE_TOLERANCE, Event
 from wardstream.schemas.pseudonym import Pseudonyms, replaced
 from wardstream.schemas.topics import TOPICS
 
@@ -37,6 +39,8 @@ _DELIVER_S: Final = 30.0
 _JSON: Final = ("application/json",)
 _NDJSON: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 _GATEWAY: Final = "http"
+_REQUESTS: Final = 240  # under way; connections have a limit of their own (`web`)
+_SHARES: Final = 4  # no token has more than a quarter of the room
 _AT_ONCE: Final = 500  # lines, before others get their turn
 _SCHEMAS: Final = "#/components/schemas/{name}"
 
@@ -66,11 +70,12 @@ class Refused(Exception):
 
 
 class Limits(NamedTuple):
-    """Of the requests to one gateway: bytes and lines of a body, bytes under way, seconds for body and for Kafka."""
+    """Of requests: bytes and lines of a body, bytes and requests under way, seconds for the body and for Kafka."""
 
     body_bytes: int = BODY_BYTES
     lines: int = LINES
     held_bytes: int = HELD_BYTES
+    requests: int = _REQUESTS
     body_s: float = _BODY_S
     deliver_s: float = _DELIVER_S
 
@@ -112,7 +117,11 @@ class _Publishing:
     ) -> None:
         self._authority, self._delivery, self._meters, self._limits = authority, delivery, meters, limits
         self._pseudonyms = pseudonyms
-        self._held = 0
+        self._held: Counter[str] = Counter()  # bytes by principal
+        self._requests: Counter[str] = Counter()
+        alone = isinstance(authority, Anyone)  # all who publish are one principal
+        self._share = limits.held_bytes if alone else max(limits.body_bytes, limits.held_bytes // _SHARES)
+        self._most_requests = limits.requests if alone else max(1, limits.requests // _SHARES)
 
     def handler(self, topic: str) -> Callable[[Request], Awaitable[Response]]:
         """The route of one topic."""
@@ -141,7 +150,7 @@ class _Publishing:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in (*_JSON, *_NDJSON) or request.headers.get("content-encoding", "identity") != "identity":
             raise Refused(415, "send application/json, or application/x-ndjson with an event a line; not compressed")
-        async with self._room(request) as most:
+        async with self._room(request, principal.name) as most:
             body = await self._body(request, most)
             lines = [body] if kind in _JSON else self._lines(body)
             results, rows = await self._checked(topic, lines, principal.assigning_authority)
@@ -164,19 +173,27 @@ class _Publishing:
         return principal
 
     @asynccontextmanager
-    async def _room(self, request: Request) -> AsyncIterator[int]:
-        """How many bytes the body may have; they are kept free until the end of the request."""
+    async def _room(self, request: Request, who: str) -> AsyncIterator[int]:
+        """How many bytes the body may have; they are kept free until the end of the request.
+
+        No token takes all the room: one whose bodies come slowly would shut the others out.
+        """
         declared = request.headers.get("content-length", "")
         most = int(declared) if declared.isdecimal() else self._limits.body_bytes
         if most > self._limits.body_bytes:
             raise Refused(413, f"more than {self._limits.body_bytes} bytes")
-        if self._held + most > self._limits.held_bytes:
+        full = self._held.total() + most > self._limits.held_bytes or self._held[who] + most > self._share
+        if full or self._requests[who] >= self._most_requests:
             raise Refused(429, "too much at a time; send it again", Retry_After="1")
-        self._held += most
+        self._held[who] += most
+        self._requests[who] += 1
         try:
             yield most
         finally:
-            self._held -= most
+            self._held[who] -= most
+            self._requests[who] -= 1
+            if not self._requests[who]:
+                del self._held[who], self._requests[who]
 
     async def _body(self, request: Request, most: int) -> bytes:
         body = bytearray()
@@ -200,8 +217,11 @@ class _Publishing:
         """What is wrong with each event, and the rows of those with which nothing is."""
         results: list[Result] = []
         rows: list[Row] = []
+        latest = datetime.now(UTC) + FUTURE_TOLERANCE  # as workers have it
         for first in range(0, len(lines), _AT_ONCE):
             for number, outcome in _numbered(topic, lines[first : first + _AT_ONCE], first + 1):
+                if isinstance(outcome, Event) and outcome.received_at > latest:
+                    outcome = BadLine(number, "future", ("received_at",))
                 if isinstance(outcome, Event):
                     if numbers_of is not None and self._pseudonyms is not None:
                         outcome = replaced(outcome, self._pseudonyms, numbers_of)

@@ -13,11 +13,14 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from wardstream.models.training.recipe import TooLittle
+
 # Root mean square difference of grey levels 0–1 of the same film saved again. In PneumoniaMNIST no two films that are
 # not equal are nearer than 0.033, and from there on there is no gap: those may be other films of one child.
 NEAR: Final = 0.02
 LOCKED_SHARE: Final = 15  # of 100 films, by their hash: for the gate alone
 FOLDS: Final = 5
+LEAST: Final = 20  # films of each label
 
 Pixels = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int8]
@@ -127,6 +130,11 @@ def is_locked(film_id: str) -> bool:
     return int(film_id[:8], 16) % 100 < LOCKED_SHARE
 
 
+def without_locked(films: Films) -> Films:
+    """Those that are not locked."""
+    return films.only(np.flatnonzero([not is_locked(one) for one in films.ids]))
+
+
 def folds(label: Labels, seed: int, count: int = FOLDS) -> npt.NDArray[np.int64]:
     """The fold of each film, each with the same share of both labels."""
     rng = np.random.default_rng(seed)
@@ -148,3 +156,19 @@ def shifts(pixels: Pixels, seed: int) -> Iterator[tuple[str, Pixels]]:
     for deviation in (0.05, 0.1):
         noise = rng.normal(0, deviation, pixels.shape).astype(np.float32)
         yield f"noise {deviation:.2f}", np.clip(pixels + noise, 0, 1)
+
+
+def open_films(films: Films) -> Films:
+    """Labelled films that are not locked.
+
+    Raises
+    ------
+    TooLittle
+        Fewer than `LEAST` of a label.
+    """
+    found = without_locked(films)
+    found = found.only(np.flatnonzero(found.label >= 0))
+    for value, name in ((0, "without"), (1, "with")):
+        if (found.label == value).sum() < LEAST:
+            raise TooLittle(f"fewer than {LEAST} films {name} pneumonia")
+    return found

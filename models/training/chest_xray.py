@@ -30,7 +30,7 @@ from wardstream.models.training.chest_card import card
 from wardstream.models.training.chest_films import FOLDS, Films
 from wardstream.models.training.chest_gate import decide
 from wardstream.models.training.chest_measures import balanced_accuracy, difference, with_interval
-from wardstream.models.training.recipe import Evaluation, Report, Settings, TooLittle, Verdict
+from wardstream.models.training.recipe import LEARNT_FROM, Evaluation, Report, Settings, Verdict
 from wardstream.models.training.serving import latency_s, loaded
 from wardstream.models.training.splits import fingerprint
 
@@ -41,7 +41,6 @@ PATIENCE: Final = 4
 PRETRAINED_EPOCHS: Final = 6
 BATCH: Final = 64
 INNER_SHARE: Final = 0.1  # of training films, for early stopping and the fold's calibration
-LEAST: Final = 20  # films of each label
 BATCH_SERVED: Final = 16  # of the latency that the gate asks for
 _OUTPUTS: Final = ("probability", "calibrated_probability")
 
@@ -97,7 +96,7 @@ class ChestXrayRecipe:
         learners = [name for name in LEARNERS if not settings.only or name in settings.only]
         if not set(learners) & set(NETS):
             raise ValueError(f"a net is needed: {', '.join(NETS)}")
-        films, began = open_films(data), process_time()
+        films, began = chest_films.open_films(data), process_time()
         about = f"{data.data_hash} {_code_hash()} {settings.seed} {settings.epochs}"
         folder = folder / hashlib.sha256(about.encode()).hexdigest()[:12]
         fold = chest_films.folds(films.label, settings.seed)
@@ -109,12 +108,16 @@ class ChestXrayRecipe:
         return _finish(folder, learners, data, films, fold, settings, began, report)
 
     def evaluate(self, model: Path, data: Films, report: Report, seed: int = 1) -> Evaluation:
-        """Judge the model in a folder on any films, labelled or not; without torch."""
-        threshold, said = _threshold(_made(model)), _ask(model, data, report, seed)
+        """Judge the model in a folder on any films, labelled or not; of those of its training, on the open ones."""
+        made = _made(model)
+        if of_training := fingerprint(self.locked(data)) == made["locked"]:
+            data = chest_films.without_locked(data)
+        threshold, said = _threshold(made), _ask(model, data, report, seed)
         raw, calibrated = said["none"]
         known = data.label >= 0
         metrics: dict[str, Any] = {
             "films": len(data.ids),
+            LEARNT_FROM: of_training,
             "answers": {
                 "mean": float(calibrated.mean()),
                 "deciles": [float(v) for v in np.quantile(calibrated, np.arange(0, 1.1, 0.1))],
@@ -149,22 +152,6 @@ class ChestXrayRecipe:
 
 
 RECIPE: Final = ChestXrayRecipe()
-
-
-def open_films(films: Films) -> Films:
-    """Labelled films that are not locked.
-
-    Raises
-    ------
-    TooLittle
-        Fewer than `LEAST` of a label.
-    """
-    rows = np.array([r for r, one in enumerate(films.ids) if films.label[r] >= 0 and not chest_films.is_locked(one)])
-    found = films.only(rows.astype(np.int64))
-    for value, name in ((0, "without"), (1, "with")):
-        if (found.label == value).sum() < LEAST:
-            raise TooLittle(f"fewer than {LEAST} films {name} pneumonia")
-    return found
 
 
 def _finish(

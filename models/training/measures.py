@@ -14,6 +14,7 @@ way to look better, and is left out of calibration.
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
+from statistics import NormalDist
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ QUIET: Final = 6
 CREDITED: Final = 12  # the challenge's own: nothing earlier earns anything there
 BINS: Final = 15
 BOOTSTRAPS: Final = 500
+TAIL: Final = 5
 
 Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -258,9 +260,15 @@ def of_patients(
 
 
 def interval(values: npt.ArrayLike, level: float = 0.95) -> list[float] | None:
-    """The middle share of bootstrap values; None when there is none."""
+    """The middle share of bootstrap values; None when there is none.
+
+    A tail with fewer than `TAIL` values is not told by them: then it is the normal one of their mean and spread.
+    """
     known = np.asarray(values, np.float64)
     known = known[~np.isnan(known)]
     if not len(known):
         return None
+    if len(known) * (1 - level) / 2 < TAIL:
+        reach = NormalDist().inv_cdf((1 + level) / 2) * float(known.std())
+        return [float(known.mean()) - reach, float(known.mean()) + reach]
     return [float(v) for v in np.quantile(known, [(1 - level) / 2, (1 + level) / 2])]

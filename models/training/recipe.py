@@ -11,7 +11,7 @@ candidate also config.pbtxt, for a repository that has none for the model yet.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -44,6 +44,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seed: int = 1
     only: tuple[str, ...] = ()
     epochs: int | None = None
+
+
+LEARNT_FROM: Final = "learnt_from"
+"""In the metrics of an evaluation: whether these are the data of the training, of which the locked are left out."""
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):

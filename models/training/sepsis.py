@@ -26,7 +26,7 @@ import numpy.typing as npt
 from wardstream.models import sepsis as features
 from wardstream.models.training import calibrating, card, judging, record, splits
 from wardstream.models.training import measures as m
-from wardstream.models.training.recipe import Evaluation, Report, Settings, TooLittle, Verdict
+from wardstream.models.training.recipe import LEARNT_FROM, Evaluation, Report, Settings, TooLittle, Verdict
 from wardstream.models.training.sepsis_gate import decide
 from wardstream.models.training.serving import latency_s, session
 from wardstream.models.training.splits import FOLDS, Split
@@ -110,12 +110,16 @@ class SepsisRecipe:
         return bench.folder
 
     def evaluate(self, model: Path, data: Recorded, report: Report) -> Evaluation:
-        """Judge a folder on any data of the format: with labels all measures, else how the answers are spread."""
+        """Judge a folder on any data of the format: with labels all measures, else how the answers are spread.
+
+        Of the data of its training the locked patients are left out, and it is said that the others were learnt from.
+        """
         stays = data.stays if len(data.stays) else data.unlabelled
         made, calibration = _loaded(model)
-        places = np.arange(len(stays))
+        of_training = len(data.stays) > 0 and splits.fingerprint(self.locked(data)) == made.locked
+        places = self.split(stays).open if of_training else np.arange(len(stays))
         hours = judging.ask(stays, places, session(model / record.MODEL), report, "evaluating")
-        return evaluation(stays, places, hours, calibration, made)
+        return evaluation(stays, places, hours, calibration, made, of_training)
 
     def gate(self, candidate: Path, serving: Path | None, data: Recorded, look: int, report: Report) -> Verdict:
         """Judge on the locked patients; see `sepsis_gate`."""
@@ -151,6 +155,7 @@ def evaluation(
     hours: Hours,
     calibration: features.Calibration,
     made: record.Record | None = None,
+    of_training: bool = False,
 ) -> Evaluation:
     """What `evaluate` says of answers."""
     said = judging.calibrated(calibration, hours)
@@ -167,6 +172,7 @@ def evaluation(
     spread = said[hours.answered]
     metrics: dict[str, Any] = {
         "model": None if made is None else {"chosen": made.chosen, "hash": made.model_hash, "made_at": made.made_at},
+        LEARNT_FROM: of_training,
         "answers": {
             "patients": len(places),
             "hours": len(rows),

@@ -49,7 +49,8 @@ def _err(header: Header, error: Malformed, component: str) -> tuple[str, ...]:
     name, _, sequence = segment.partition("[")
     place = (name, sequence.rstrip("]") or "1", number) if len(name) == 3 else ()
     text = ERRORS[error.error]
-    told = "".join(" " if char in header.delimiters else char for char in error.text)
+    said = error.text if place else f"{error.location}: {error.text}"  # a line has no place in ERR-2
+    told = "".join(" " if char in header.delimiters else char for char in said)
     if _at_least_2_5(header.version):
         where = component.join(place).rstrip(component)
         return ("ERR", "", where, component.join((error.error, text, _TABLE)), "E", "", "", "", told)

@@ -54,8 +54,10 @@ class Moments:
         sent = stated(sent_at)
         self._offset: timezone | None = None
         if sent is not None and sent.offset is not None:
-            here = sent.naive.replace(tzinfo=zone).utcoffset()
-            self._offset = None if here == sent.offset.utcoffset(None) else sent.offset
+            here = {
+                sent.naive.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1)
+            }  # in an hour that is twice
+            self._offset = None if sent.offset.utcoffset(None) in here else sent.offset
 
     def read(self, text: str) -> datetime | None:
         """Return the moment that a time or a date means, in UTC; None: it cannot be told."""

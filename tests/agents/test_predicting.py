@@ -99,6 +99,9 @@ async def test_after_a_rollback_the_version_that_served_is_stood_in_for(server: 
         fallback = Calibration(method="platt", slope=slope, intercept=-4.0)
         (tmp_path / version / "fallback.json").write_bytes(msgspec.json.encode(fallback))
     assert served.version == "4", "before any answer nothing else is known"
+    (tmp_path / "config.pbtxt").write_text("version_policy: { specific: { versions: [ 3 ] } }")
+    assert served.version == "3", "but who serves is written down"
+    (tmp_path / "config.pbtxt").unlink()
     await served.ask([Prepared(np.full((1, len(SIGNALS)), np.nan), 1, Who(0.0, 60.0, "female"), 0.0, 0.0)])
     assert served.version == "3"
     assert served.fall_back(2.0, "deadline").probability == pytest.approx(1 / (1 + np.exp(4.0 - 0.5 * 2)))

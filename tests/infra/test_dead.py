@@ -7,6 +7,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from typer.testing import CliRunner
 
 from tests.reading import read_all
 from wardstream.agents.streams.dead_letters import DeadLetters, RawRecord
+from wardstream.infra import dead_replay
 from wardstream.infra.cli import main
 from wardstream.infra.dead import Letter, Selection
-from wardstream.infra.dead_replay import _opened, replay
+from wardstream.infra.dead_replay import replay
+from wardstream.infra.gateways.delivery import Row
 from wardstream.infra.json_shape import shape
 from wardstream.infra.kafka.broker import Cluster
 from wardstream.infra.kafka.topics import Wish, create_topics
@@ -229,7 +232,21 @@ def test_a_row_of_a_unit_goes_back_into_its_partition(topic: str, partition: int
     letters = DeadLetters(KEY)
     row = letters.seal(RawRecord(b"4B\tE1", b"{}", (), NOON_MS), topic, 3, 7, "missing_field", ())
     assert row.value is not None
-    why, again = _opened(Letter(f"{topic}.dead", 3, 0, NOON_MS, dict(row.headers), row.value), letters, None)
+    why, again = dead_replay._opened(
+        Letter(f"{topic}.dead", 3, 0, NOON_MS, dict(row.headers), row.value), letters, None, {}
+    )
     assert why == ""
     assert again is not None
     assert [(one.key, one.partition) for one in again] == [(b"4B\tE1", partition)]
+
+
+@pytest.mark.parametrize(("told", "written"), [({}, 2), ({"p-1": NOON_MS - 1}, 2), ({"p-1": NOON_MS + 1}, 1)])
+def test_a_replay_puts_no_old_name_over_a_newer_one(told: dict[str, int], written: int) -> None:
+    sealed = DeadLetters(KEY).seal(RawRecord(None, b"MSH", (), NOON_MS), "hl7v2:icu", 0, NOON_MS, "unknown_unit", ())
+    letter = Letter("labs.v1.dead", 0, 7, NOON_MS, dict(sealed.headers), sealed.value or b"")
+    rows = (Row("identities.v1", "p-1", b"{}"), Row("labs.v1", "p-1", b"{}"))
+    newest = {key: datetime.fromtimestamp(at / 1000, UTC) for key, at in told.items()}
+    refused, again = dead_replay._opened(letter, DeadLetters(KEY), lambda feed, raw: rows, newest)
+    assert again is not None, refused
+    assert len(again) == written
+    assert again[-1].topic == "labs.v1"

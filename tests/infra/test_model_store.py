@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.infra.feeds.test_challenge2019 import psv
 from tests.models.training.tiny import write_candidate, write_model
 from wardstream.infra.cli import main
 from wardstream.infra.failure import Failure
@@ -146,6 +147,29 @@ def test_the_last_look_at_a_candidate_counts(tmp_path: Path) -> None:
     for outcome, accepted in (("accepted", True), ("begun", True), ("rejected", False), ("accepted", True)):
         store.settle_look(store.count_look(candidate, "begun", "d").number, outcome)
         assert store.accepted(candidate) is accepted
+
+
+def test_accepted_weights_with_another_calibration_are_another_candidate(tmp_path: Path) -> None:
+    store = Store(tmp_path / "repository", "sepsis")
+    candidate = write_candidate(tmp_path / "candidate")
+    store.settle_look(store.count_look(candidate, "begun", "d").number, "accepted", {"lead_h": 5.0})
+    assert store.accepted(candidate)
+    assert store.looks()[0].measured == {"lead_h": 5.0}
+    kept = (candidate / "calibration.json").read_bytes()
+    (candidate / "calibration.json").write_bytes(kept.replace(b"1", b"2"))
+    assert not store.accepted(candidate)
+    (candidate / "calibration.json").unlink()
+    assert not store.accepted(candidate)
+
+
+def test_data_without_the_locked_patients_cost_no_look(site: Path) -> None:
+    candidate = write_candidate(site / "candidate")
+    (site / "set").mkdir()
+    (site / "set" / "p000001.psv").write_bytes(psv({"HR": 80}))
+    code, output = run("gate", "sepsis", site / "set", "--candidate", candidate)
+    assert code == 2
+    assert "not those of the training" in output
+    assert Store(site / "repository", "sepsis").looks() == []
 
 
 def test_weights_that_are_not_those_of_the_record_are_not_looked_at(site: Path) -> None:

@@ -98,6 +98,8 @@ def test_without_labels_there_is_no_outcome_and_all_hours_are_answered(site: Pat
 def test_data_check_tells_what_must_be_mended(site: Path) -> None:
     good = write(site / "good", p1=[{"HR": 80, "FiO2": 2.0}], p2=[{"HR": 81}])
     code, output = run("data", "check", good, "--json")
+    assert '"refused"' in output
+    assert run("data", "check", good, "--json") == (code, output), "told each time, not only when it is first read"
     assert code == 0, output
     told = orjson.loads(output[output.index("{") :])
     assert told["labelled"]["patients"] == 2

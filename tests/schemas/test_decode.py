@@ -173,7 +173,7 @@ BAD: list[tuple[str, dict[str, object], str, tuple[str, ...]]] = [
     ("predictions.v1", {"quality": "degraded"}, "missing_field", ("reason",)),
     (
         "predictions.v1",
-        {"quality": "abstained"},
+        {"quality": "abstained", "reason": "too little is known"},
         "inconsistent",
         ("quality", "probability", "calibrated_probability"),
     ),
@@ -230,7 +230,10 @@ GOOD: list[tuple[str, dict[str, object]]] = [
     ("notes.v1", {"text": None, "status": "cancelled", "supersedes": ID}),
     ("outcomes.v1", {"occurred": False, "window_from": "2026-03-14T00:00:00Z"}),
     ("acknowledgements.v1", {"action": "snooze", "snooze_until": "2026-03-14T09:00:00Z"}),
-    ("predictions.v1", {"quality": "abstained", "reason": "why", "probability": None, "calibrated_probability": None}),
+    (
+        "predictions.v1",
+        {"quality": "abstained", "reason": "a child", "probability": None, "calibrated_probability": None},
+    ),
 ]
 
 

@@ -64,6 +64,10 @@ def test_a_change_is_seen(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     remove_token(path, "lab")
     assert file.principal(token) is None
     assert file.principal(other) is not None
+    os.chmod(path, 0o666)
+    assert file.principal(other) is None, "nor does one that others may write by now"
+    os.chmod(path, 0o600)
+    assert file.principal(other) is not None
     path.write_text("{")
     assert file.principal(other) is None, "a file that cannot be read lets nobody in"
     path.unlink()

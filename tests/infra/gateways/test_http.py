@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -201,6 +202,34 @@ async def test_too_much_at_a_time() -> None:
         gateway.way.up.set()
         assert (await first)[0] == 200
         assert (await gateway.post(b"\n" * 600))[0] == 200
+
+
+async def test_one_token_does_not_shut_the_others_out(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    slow, other = ({"Authorization": f"Bearer {add_token(path, name, ['publisher'])}"} for name in ("slow", "other"))
+    body = lines(vitals("a", 0, heart_rate_bpm=70.0))
+    limits = Limits(body_bytes=len(body), held_bytes=len(body) * 8)
+    async with served(TokenFile(path), limits=limits) as gateway:
+        gateway.way.up.clear()
+        held = [asyncio.create_task(gateway.post(body, slow)) for _ in range(2)]
+        await until(lambda: gateway.way.opened)
+        await asyncio.sleep(0.2)
+        assert (await gateway.post(body, slow))[0] == 429
+        theirs = asyncio.create_task(gateway.post(body, other))
+        await asyncio.sleep(0.2)
+        gateway.way.up.set()
+        assert [(await task)[0] for task in (*held, theirs)] == [200] * 3
+        assert (await gateway.post(body, slow))[0] == 200
+
+
+async def test_what_workers_would_refuse_as_of_the_future_is_refused() -> None:
+    ahead = datetime.now(UTC) + timedelta(minutes=6)
+    event = msgspec.structs.replace(vitals("a", 0, heart_rate_bpm=70.0), received_at=ahead)
+    async with served() as gateway:
+        status, answer, _ = await gateway.post(lines(event))
+        assert (status, gateway.way.kept) == (200, [])
+        (result,) = answer["results"]
+        assert (result["accepted"], result["reason"], result["fields"]) == (False, "future", ["received_at"])
 
 
 async def test_kafka_away() -> None:

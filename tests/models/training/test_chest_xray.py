@@ -11,7 +11,7 @@ import pytest
 
 from wardstream.infra.feeds.films import draw
 from wardstream.models import chest_xray as contract
-from wardstream.models.training import chest_films, chest_xray
+from wardstream.models.training import chest_films
 from wardstream.models.training.chest_films import Films
 from wardstream.models.training.chest_xray import RECIPE
 from wardstream.models.training.recipe import Settings, TooLittle
@@ -48,7 +48,8 @@ def test_train_and_evaluate(tmp_path: Path) -> None:
     outputs = dict(zip(names, session.run(None, {"image": asked}), strict=True))
     assert len(contract.answers(outputs, 3)) == 3  # the contract's own check: the map adds up to the answer
     found = RECIPE.evaluate(candidate, films, quiet)
-    assert len(found.rows) == len(films.ids)
+    assert found.metrics["learnt_from"] is True
+    assert {row["film"] for row in found.rows} == set(chest_films.without_locked(films).ids)
     assert found.metrics["shifts"]["none"]["auroc"]["value"] > 0.8
     unlabelled = films._replace(label=np.full(len(films.ids), -1, np.int8))
     assert "shifts" not in RECIPE.evaluate(candidate, unlabelled, quiet).metrics
@@ -64,7 +65,7 @@ def test_train_and_evaluate(tmp_path: Path) -> None:
 
 def test_too_little() -> None:
     with pytest.raises(TooLittle):
-        chest_xray.open_films(drawn(20))
+        chest_films.open_films(drawn(20))
 
 
 def test_learners_that_are_not_there() -> None:

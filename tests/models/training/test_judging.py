@@ -147,6 +147,17 @@ def test_evaluation_with_labels_and_without(tmp_path: Path) -> None:
     assert bare.metrics["answers"]["answered"] == found.metrics["answers"]["answered"]
 
 
+def test_of_the_data_of_its_training_the_locked_patients_are_left_out_and_the_others_told(tmp_path: Path) -> None:
+    data = recorded(120)
+    locked = set(RECIPE.locked(data))
+    learnt = RECIPE.evaluate(write_candidate(tmp_path / "own", fingerprint(sorted(locked))), data, quiet)
+    assert learnt.metrics["learnt_from"] is True
+    assert {row["patient_id"] for row in learnt.rows} == set(data.stays.ids.tolist()) - locked
+    stranger = RECIPE.evaluate(write_candidate(tmp_path / "other"), data, quiet)
+    assert stranger.metrics["learnt_from"] is False
+    assert len(stranger.rows) == len(data.stays.label)
+
+
 def test_another_contract_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"no model")
     with pytest.raises(ValueError, match="no ONNX model"):
@@ -205,6 +216,24 @@ def test_the_gate_rejects_the_same_the_worse_and_the_uncalibrated() -> None:
     verdict = decide((boastful, 0.1), (WORSE, 0.1), **WELL)  # type: ignore[arg-type]
     assert verdict.outcome == "rejected"
     assert any("calibration" in reason for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize(
+    ("lead", "auroc", "utility", "told"),
+    [
+        ([0.1, 0.9], [-0.01, 0.02], [-0.1, 0.1], []),
+        ([-0.1, 0.9], [-0.01, 0.02], [-0.1, 0.1], ["not shown to warn earlier"]),
+        ([0.0, 0.9], [-0.01, 0.02], [-0.1, 0.1], ["not shown to warn earlier"]),
+        ([0.1, 0.9], [-0.03, -0.01], [-0.1, 0.1], ["worse in auroc"]),
+        ([0.1, 0.9], [-0.01, 0.02], [-0.2, -0.1], ["worse in utility"]),
+    ],
+)
+def test_the_gate_wants_a_lead_beyond_chance_and_nothing_worse(
+    lead: list[float], auroc: list[float], utility: list[float], told: list[str]
+) -> None:
+    found = {"lead_h": lead, "auroc": auroc, "utility": utility}
+    reasons = sepsis_gate._better({name: {"difference": sum(i) / 2, "interval": i} for name, i in found.items()})
+    assert [reason.split(" than")[0] for reason in reasons] == told
 
 
 def test_the_gate_blocks_on_too_few_patients() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
 from wardstream.models.sepsis import sigmoid
 from wardstream.models.training import measures as m
 from wardstream.models.training.calibrating import fit, isotonic, logits, platt
+from wardstream.models.training.recipe import level
 
 
 def answers(*patients: tuple[list[float], float, int | None]) -> m.Answers:
@@ -134,4 +137,13 @@ def test_intervals_come_from_patients_drawn_whole() -> None:
     assert (drawn.sum(axis=1) == 50).all()
     assert np.array_equal(drawn, m.weights(50, 20, seed=1))
     assert m.interval([float("nan")]) is None
-    assert m.interval(range(101)) == pytest.approx([2.5, 97.5])
+    many = np.quantile(np.random.default_rng(1).normal(size=100_000), np.linspace(0, 1, 1001))
+    assert m.interval(many) == pytest.approx([-1.96, 1.96], abs=0.05)
+
+
+@pytest.mark.parametrize("look", [1, 4, 10, 50])
+def test_an_interval_is_as_wide_as_its_level_however_few_the_draws(look: int) -> None:
+    wanted = NormalDist().inv_cdf((1 + level(look)) / 2)
+    drawn = np.random.default_rng(look).normal(size=m.BOOTSTRAPS)
+    low, high = m.interval(drawn, level(look)) or (0.0, 0.0)
+    assert (-low, high) == pytest.approx((wanted, wanted), rel=0.12)

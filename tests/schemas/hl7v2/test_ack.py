@@ -45,7 +45,7 @@ def test_errors(version: str, kind: str, err: str) -> None:
 
 def test_a_place_that_is_no_field_is_left_out() -> None:
     assert answer(header(), "AR", Malformed("AR", "100", "line 3", "x|y"))[2] == (
-        "ERR|||100^Segment sequence error^HL70357|E||||x y"
+        "ERR|||100^Segment sequence error^HL70357|E||||line 3: x y"
     )
     assert answer(header("2.3"), "AR", Malformed("AR", "207", "OBX[2]-5", "x"))[2] == (
         "ERR|OBX^2^5^207&Application internal error&HL70357"

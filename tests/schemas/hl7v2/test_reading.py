@@ -176,7 +176,7 @@ def test_malformed_says_no_value() -> None:
 
 
 def test_segments_that_nobody_reads_are_not_parsed() -> None:
-    found = read(message("PID|1||7", "NK1|1|x", "ZZZ|1", "IN1|" + "|" * 150_000))
+    found = read(message("PID|1||7", "GT1|1|x", "ZZZ|1", "IN1|" + "|" * 150_000))
     assert [segment.name for segment in found.segments] == ["PID"]
 
 

@@ -71,6 +71,8 @@ def test_the_hours_of_summer_time(ambiguous: Ambiguous, twice: datetime | None, 
 def test_the_offset_of_the_message_is_the_default_where_it_is_not_the_zones() -> None:
     assert moments(sent_at="20260310120000-0500").read("202603100900") == utc(2026, 3, 10, 14)
     assert moments(sent_at="20260310120000+0100").read("202607100900") == utc(2026, 7, 10, 7)  # the zone's own
+    for offset in ("+0200", "+0100"):  # sent in the hour that comes twice: both are the zone's
+        assert moments(sent_at=f"20261025023000{offset}").read("202607100900") == utc(2026, 7, 10, 7)
     assert moments(sent_at="nonsense").read("202603100900") == utc(2026, 3, 10, 8)
 
 
