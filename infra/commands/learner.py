@@ -7,8 +7,10 @@ import logging
 import signal
 
 import typer
+from aiokafka.errors import KafkaError
 
 from wardstream.agents.metrics import Meters
+from wardstream.infra.failure import Failure
 from wardstream.infra.gateways.reporting import report
 from wardstream.infra.logs import log_service
 from wardstream.infra.risk import learner_key, risk_target
@@ -28,7 +30,11 @@ def learner(log_level: str = typer.Option("info", help="error, warning, info or 
     if target is None:
         raise SettingsError(f"{PREFIX}RISK_OUTCOMES is not set: it says what is learned")
     log_service(level, ("aiokafka",))
-    asyncio.run(_learn(settings, target))
+    try:
+        asyncio.run(_learn(settings, target))
+    except (KafkaError, TimeoutError) as error:
+        said = f"the cluster does not answer: {type(error).__name__}; started anew it goes on from its last snapshot"
+        raise Failure(said) from error
 
 
 async def _learn(settings: Settings, target: Target) -> None:

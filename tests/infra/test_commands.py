@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from tests.workers import WARDSTREAM
 from wardstream.infra.cli import main
 from wardstream.schemas.topics import TOPICS
 
@@ -27,6 +30,16 @@ def test_unreachable_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     result = RUN.invoke(main, ["topics", "create"])
     assert result.exit_code == 2
     assert result.stderr.startswith("wardstream: Kafka at 127.0.0.1:1: ")
+
+
+def test_a_learner_without_a_cluster_says_so(tmp_path: Path) -> None:
+    settings = {"BROKER_URL": "kafka://127.0.0.1:1", "HOME": str(tmp_path), "RISK_OUTCOMES": '["death"]'}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WARDSTREAM_")}
+    environment |= {f"WARDSTREAM_{name}": value for name, value in settings.items()}
+    result = subprocess.run([WARDSTREAM, "learner"], env=environment, capture_output=True, timeout=120, check=False)
+    assert result.returncode == 2
+    assert b"wardstream: the cluster does not answer: " in result.stderr
+    assert b"Traceback" not in result.stderr
 
 
 def test_documents(tmp_path: Path) -> None:
