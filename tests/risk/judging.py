@@ -16,7 +16,8 @@ clock          hours since admission through such a layer
 
 All are judged on the same hours: those with a label and an answer of `served` and of the deep model. Intervals (95 %)
 are of patients drawn with return. The curves are of windows of `WINDOW` predictions, in the order of the stream. With a
-shift all is judged by parts, too: before it, for the first `AT_FIRST` patients after it, and from then on.
+shift all is judged by parts, too: before it, for the first `AT_FIRST` patients after it, and from then on; without one
+the same parts are judged, to compare with.
 """
 
 from __future__ import annotations
@@ -228,14 +229,15 @@ def table(found: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    folder = parser.parse_args().out
+    parser.add_argument("--parts-from", type=int, help="the patient from whom on parts are judged, without a shift")
+    options = parser.parse_args()
+    folder: Path = options.out
     about = json.loads((folder / "promotions.json").read_text())
     target = Target(name="sepsis_onset", kinds=("sepsis_onset",), horizon_h=about["horizon"])
     since = about["shift_from"] if about["shift"] else None
     seen = judged(folder / "examples.ndjson.gz", target, since)
     found = {"about": about} | compared(seen) | {"curves": curves(seen)}
-    # Without a shift the same parts are judged, to compare with.
-    first = about["shift_from"]
+    first = options.parts_from if since is None and options.parts_from is not None else about["shift_from"]
     parts = {"before": (0, first), "at first": (first, first + AT_FIRST), "then": (first + AT_FIRST, float("inf"))}
     chosen = {name: of_patients(seen, *ends) for name, ends in parts.items()}
     found["parts"] = {name: compared(part) for name, part in chosen.items() if part.happened.any()}
