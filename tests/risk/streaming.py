@@ -55,7 +55,7 @@ from wardstream.infra.lanes import lags, layout
 from wardstream.infra.model_controls import LEARNER, read_tables
 from wardstream.infra.settings import load_settings
 from wardstream.infra.triton.environment import fetch, triton_folder
-from wardstream.infra.triton.server import TritonServer
+from wardstream.infra.triton.server import TritonDown, TritonServer
 from wardstream.models.risk.snapshots import Snapshot
 from wardstream.schemas.admissions import Admission
 from wardstream.schemas.decode import decoder_of
@@ -159,8 +159,11 @@ def _minutes(after: datetime, until: datetime) -> Iterator[Minute]:
 class Stream:
     """What runs, and what it has told."""
 
-    def __init__(self, cluster: Cluster, environment: dict[str, str], options: argparse.Namespace) -> None:
+    def __init__(
+        self, cluster: Cluster, triton: TritonServer, environment: dict[str, str], options: argparse.Namespace
+    ) -> None:
         self.client, self.environment = cluster.client_options(), environment
+        self._triton, self._triton_starts = triton, 1
         self._workers, self._learners = list[subprocess.Popen[bytes]](), list[subprocess.Popen[bytes]]()
         self._out, self._first_after = options.out, options.first_after
         self._about: dict[str, Any] = {name: getattr(options, name) for name in _OPTIONS} | {"promoted": []}
@@ -189,6 +192,15 @@ class Stream:
         with (self._out / f"{command[-1]}.log").open("ab") as log:
             started.append(subprocess.Popen([sys.executable, *command], env=self.environment, stdout=log, stderr=log))
 
+    def _see_to_triton(self) -> None:
+        """Have Triton run: what is asked meanwhile has degraded answers, which are counted."""
+        try:
+            self._triton.check()
+        except TritonDown:
+            assert self._triton_starts < MOST_STARTS, "Triton ends again and again"
+            self._triton_starts += 1
+            self._triton.start()
+
     async def run(self, sent: Iterator[list[Item]]) -> None:
         """Send chunk by chunk; what has been told and promoted so far is kept after each."""
         consumer = AIOKafkaConsumer(**self.client, isolation_level="read_committed", enable_auto_commit=False)
@@ -216,7 +228,11 @@ class Stream:
             await consumer.stop()
 
     async def _keep(self) -> bool:
-        starts = {"worker_starts": len(self._workers), "learner_starts": len(self._learners)}
+        starts = {
+            "worker_starts": len(self._workers),
+            "learner_starts": len(self._learners),
+            "triton_starts": self._triton_starts,
+        }
         about = self._about | starts | {"answers": await self._answers()}
         (self._out / "promotions.json").write_text(json.dumps(about, indent=2) + "\n")
         return True
@@ -248,6 +264,7 @@ class Stream:
             assert time.monotonic() < deadline, f"not everything is {what}"
             self._see_to(self._learners, "-c", _LEARNER, "learner")
             self._see_to(self._workers, str(WARDSTREAM), "worker")
+            self._see_to_triton()
             await asyncio.sleep(LOOK_S)
 
     async def _is_handled(self) -> bool:
@@ -320,7 +337,7 @@ def streamed(records: Sequence[Record], models: Path, options: argparse.Namespac
         command = [str(WARDSTREAM), "tokens", "add", "evidence", "--role", "operator"]
         token = subprocess.run(command, env=environment, check=True, timeout=60, capture_output=True).stdout
         environment["WARDSTREAM_TOKEN"] = token.decode().strip()
-        stream = Stream(cluster, environment, options)
+        stream = Stream(cluster, triton, environment, options)
         try:
             stream.start(folder / "home" / "learner.pub")
             asyncio.run(stream.run(chunks(stays, options.each)))
