@@ -5,8 +5,9 @@ deep model has not seen (`tests.risk.halves`) one is admitted each quarter of an
 its onset (`--confirmed-after`), the end of a record is a departure to nobody knows where, and so censoring. After each
 `--each` admissions all stands still until everything has been handled; from `--first-after` examples on also until it
 has been learned, and then the newest snapshot is promoted, also past the gate, whose answer is kept. So what was told
-at a time does not depend on how fast the machine is, but for one thing: a deep model that is asked for more than a few
-seconds a batch is given up for that batch (`serving.BUDGET_S`). How many answers were of which quality is kept, too.
+at a time does not depend on how fast the machine is, but for one thing: a deep model that takes too long for a batch is
+given up for that batch (`serving.BUDGET_S`: here half a minute, for all comes at once). How many answers were of which
+quality is kept, too.
 
 `--shift` changes something from an admission on: `sensor`, the monitors show a heart rate 20/min and a respiratory rate
 6/min too high; `mix`, only patients of 70 years and more are admitted. OUT gets the training examples in their order
@@ -77,6 +78,14 @@ _REFUSED = "nothing was changed"
 _OPTIONS = ("seed", "each", "horizon", "confirmed_after", "shift", "shift_from")
 # Pauses last until a snapshot holds all that was told: one every 2 s, not 30. It learns the same.
 _LEARNER = "from wardstream.infra import cli, learner; learner.SNAPSHOT_S = 2.0; cli.main()"
+_WORKER = """
+from wardstream.agents.streams import batch
+batch.HANDLER_DEADLINE_S = 40.0  # before lanes take it as their default
+from wardstream.infra import cli
+from wardstream.models import serving
+serving.BUDGET_S = 30.0
+cli.main()
+"""
 
 
 def arrivals(archive: Path, limit: int | None, seed: int, shift: str | None, shift_from: int) -> list[Record]:
@@ -176,7 +185,7 @@ class Stream:
         while not key.exists():
             assert self._learners[0].poll() is None, "the learner has ended"
             time.sleep(0.2)
-        self._see_to(self._workers, str(WARDSTREAM), "worker")
+        self._see_to(self._workers, "-c", _WORKER, "worker")
 
     def end(self) -> None:
         """End what runs, by its id."""
@@ -263,7 +272,7 @@ class Stream:
                     return
             assert time.monotonic() < deadline, f"not everything is {what}"
             self._see_to(self._learners, "-c", _LEARNER, "learner")
-            self._see_to(self._workers, str(WARDSTREAM), "worker")
+            self._see_to(self._workers, "-c", _WORKER, "worker")
             self._see_to_triton()
             await asyncio.sleep(LOOK_S)
 
