@@ -322,7 +322,7 @@ def _loaded(folder: Path) -> tuple[record.Record, features.Calibration]:
         raise ValueError(
             f"{folder.name} was trained on inputs of version {made.inputs_version}, not {features.VERSION}"
         )
-    return made, features.load_calibration(folder / record.CALIBRATION)
+    return made, record.read(folder / record.CALIBRATION, features.Calibration)
 
 
 def _rule_score(stays: Stays, places: npt.NDArray[np.intp], report: Report) -> tuple[m.Answers, float]:

@@ -1,10 +1,10 @@
 """Which patients a model learns from, which choose it, and which are locked away.
 
 By patient, never by row, and the same for every learner, so that comparisons are paired. A fifth of the patients, by a
-hash of seed and id, is locked away: only the gate sees them. Whether a patient is locked depends on nothing else, so
-nobody is unlocked, and nobody that a served model has learnt from is locked, when patients are added or taken away; that
-the locked have the usual share of positives is left to the hash. The others are `FOLDS` folds, each with the same share
-of positives; a model of fold k learns from all but fold k. Fold 0 chooses: settings, how long is learnt, the calibration
+hash of seed and id, is locked away: only the gate sees them. Whether a patient is locked depends on nothing else. So
+when patients are added nobody is unlocked, nor is anybody locked that a served model has learnt from; that the locked
+have the usual share of positives is left to the hash. The others are `FOLDS` folds, each with the same share of
+positives; a model of fold k learns from all but fold k. Fold 0 chooses: settings, how long is learnt, the calibration
 of what is served. The models of the other folds learn as long as that of fold 0 did and have seen nothing of their fold
 before they are judged on it; only they are on the card.
 """
