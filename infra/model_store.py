@@ -205,8 +205,10 @@ class Store:
                     loader.load(self.model)
                 if not isinstance(error, Exception):
                     raise
-                why = str(error) or type(error).__name__
-                raise Failure(f"the model server did not load version {number}: {why}") from error
+                said = (
+                    str(error).partition("\n\n")[0] or type(error).__name__
+                )  # after it come places in the server's code
+                raise Failure(f"the model server did not load version {number}: {said}") from error
         card = self.version(number) / CARD
         if card.is_file():
             shutil.copy2(card, self.folder / CARD)
