@@ -3,7 +3,8 @@
 Events come late, twice, corrected and cancelled (HL7's A11 to A13 do not even say which event they cancel), so the
 present is not changed in place: the stay's events are kept, and folded anew, in the order in which they happened,
 whenever one comes. Of a long stay the oldest events are folded for good into the stay's `base`: they can be cancelled
-no more.
+no more. A cancellation takes back the last event of its kind that had happened, or had been recorded, by then: people
+record an admission some minutes before the hour that they give it.
 
 A patient can have two encounters at once: the emergency visit is closed when the patient lies upstairs already, and an
 outpatient appointment or the registration of a next stay falls into this one. Such events move nobody.
@@ -14,6 +15,7 @@ there: the admission was before this stream began, or is on its way. It brings n
 
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
+from uuid import UUID
 
 import msgspec
 
@@ -92,18 +94,24 @@ _IN_BED = ("emergency", "inpatient")
 
 def effective(events: Iterable[Admission]) -> list[Admission]:
     """The events that hold, in the order in which they happened: without those corrected or cancelled since."""
-    kept: list[Admission] = []
-    for event in sorted(standing(events), key=_order):
+    known = sorted(standing(events), key=_order)
+    gone: set[UUID] = set()
+    for place, event in enumerate(known):
         cancelled = _CANCELS.get(event.kind)
-        if cancelled is not None and event.supersedes is None:
-            # The last event of that kind before the cancellation; one that is named has been taken out above.
-            for index in range(len(kept) - 1, -1, -1):
-                if kept[index].kind == cancelled and not _differ(kept[index].encounter_id, event.encounter_id):
-                    del kept[index]
-                    break
-        if _cancels_admission(event) or (cancelled is None and event.status != "cancelled"):
-            kept.append(event)
-    return kept
+        if cancelled is None or event.supersedes is not None:  # one that is named has been taken out above
+            continue
+        before = [*known[:place], *(later for later in known[place + 1 :] if _recorded_by(later, event))]
+        for other in reversed(before):
+            stands = other.kind == cancelled and other.status != "cancelled" and other.event_id not in gone
+            if stands and not _differ(other.encounter_id, event.encounter_id):
+                gone.add(other.event_id)
+                break
+    return [
+        event
+        for event in known
+        if _cancels_admission(event)
+        or (event.kind not in _CANCELS and event.status != "cancelled" and event.event_id not in gone)
+    ]
 
 
 def fold(events: Iterable[Admission], base: Stay | None = None) -> Stay:
@@ -229,11 +237,14 @@ class StayLog(msgspec.Struct, omit_defaults=True):
 
     def _settle(self) -> None:
         while len(self.events) > KEPT_EVENTS:
-            oldest = min(self.events, key=_order)
-            if oldest in effective(self.events):
+            oldest, held = min(self.events, key=_order), effective(self.events)
+            if oldest in held:
                 self.base, ended = trace([oldest], self.base)
                 self._keep([*self.past, *ended])
             self.events.remove(oldest)
+            # What the oldest had taken back, though it is later, stays away.
+            revived = [event for event in effective(self.events) if event not in held]
+            self.events = [event for event in self.events if event not in revived]
 
     def _keep(self, past: list[Visit]) -> None:
         """Of the visits that are folded for good the newest; the rows of the others stay as they were told."""
@@ -248,6 +259,12 @@ def _order(event: Admission) -> tuple[object, ...]:
     # A cancellation is often charted for the very minute of what it cancels.
     cancels = event.kind in _CANCELS
     return event.observed_at, cancels, event.received_at, _RANK.get(event.kind, 3), event.event_id.int
+
+
+def _recorded_by(event: Admission, cancellation: Admission) -> bool:
+    """Whether the event was on record, as both say, when the cancellation was recorded."""
+    one, other = event.available_at, cancellation.available_at
+    return one is not None and other is not None and one <= other
 
 
 def _differ(one: str | None, other: str | None) -> bool:

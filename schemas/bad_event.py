@@ -16,6 +16,7 @@ REASONS: Final = {
     "unknown_unit": "the unit of a value is none that is known for what was measured",
     "future": "observed more than five minutes after it was received, or received that long after the live clock's now",
     "inconsistent": "fields contradict each other",
+    "no_pseudonym": "an id is not of the form of our pseudonyms, and nobody has said whose numbers the sender uses",
     "empty": "an event without content that is not a cancellation",
 }
 """Every reason code with its meaning; the dead-letter header `reason` holds one of them."""

@@ -8,7 +8,10 @@ key cannot be changed under a running installation.
 """
 
 import hmac
-from typing import Any, Final, TypeVar
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -18,6 +21,21 @@ EventT = TypeVar("EventT", bound=Event)
 
 KEY_BYTES: Final = 32
 _HEX: Final = 32  # characters: 128 bits
+
+_Kind = Literal["patient", "encounter", "order", "uid"]
+_KINDS: Final[Mapping[str, _Kind]] = {
+    **dict.fromkeys(("patient_id", "merged_patient_id"), "patient"),
+    "encounter_id": "encounter",
+    "order_id": "order",
+    **dict.fromkeys(("study_uid", "series_uid", "instance_uid"), "uid"),
+}
+"""The fields of events that name somebody or something by a number."""
+_is_pseudonym: Final = {
+    "patient": re.compile(rf"p-[0-9a-f]{{{_HEX}}}").fullmatch,
+    "encounter": re.compile(rf"e-[0-9a-f]{{{_HEX}}}").fullmatch,
+    "order": re.compile(rf"o-[0-9a-f]{{{_HEX}}}").fullmatch,
+    "uid": re.compile(r"2\.25\.(?:0|[1-9][0-9]{0,38})").fullmatch,
+}
 
 
 class Pseudonyms:
@@ -72,17 +90,17 @@ def replaced(event: EventT, pseudonyms: Pseudonyms, authority: str) -> EventT:
     authority : str
         Who gave the numbers.
     """
-    changes: dict[str, Any] = {}
-    for name in event.__struct_fields__:
-        value = getattr(event, name)
-        if value is None:
-            continue
-        if name in ("patient_id", "merged_patient_id"):
-            changes[name] = pseudonyms.patient(authority, value)
-        elif name == "encounter_id":
-            changes[name] = pseudonyms.encounter(authority, value)
-        elif name == "order_id":
-            changes[name] = pseudonyms.order(authority, value)
-        elif name in ("study_uid", "series_uid", "instance_uid"):
-            changes[name] = pseudonyms.uid(value)
+    give: Mapping[_Kind, Callable[[str], str]] = {
+        "patient": partial(pseudonyms.patient, authority),
+        "encounter": partial(pseudonyms.encounter, authority),
+        "order": partial(pseudonyms.order, authority),
+        "uid": pseudonyms.uid,
+    }
+    changes = {name: give[kind](value) for name, kind in _KINDS.items() if (value := getattr(event, name, None))}
     return msgspec.structs.replace(event, **changes)
+
+
+def without_pseudonym(event: Event) -> tuple[str, ...]:
+    """Return the fields in which an event names somebody or something by what is not of a pseudonym's form."""
+    named = ((name, _is_pseudonym[kind], getattr(event, name, None)) for name, kind in _KINDS.items())
+    return tuple(name for name, fits, value in named if value and not fits(value))

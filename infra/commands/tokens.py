@@ -31,7 +31,7 @@ def add(
 ) -> None:
     """Make a token and print it. It is shown this once.
 
-    Events of a token without an authority carry pseudonyms already, as those of wardstream's own feeds do.
+    Events of a token without an authority must carry pseudonyms as the gateways give them; others are refused.
     """
     roles: list[Role] = [known for known in ROLES if known in role]
     if len(roles) != len(set(role)):

@@ -50,7 +50,7 @@ class Principal(NamedTuple):
     units : frozenset of str or None
         Whose patients they may see; None: all units'.
     assigning_authority : str or None
-        Who gave the numbers by which their events name patients; None: they are pseudonyms already.
+        Who gave the numbers by which their events name patients; None: they must be pseudonyms already.
     """
 
     name: str

@@ -26,7 +26,7 @@ _TOPIC_OF: Final = {topic.type: topic.name for topic in TOPICS.values()}
 _TIMES: Final = (("EVN", 2), ("OBR", 7), ("OBX", 14))
 _CODE: Final = re.compile(r"[A-Za-z0-9_.%/*+:\[\]-]{1,40}(?:\^{1,2}[A-Za-z0-9_.-]{1,20})?")
 _UNIT: Final = re.compile(r"[A-Za-z0-9µμ°%/*.^+\[\]{}()_'\"-]{1,24}")
-_TYPE: Final = re.compile(r"[A-Z]{3}(?:\^[A-Z][0-9]{2})?")
+_TYPE: Final = re.compile(r"[A-Z]{3}(?:\^[A-Z][A-Z0-9][0-9])?")  # PPR^PC1 too; no word
 NOT_SHOWN: Final = "(not printed)"
 
 

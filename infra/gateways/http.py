@@ -4,6 +4,9 @@ Each event is checked as workers check it, and the answer says of each whether i
 reason and field, never by value. So a request with bad events is answered with 200: what was sound is published, and to
 repeat the request would not make the others better. A request that got no answer, or 429 or 503, may be repeated as it
 is: ids of events are their own. Fields that the schema does not know are dropped: nothing may travel under them.
+
+A token says whose numbers its events have; they are replaced. Without one, ids that are not of our pseudonyms' form are
+refused (`no_pseudonym`): else a record number or a name would get on the topics unnoticed.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from wardstream.infra.gateways.delivery import Delivery, Row
 from wardstream.schemas.bad_event import REASONS
 from wardstream.schemas.decode import encode
 from wardstream.schemas.envelope import FUTURE_TOLERANCE, Event
-from wardstream.schemas.pseudonym import Pseudonyms, replaced
+from wardstream.schemas.pseudonym import Pseudonyms, replaced, without_pseudonym
 from wardstream.schemas.topics import TOPICS
 
 BODY_BYTES: Final = 4 << 20
@@ -220,11 +223,14 @@ class _Publishing:
         latest = datetime.now(UTC) + FUTURE_TOLERANCE  # as workers have it
         for first in range(0, len(lines), _AT_ONCE):
             for number, outcome in _numbered(topic, lines[first : first + _AT_ONCE], first + 1):
-                if isinstance(outcome, Event) and outcome.received_at > latest:
-                    outcome = BadLine(number, "future", ("received_at",))
                 if isinstance(outcome, Event):
-                    if numbers_of is not None and self._pseudonyms is not None:
+                    if outcome.received_at > latest:
+                        outcome = BadLine(number, "future", ("received_at",))
+                    elif numbers_of is not None and self._pseudonyms is not None:
                         outcome = replaced(outcome, self._pseudonyms, numbers_of)
+                    elif raw := without_pseudonym(outcome):
+                        outcome = BadLine(number, "no_pseudonym", raw)
+                if isinstance(outcome, Event):
                     value = encode(outcome)
                     if len(value) <= MAX_ROW_BYTES:
                         rows.append(Row(topic, outcome.patient_id, value))

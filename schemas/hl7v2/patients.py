@@ -34,8 +34,14 @@ class Identifier(NamedTuple):
 
 def identifier(work: Work, segment: Segment, field: int) -> tuple[Identifier | None, bool]:
     """Return the identifier in a CX field that names the patient, and whether the field holds any at all."""
+    named, found = identifiers(work, segment, field)
+    return (named[0] if named else None), found
+
+
+def identifiers(work: Work, segment: Segment, field: int) -> tuple[tuple[Identifier, ...], bool]:
+    """Return the identifiers of the kind in a CX field that names the patient, and whether the field holds any."""
     feed = work.feed
-    best: tuple[int, Identifier] | None = None
+    best, named = len(feed.identifier_types), dict[Identifier, None]()
     found = False
     for repetition in range(1, segment.repetitions(field) + 1):
         number = segment.text(field, 1, repetition=repetition)
@@ -49,9 +55,11 @@ def identifier(work: Work, segment: Segment, field: int) -> tuple[Identifier | N
             rank = len(feed.identifier_types)
         else:
             continue
-        if best is None or rank < best[0]:
-            best = rank, Identifier(authority(work, segment, field, repetition), number)
-    return (None if best is None else best[1]), found
+        if rank < best:
+            best, named = rank, {}
+        if rank == best:
+            named[Identifier(authority(work, segment, field, repetition), number)] = None
+    return tuple(named), found
 
 
 def authority(work: Work, segment: Segment, field: int, repetition: int = 1) -> str:

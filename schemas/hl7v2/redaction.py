@@ -6,12 +6,15 @@ with or without accents. Of an address each part counts, with and without its nu
 the digits, however they are grouped. Words of fewer than three characters and numbers of fewer than four are found
 anywhere, and stay. So do other people's names, clinicians' and those of relatives that the message does not name: a
 free text remains identifying.
+
+To compile a pattern takes as long as all else that is done with a message, and most texts say nothing of the patient.
+So only what can be in a text becomes a pattern: that of which a word, or all digits, are in it somewhere.
 """
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from wardstream.schemas.hl7v2.reading import Message
 
@@ -25,24 +28,39 @@ _MOST: Final = 500
 _PARTICLES: Final = frozenset(("and", "bin", "das", "del", "den", "der", "dos", "the", "van", "von", "zum", "zur"))
 """Of names; alone they name nobody, and in a text they are everywhere."""
 _GAP: Final = r"[\s()/.+-]{0,3}"
+_ASCII_OR_NOT: Final = re.compile(r"([\x00-\x7f]+)|[^\x00-\x7f]+")
+_NO_DIGITS: Final = re.compile(r"\D+")
+_WORDS: Final = re.compile(r"[^\W\d_]+")
+_LETTER: Final = re.compile(r"[^\W\d]")
+
+
+class _Wanted(NamedTuple):
+    """A pattern, and what a text must hold for it to be found: a part of it, or its digits."""
+
+    pattern: str
+    part: str
 
 
 def redactor(message: Message) -> Callable[[str], str]:
     """Return the function that takes who the patient is out of a text of the message."""
-    wanted = {"number": _numbers, "telephone": _telephones, "address": _addresses, "name": _names}
-    groups = []
-    for label, patterns in wanted.items():
-        found = sorted(dict.fromkeys(patterns(message)), key=len, reverse=True)[:_MOST]
-        if found:
-            groups.append(f"(?P<{label}>{'|'.join(found)})")
-    if not groups:
-        return str
-    pattern = re.compile(rf"(?<![^\W_])(?:{'|'.join(groups)})(?![^\W_])")
+    kinds = {"number": _numbers, "telephone": _telephones, "address": _addresses, "name": _names}
+    wanted = {
+        label: sorted(dict.fromkeys(find(message)), key=lambda one: len(one.pattern), reverse=True)[:_MOST]
+        for label, find in kinds.items()
+    }
 
     def without(text: str) -> str:
         folded, origin = _folded(text)
+        digits = _NO_DIGITS.sub("", folded)
+        groups = []
+        for label, some in wanted.items():
+            found = [one.pattern for one in some if one.part in (digits if one.part.isdecimal() else folded)]
+            if found:
+                groups.append(f"(?P<{label}>{'|'.join(found)})")
+        if not groups:
+            return text
         said, end = [], 0
-        for match in pattern.finditer(folded):
+        for match in re.finditer(rf"(?<![^\W_])(?:{'|'.join(groups)})(?![^\W_])", folded):
             said += [text[end : origin[match.start()]], f"[{match.lastgroup}]"]
             end = origin[match.end()]
         return "".join((*said, text[end:])) if said else text
@@ -50,15 +68,21 @@ def redactor(message: Message) -> Callable[[str], str]:
     return without
 
 
-def _folded(text: str) -> tuple[str, list[int]]:
+def _folded(text: str) -> tuple[str, Sequence[int]]:
     """A text without case and accents, and where in the text each of its characters, and its end, was."""
-    characters: list[str] = []
+    if text.isascii():
+        return text.lower(), range(len(text) + 1)
+    parts: list[str] = []
     origin: list[int] = []
-    for place, character in enumerate(text):
-        plain = character if character.isascii() else _plain(character)
-        characters.append(plain.casefold())
-        origin += [place] * len(characters[-1])
-    return "".join(characters), [*origin, len(text)]
+    for run in _ASCII_OR_NOT.finditer(text):
+        if run[1]:
+            parts.append(run[1].lower())
+            origin += range(run.start(), run.end())
+        else:
+            for place, character in enumerate(run[0], start=run.start()):
+                parts.append(_plain(character).casefold())
+                origin += [place] * len(parts[-1])
+    return "".join(parts), [*origin, len(text)]
 
 
 def _plain(text: str) -> str:
@@ -78,39 +102,40 @@ def _values(message: Message, fields: Mapping[str, tuple[int, ...]]) -> Iterator
                 yield [message.unescaped(component) for component in components]
 
 
-def _names(message: Message) -> Iterator[str]:
+def _names(message: Message) -> Iterator[_Wanted]:
     for components in _values(message, _NAMES):
-        for word in re.findall(r"[^\W\d_]+", _folded(" ".join(components[:3]))[0]):
+        for word in _WORDS.findall(_folded(" ".join(components[:3]))[0]):
             if len(word) >= _WORD and word not in _PARTICLES:
-                yield re.escape(word)
+                yield _Wanted(re.escape(word), word)
 
 
-def _numbers(message: Message) -> Iterator[str]:
+def _numbers(message: Message) -> Iterator[_Wanted]:
     for number, *_ in _values(message, _NUMBERS):
         yield from _digits(number)
 
 
-def _telephones(message: Message) -> Iterator[str]:
+def _telephones(message: Message) -> Iterator[_Wanted]:
     for components in _values(message, _TELEPHONES):
         for said in (*components[:1], *components[3:4], "".join(components[5:7]), *components[6:7], *components[11:12]):
             yield from _digits(said)
 
 
-def _addresses(message: Message) -> Iterator[str]:
+def _addresses(message: Message) -> Iterator[_Wanted]:
     for components in _values(message, _ADDRESSES):
         for index in _STREET_TOWN_CODE:
             part = components[index] if len(components) > index else ""
             words = _folded(part)[0].split()
             for some in (words, [word for word in words if not word[0].isdigit()]):
                 if sum(map(len, some)) >= (_NUMBER if "".join(some).isdigit() else _WORD):
-                    yield r"\s+".join(map(re.escape, some))
+                    yield _Wanted(r"\s+".join(map(re.escape, some)), max(some, key=len))
 
 
-def _digits(text: str) -> Iterator[str]:
+def _digits(text: str) -> Iterator[_Wanted]:
     """A number as it is written, and its digits in any grouping."""
-    plain = _folded(text.strip())[0]
-    digits = re.sub(r"\D", "", plain)
-    if len(plain) >= _NUMBER:
-        yield r"\s+".join(map(re.escape, plain.split()))
-    if len(digits) >= _GROUPED and not re.search(r"[^\W\d]", plain):
-        yield _GAP.join(digits)
+    plain = _folded(text)[0].strip()
+    if len(plain) < _NUMBER:
+        return
+    yield _Wanted(r"\s+".join(map(re.escape, plain.split())), max(plain.split(), key=len))
+    digits = _NO_DIGITS.sub("", plain)
+    if len(digits) >= _GROUPED and _LETTER.search(plain) is None:
+        yield _Wanted(_GAP.join(digits), digits)

@@ -20,7 +20,8 @@ _DTM: Final = re.compile(
     r"([+-][0-9]{4})?"
 )
 _LONGEST: Final = 40  # what is longer is none, and is not remembered
-_DAY: Final = 3  # of the parts of a time, so many are a date
+DAY: Final = 3
+"""Of the parts of a time, so many are a date."""
 
 Ambiguous = Literal["earlier", "later", "reject"]
 
@@ -72,11 +73,11 @@ class Moments:
             moment = None if time is None else self.read(text)
             if time is None or moment is None:
                 continue
-            if day is None and time.parts > _DAY:
+            if day is None and time.parts > DAY:
                 return moment
             if day is None:
                 day, found = time, moment
-            elif time.parts > _DAY and time.naive.date() == day.naive.date():
+            elif time.parts > DAY and time.naive.date() == day.naive.date():
                 return moment
         return found
 
@@ -110,13 +111,13 @@ def _stated(text: str) -> Stated | None:
 def day(text: str) -> date | None:
     """Return the date of a DTM that states at least the day."""
     time = stated(text)
-    return None if time is None or time.parts < _DAY else time.naive.date()
+    return None if time is None or time.parts < DAY else time.naive.date()
 
 
 @lru_cache(maxsize=4096)
 def _moment(text: str, zone: ZoneInfo, ambiguous: Ambiguous, offset: timezone | None) -> datetime | None:
     time = stated(text)
-    if time is None or time.parts < _DAY:
+    if time is None or time.parts < DAY:
         return None
     fixed = time.offset or offset
     try:
@@ -125,7 +126,7 @@ def _moment(text: str, zone: ZoneInfo, ambiguous: Ambiguous, offset: timezone | 
         earlier, later = (time.naive.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
         if earlier.utcoffset() == later.utcoffset():
             return earlier.astimezone(UTC)
-        if ambiguous == "reject" and time.parts > _DAY:
+        if ambiguous == "reject" and time.parts > DAY:
             return None
         twice = earlier.astimezone(UTC) < later.astimezone(UTC)  # else the hour is left out; fold 0 is the old clock
         return (later if twice and ambiguous == "later" else earlier).astimezone(UTC)

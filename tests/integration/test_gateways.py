@@ -288,7 +288,7 @@ def test_http_with_curl_and_with_the_client(own_kafka: Cluster, gateways: Gatewa
     gateways.environment["WARDSTREAM_HTTP_LISTEN"] = "127.0.0.1:0"
     process, port = gateways.start("http")
     now = "2026-03-01T08:00:00Z"
-    event = {"source": "curl", "patient_id": "p-1", "observed_at": now, "received_at": now}
+    event = {"source": "curl", "patient_id": f"p-{1:032}", "observed_at": now, "received_at": now}
     events = [
         {**event, "event_id": "018f6b1e-7c00-7000-8000-000000000001", "heart_rate_bpm": 70},
         {**event, "event_id": "018f6b1e-7c00-7000-8000-000000000002", "heart_rate_bpm": 700},

@@ -77,6 +77,48 @@ def test_a_cancellation_leaves_what_was_before(events: list[Admission], phase: s
         assert stay.disposition is None
 
 
+def recorded(minutes: float, event: Admission) -> Admission:
+    return msgspec.structs.replace(event, available_at=at(minutes))
+
+
+@pytest.mark.parametrize(
+    ("events", "unit"),
+    [
+        ([recorded(0, admission("in", 5, "admit", unit="A")), recorded(3, admission("u", 3, "cancel_admit"))], None),
+        ([recorded(4, admission("in", 5, "admit", unit="A")), recorded(3, admission("u", 3, "cancel_admit"))], "A"),
+        ([admission("in", 5, "admit", unit="A"), recorded(3, admission("u", 3, "cancel_admit"))], "A"),
+        (
+            [
+                recorded(0, admission("in", 0, "admit", unit="A", encounter_id="E1")),
+                recorded(1, admission("in 2", 5, "admit", unit="B", encounter_id="E2")),
+                recorded(3, admission("u", 3, "cancel_admit", encounter_id="E1")),
+            ],
+            "B",
+        ),
+        (
+            [
+                *(ADMIT, recorded(61, admission("m", 65, "transfer", unit="C")), MOVE),
+                recorded(62, admission("u", 62, "cancel_transfer")),
+            ],
+            "B",
+        ),
+    ],
+    ids=["before its hour", "before it", "nobody says", "another visit", "of two moves the last"],
+)
+def test_a_cancellation_finds_what_was_on_record(events: list[Admission], unit: str | None) -> None:
+    assert present(*events).occupies == unit
+
+
+def test_what_was_cancelled_before_its_hour_stays_away_when_the_cancellation_is_folded_for_good() -> None:
+    undo = recorded(3, admission("undo", 3, "cancel_admit"))
+    log = StayLog()
+    for event in (undo, recorded(0, admission("in", 5, "admit", unit="A"))):
+        log.add(event)
+    for number in range(2 * KEPT_EVENTS):
+        stay = log.add(admission(f"update {number}", 10 + number, "update", age_years=70.0))
+    assert (stay.occupies, log.visits()) == (None, [])
+
+
 def test_two_cancellations_take_two_events() -> None:
     moves = [admission(f"move {n}", n, "transfer", unit=f"U{n}") for n in (1, 2)]
     undo = [admission(f"undo {n}", n, "cancel_transfer") for n in (3, 4)]

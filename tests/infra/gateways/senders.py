@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 
 from hl7.mllp import open_hl7_connection
 
+from tests.events import vitals
 from wardstream.agents.metrics import Meters
 from wardstream.agents.streams.dead_letters import DeadLetters
 from wardstream.client.batches import Headers, PublishError
@@ -23,6 +24,12 @@ from wardstream.schemas.vitals import Vitals
 KEY = bytes(range(32))
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 FEED = Feed(name="icu", timezone="UTC", authority="north", identifier_types=("MR",))
+PATIENT = "p-8c5e0d1f2b3a49788c5e0d1f2b3a4978"
+
+
+def pulse(name: str, minutes: float = 0) -> Vitals:
+    """A heart rate of somebody who has a pseudonym."""
+    return vitals(name, minutes, patient_id=PATIENT, heart_rate_bpm=70.0)
 
 
 def message(control_id: str, *parts: str, accept: str = "", application: str = "", kind: str = "ORU^R01") -> bytes:

@@ -15,9 +15,8 @@ from hl7.mllp import InvalidBlockError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.events import vitals
 from tests.infra.gateways.running import running
-from tests.infra.gateways.senders import Sender, until
+from tests.infra.gateways.senders import Sender, pulse, until
 from tests.infra.gateways.senders import message as plain
 from tests.infra.gateways.test_http import lines, served
 from tests.schemas.hl7v2.test_fuzz import SEEDS
@@ -156,7 +155,7 @@ def test_feeds_files_of_anything(tmp_path_factory: pytest.TempPathFactory, text:
 
 
 async def test_bodies_of_anything_have_a_result_each() -> None:
-    chance, sound = random.Random(1), encode(vitals("a", 0, heart_rate_bpm=70.0))
+    chance, sound = random.Random(1), encode(pulse("a", 0))
     async with served() as gateway:
         for _ in range(100):
             body = b"\n".join(changed(sound, chance) for _ in range(chance.randint(1, 5)))
@@ -182,13 +181,13 @@ async def test_http_of_a_hundred_megabytes_and_of_a_million_lines() -> None:
         with suppress(aiohttp.ClientConnectionError):
             assert (await gateway.post(b"x" * (BLOCK_BYTES * 8)))[0] == 413
         assert (await gateway.post(b"{}\n" * 1_000_000))[0] == 413
-        assert (await gateway.post(lines(vitals("a", 0, heart_rate_bpm=70.0))))[0] == 200
+        assert (await gateway.post(lines(pulse("a", 0))))[0] == 200
 
 
 async def test_http_heads_that_do_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
     """Silent, slow in their first request or in their second: cut off, and others are served then."""
     monkeypatch.setattr(web, "HEAD_S", 0.5)
-    body = lines(vitals("a", 0, heart_rate_bpm=70.0))
+    body = lines(pulse("a", 0))
     async with served() as gateway:
         port = int(gateway.url.rpartition(":")[2])
         head = b"POST /v1/events/vitals.v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
@@ -233,4 +232,4 @@ async def test_http_of_random_bytes() -> None:
                 async with asyncio.timeout(20):
                     assert (await reader.read())[:9] in (b"", b"HTTP/1.1 ", b"HTTP/1.0 ")
             writer.close()
-        assert (await gateway.post(lines(vitals("a", 0, heart_rate_bpm=70.0))))[0] == 200
+        assert (await gateway.post(lines(pulse("a", 0))))[0] == 200

@@ -20,7 +20,7 @@ import pytest
 
 from tests.events import vitals
 from tests.infra.gateways.certificates import Authority
-from tests.infra.gateways.senders import FakeWay, until
+from tests.infra.gateways.senders import PATIENT, FakeWay, pulse, until
 from wardstream.agents.metrics import GATEWAY_REJECTS, HTTP_REQUESTS, Meters
 from wardstream.client import Publisher, PublishError
 from wardstream.client import gateway as client_module
@@ -92,10 +92,10 @@ def lines(*events: Any) -> bytes:
 
 
 async def test_each_line_has_its_result() -> None:
-    good = vitals("a", 0, heart_rate_bpm=70.0)
+    good = pulse("a", 0)
     bad = encode(good).replace(b"70.0", b"900.0")
     async with served() as gateway:
-        status, answer, _ = await gateway.post(lines(good, b"", bad, b"{Meier", vitals("b", 1, spo2_percent=97.0)))
+        status, answer, _ = await gateway.post(lines(good, b"", bad, b"{Meier", pulse("b", 1)))
     assert status == 200
     assert answer == {
         "results": [
@@ -105,12 +105,12 @@ async def test_each_line_has_its_result() -> None:
             {"line": 5, "accepted": True},
         ]
     }
-    assert [key for _, key, _, _ in gateway.way.kept] == ["P1", "P1"]
+    assert [key for _, key, _, _ in gateway.way.kept] == [PATIENT, PATIENT]
     assert gateway.meters.values[GATEWAY_REJECTS, ("http", "vitals.v1", "out_of_bounds")] == 1
 
 
 async def test_one_event_as_json() -> None:
-    pretty = json.dumps(json.loads(encode(vitals("a", 0, heart_rate_bpm=70.0))), indent=2).encode()
+    pretty = json.dumps(json.loads(encode(pulse("a", 0))), indent=2).encode()
     async with served() as gateway:
         assert (await gateway.post(pretty, JSON))[1] == {"results": [{"line": 1, "accepted": True}]}
         assert (await gateway.post(b"[]", JSON))[1]["results"][0]["reason"] == "wrong_type"
@@ -118,7 +118,7 @@ async def test_one_event_as_json() -> None:
 
 
 async def test_fields_that_the_schema_does_not_know_do_not_travel() -> None:
-    event = {**json.loads(encode(vitals("a", 0, heart_rate_bpm=70.0))), "patient_name": "Anna Meier"}
+    event = {**json.loads(encode(pulse("a", 0))), "patient_name": "Anna Meier"}
     async with served() as gateway:
         assert (await gateway.post(json.dumps(event).encode()))[1]["results"] == [{"line": 1, "accepted": True}]
     assert b"Meier" not in gateway.way.kept[0][2]
@@ -128,7 +128,7 @@ async def test_who_may_publish(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
     lab = add_token(path, "lab", ["publisher"])
     nurse = add_token(path, "nurse", ["viewer", "clinician", "operator"])
-    body = lines(vitals("a", 0, heart_rate_bpm=70.0))
+    body = lines(pulse("a", 0))
     async with served(TokenFile(path)) as gateway:
         for header in ({}, {"Authorization": "Bearer x"}, {"Authorization": f"Basic {lab}"}, {"Authorization": lab}):
             status, answer, headers = await gateway.post(body, header)
@@ -138,6 +138,33 @@ async def test_who_may_publish(tmp_path: Path) -> None:
         assert gateway.way.kept == []
         assert (await gateway.post(body, {"Authorization": f"bearer {lab}"}))[0] == 200
         assert gateway.meters.values[HTTP_REQUESTS, ("vitals.v1", "401")] == 4
+
+
+@pytest.mark.parametrize("topic", publishable())
+async def test_what_names_somebody_otherwise_than_by_a_pseudonym_is_refused(tmp_path: Path, topic: str) -> None:
+    """Of a token that does not say whose numbers its events have; and where nobody shows a token."""
+    token = add_token(tmp_path / "tokens.json", "monitor", ["publisher"])
+    mine = {"Authorization": f"Bearer {token}"}
+    numbers = {"patient_id": "8847120", "encounter_id": "V-8847120", "order_id": "O-8847120", "study_uid": "1.8847120"}
+    numbers |= {"merged_patient_id": "p-8847120", "series_uid": "1.8847120.1", "instance_uid": "1.8847120.1.1"}
+    pseudonyms = {"patient_id": PATIENT, "encounter_id": f"e{PATIENT[1:]}", "order_id": f"o{PATIENT[1:]}"}
+    pseudonyms |= {name: PSEUDONYMS.uid("1.2") for name in ("study_uid", "series_uid", "instance_uid")}
+    pseudonyms |= {"merged_patient_id": PSEUDONYMS.patient("north", "2")}
+    event = json.loads((EXAMPLES / f"{topic}.json").read_bytes())
+    if topic == "admissions.v1":
+        event |= {"kind": "merge", "merged_patient_id": ""}
+    named = [name for name in numbers if name in event]
+    event |= {name: pseudonyms[name] for name in named}
+    bodies = [json.dumps(event | {name: numbers[name]}) for name in named]
+    for authority, header in ((TokenFile(tmp_path / "tokens.json"), mine), (Anyone(), {})):
+        async with served(authority) as gateway:
+            _, answer, _ = await gateway.post("\n".join((json.dumps(event), *bodies)).encode(), header, topic)
+            assert answer["results"][0] == {"line": 1, "accepted": True}
+            assert answer["results"][1:] == [
+                {"line": line, "accepted": False, "reason": "no_pseudonym", "fields": [name]}
+                for line, name in enumerate(named, start=2)
+            ]
+            assert len(gateway.way.kept) == 1
 
 
 @pytest.mark.parametrize("topic", publishable())
@@ -167,7 +194,7 @@ async def test_numbers_become_the_pseudonyms_that_hl7_has(tmp_path: Path, topic:
 
 
 async def test_what_is_not_there_or_not_understood() -> None:
-    body = lines(vitals("a", 0, heart_rate_bpm=70.0))
+    body = lines(pulse("a", 0))
     async with served() as gateway:
         for topic in ("scores.v1", "ticks.v1", "metrics.v1", "identities.v1", "audit.v1", "nonsense"):
             assert (await gateway.post(body, topic=topic))[0] == 404
@@ -194,7 +221,7 @@ async def test_limits_of_size() -> None:
 async def test_too_much_at_a_time() -> None:
     async with served(limits=Limits(held_bytes=1000)) as gateway:
         gateway.way.up.clear()
-        first = asyncio.create_task(gateway.post(lines(vitals("a", 0, heart_rate_bpm=70.0)) + b"\n" * 600))
+        first = asyncio.create_task(gateway.post(lines(pulse("a", 0)) + b"\n" * 600))
         await until(lambda: gateway.way.opened)
         await asyncio.sleep(0.2)
         status, _, headers = await gateway.post(b"\n" * 600)
@@ -207,7 +234,7 @@ async def test_too_much_at_a_time() -> None:
 async def test_one_token_does_not_shut_the_others_out(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
     slow, other = ({"Authorization": f"Bearer {add_token(path, name, ['publisher'])}"} for name in ("slow", "other"))
-    body = lines(vitals("a", 0, heart_rate_bpm=70.0))
+    body = lines(pulse("a", 0))
     limits = Limits(body_bytes=len(body), held_bytes=len(body) * 8)
     async with served(TokenFile(path), limits=limits) as gateway:
         gateway.way.up.clear()
@@ -224,7 +251,7 @@ async def test_one_token_does_not_shut_the_others_out(tmp_path: Path) -> None:
 
 async def test_what_workers_would_refuse_as_of_the_future_is_refused() -> None:
     ahead = datetime.now(UTC) + timedelta(minutes=6)
-    event = msgspec.structs.replace(vitals("a", 0, heart_rate_bpm=70.0), received_at=ahead)
+    event = msgspec.structs.replace(pulse("a", 0), received_at=ahead)
     async with served() as gateway:
         status, answer, _ = await gateway.post(lines(event))
         assert (status, gateway.way.kept) == (200, [])
@@ -233,7 +260,7 @@ async def test_what_workers_would_refuse_as_of_the_future_is_refused() -> None:
 
 
 async def test_kafka_away() -> None:
-    body = lines(vitals("a", 0, heart_rate_bpm=70.0))
+    body = lines(pulse("a", 0))
     async with served(limits=Limits(deliver_s=0.3)) as gateway:
         gateway.way.up.clear()
         status, _, headers = await gateway.post(body)
@@ -290,14 +317,14 @@ class TestClient:
         async with served(TokenFile(path), context) as gateway:
             async with Publisher(gateway.url, token=token, ssl_context=authority.client()) as publisher:
                 for number in range(2500):
-                    await publisher.send(vitals(f"v{number}", number, heart_rate_bpm=70.0))
+                    await publisher.send(pulse(f"v{number}", number))
                 await publisher.flush()
                 assert len(gateway.way.kept) == 2500
-                await publisher.publish(vitals("last", 1, heart_rate_bpm=70.0))
+                await publisher.publish(pulse("last", 1))
                 with pytest.raises(BadEvent):
                     await publisher.send(vitals_impossible())
                 with pytest.raises(PublishError, match="ticks"):
-                    await publisher.publish_tick(vitals("x", 0, heart_rate_bpm=70.0).observed_at, "replay")
+                    await publisher.publish_tick(pulse("x", 0).observed_at, "replay")
             with pytest.raises(PublishError, match="does not know this token"):
                 async with Publisher(gateway.url, token="ws_x", ssl_context=authority.client()):
                     pass
@@ -309,20 +336,18 @@ class TestClient:
 
     async def test_leaves_by_itself(self) -> None:
         async with served() as gateway, Publisher(gateway.url) as publisher:
-            await publisher.send(vitals("a", 0, heart_rate_bpm=70.0))
+            await publisher.send(pulse("a", 0))
             await until(lambda: gateway.way.kept)
 
     async def test_tries_again_until_kafka_is_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(client_module, "_FIRST_PAUSE_S", 0.01)
         async with served(limits=Limits(deliver_s=0.1)) as gateway, Publisher(gateway.url) as publisher:
             gateway.way.up.clear()
-            publishing = asyncio.create_task(publisher.publish(vitals("a", 0, heart_rate_bpm=70.0)))
+            publishing = asyncio.create_task(publisher.publish(pulse("a", 0)))
             await until(lambda: (HTTP_REQUESTS, ("vitals.v1", "503")) in gateway.meters.values)
             gateway.way.up.set()
             await publishing
-        assert {json.loads(value)["event_id"] for _, _, value, _ in gateway.way.kept} == {
-            str(vitals("a", 0, heart_rate_bpm=70.0).event_id)
-        }
+        assert {json.loads(value)["event_id"] for _, _, value, _ in gateway.way.kept} == {str(pulse("a", 0).event_id)}
 
     async def test_gives_up_in_time(self) -> None:
         async with (
@@ -331,9 +356,9 @@ class TestClient:
         ):
             gateway.way.up.clear()
             with pytest.raises(PublishError, match=r"vitals\.v1: not acknowledged within 1 s: status 503"):
-                await publisher.publish(vitals("a", 0, heart_rate_bpm=70.0))
+                await publisher.publish(pulse("a", 0))
             gateway.way.up.set()
-            await publisher.publish(vitals("a", 0, heart_rate_bpm=70.0))
+            await publisher.publish(pulse("a", 0))
 
     async def test_nobody_there(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as unused:

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from tests.schemas.hl7v2.messages import FEED, PATIENT, PID, PSEUDONYMS, PV1, facts, mapped, message, one, utc
+from wardstream.models.stay import fold
+from wardstream.schemas.admissions import Admission
 from wardstream.schemas.hl7v2 import Code, Feed, map_message
+from wardstream.schemas.hl7v2.adt import MOST_MERGES
 from wardstream.schemas.hl7v2.types import MAPPERS, NOT_FOR_US, why_not
 
 EVN = "EVN|A01|20260310101500|||||"
@@ -117,6 +120,24 @@ def test_a_message_with_several_merges() -> None:
     ]
 
 
+def test_each_number_that_names_the_patient_who_ceases_is_merged() -> None:
+    prior = "7^^^north^PI~1^^^north^MR~2^^^south^MR~1^^^north^MR~4711^^^north^MR~88^^^state^SS~9"
+    found = mapped(EVN, PID, f"MRG|{prior}", "MRG|3^^^north^MR", kind="ADT^A40")
+    ceased = [("north", "1"), ("south", "2"), ("north", "3")]
+    assert [event.merged_patient_id for event in found.events] == [PSEUDONYMS.patient(*number) for number in ceased]
+    assert {event.patient_id for event in found.events} == {PATIENT}
+    assert found.rejects == ()
+    assert found.ignored == (("merge", "MRG-1"),)  # the survivor's own number
+
+
+def test_more_merges_than_a_message_may_make_are_a_reject() -> None:
+    numbers = [f"{number}^^^north^MR" for number in range(MOST_MERGES + 1)]
+    found = mapped(EVN, PID, "MRG|x^^^north^MR", f"MRG|{'~'.join(numbers)}", kind="ADT^A40")
+    assert len(found.events) == MOST_MERGES
+    (reject,) = found.rejects
+    assert (reject.topic, reject.reason, reject.fields) == ("admissions.v1", "too_large", ("MRG-1",))
+
+
 def test_a_merge_of_numbers_that_name_nobody_here() -> None:
     assert mapped(EVN, PID, "MRG|4711^^^north^MR", kind="ADT^A47").ignored == (("merge", "MRG-1"),)
     assert mapped(EVN, PID, "MRG|88^^^state^SS", kind="ADT^A40").rejects[0].reason == "bad_format"
@@ -185,8 +206,14 @@ def test_times(evn: str, pv1: str, at: Any) -> None:
         ("A11", "20260310100300", f"{'|' * 25}20260310100500", utc(2026, 3, 10, 9, 5), ()),
         ("A13", "20260310100300", f"{'|' * 26}20260310100500", utc(2026, 3, 10, 9, 5), ()),
         ("A11", "20260310100300", f"{'|' * 25}20260311100500", utc(2026, 3, 10, 9, 3), ()),
+        ("A01", "20260310100000", f"{'|' * 25}20260310103000", utc(2026, 3, 10, 9), ("PV1-44",)),
+        ("A03", "20260310100000", f"{'|' * 26}20260310103000", utc(2026, 3, 10, 9), ("PV1-45",)),
+        ("A01", "20260310", f"{'|' * 25}20260310103000", utc(2026, 3, 10, 9, 30), ()),
     ],
-    ids=["planned", "A05", "leaves tomorrow", "EVN-2", "date", "same day", "undone before", "and left", "and planned"],
+    ids=[
+        *("planned", "A05", "leaves tomorrow", "EVN-2", "date", "same day", "undone before", "and left", "and planned"),
+        *("was planned", "was to leave", "recorded on a day"),
+    ],
 )
 def test_times_that_cannot_be_when_it_happened(
     trigger: str, evn: str, visit: str, at: Any, ignored: tuple[str, ...]
@@ -194,6 +221,29 @@ def test_times_that_cannot_be_when_it_happened(
     found = mapped(f"EVN|{trigger}|{evn}", PID, f"{PV1}{visit}", kind=f"ADT^{trigger}")
     assert one(found).observed_at == at
     assert found.ignored == tuple(("time", place) for place in ignored)
+
+
+def test_a_plan_is_the_same_event_when_it_has_come_true() -> None:
+    """A message that comes again, or late."""
+    planned = ("EVN|A01|20260310100000", PID, f"{PV1}{'|' * 25}20260310103000")
+    at_once, later = (one(mapped(*planned, kind="ADT^A01", now=utc(2026, 3, 10, *now))) for now in ((9, 1), (12,)))
+    assert (at_once.event_id, at_once.observed_at) == (later.event_id, later.observed_at)
+
+
+@pytest.mark.parametrize(
+    ("evn", "at"),
+    [("20260310100000", utc(2026, 3, 10, 9)), ("20260310", utc(2026, 3, 10, 11)), ("20270101", utc(2026, 3, 10, 11))],
+)
+def test_when_a_movement_was_recorded(evn: str, at: Any) -> None:
+    assert one(mapped(f"EVN|A01|{evn}", PID, PV1, kind="ADT^A01")).available_at == at
+
+
+def test_a_cancellation_recorded_before_the_hour_of_its_admission() -> None:
+    """It does not say that hour; whichever of the two comes first, nobody is there."""
+    admitted = mapped("EVN|A01|20260310100000", PID, f"{PV1}{'|' * 25}20260310100500", kind="ADT^A01")
+    undone = mapped("EVN|A11|20260310100300", PID, PV1, kind="ADT^A11")
+    for one_way in (admitted.events + undone.events, undone.events + admitted.events):
+        assert fold(event for event in one_way if isinstance(event, Admission)).phase == "left"
 
 
 def test_an_update_of_a_visit_that_has_ended_is_of_no_place() -> None:

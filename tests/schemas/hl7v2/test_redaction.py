@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import NoReturn
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,6 +50,39 @@ def test_an_id_is_that_of_the_text_as_it_was_sent() -> None:
         return one(mapped(PID, OBR, f"OBX|1|TX|6690-2^report^LN||{text}||||||F")).event_id
 
     assert result("Frau Wurzelbrunft") != result("Frau Kunigunde")
+
+
+@given(st.text(max_size=80), st.text(st.characters(blacklist_characters="|^~\\&\r\n"), max_size=12))
+def test_whatever_the_fields_and_the_text_hold_is_found_whole_or_not_at_all(text: str, said: str) -> None:
+    pid = f"PID|1||{said}^^^north^MR||{said}^{said}||||||{said}^^{said}||{said}"
+    without = redactor(read(message(pid)))
+    without(text)
+    for within in (said, f"{text} {said} {text}"):
+        found = without(within)
+        if len(said) >= 4 and said.isascii() and said.isalnum():
+            assert said.casefold() not in found.casefold()
+
+
+@pytest.mark.parametrize("number", ["\u00a8" * 4, "\u00bd" * 4, "\ufb03" * 2, "\u0130" * 4])
+def test_a_number_that_is_none(number: str) -> None:
+    """Characters that are blanks or several characters without their accents."""
+    assert redactor(read(message(f"PID|1||{number}^^^north^MR")))("Frau Wurzelbrunft") == "Frau Wurzelbrunft"
+
+
+def test_what_is_not_in_a_text_becomes_no_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To compile one takes as long as all else that is done with a message."""
+    made: list[str] = []
+
+    def made_of(pattern: str, *_: object) -> NoReturn:
+        made.append(pattern)
+        raise AssertionError
+
+    parsed = read(message(PID, NK1, PV1))
+    with monkeypatch.context() as patched:
+        for name in ("compile", "finditer"):
+            patched.setattr(re, name, made_of)
+        text = redactor(parsed)("no growth after 48 h")
+    assert (text, made) == ("no growth after 48 h", [])
 
 
 @given(st.text(max_size=80))
