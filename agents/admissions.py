@@ -17,7 +17,7 @@ def handler(rules: Rules) -> Handler:
 
     async def on_admissions(batch: PatientBatch) -> None:
         """Fold the event into the patient's stay."""
-        for received in batch:
+        async for received in batch:
             event: Admission = received.event
             if event.kind == "merge" and not handovers.merge(batch, received):
                 continue

@@ -42,7 +42,7 @@ def handler(site: Site) -> Handler:
 
     async def on_occupancy(batch: FlowBatch) -> None:
         """Have rows wait until their hour is over; close the hours that are over for every lane."""
-        for received in batch:
+        async for received in batch:
             event: Occupancy | Withdrawn | Over = received.event
             if isinstance(event, Over):
                 await _over(batch, site, event, received)

@@ -24,7 +24,7 @@ def handler(rules: Rules) -> Handler:
         """Keep what was seen, and what was taken back, where a risk is learned."""
         if rules.risk is None:
             return
-        for received in batch:
+        async for received in batch:
             event: Finding = received.event
             if (event.model, event.finding) != (chest_xray.NAME, chest_xray.FINDING):
                 continue

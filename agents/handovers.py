@@ -95,7 +95,7 @@ def handler(rules: Rules) -> Handler:
 
     async def on_handovers(batch: PatientBatch) -> None:
         """Give a patient's state away, or take a part of another's in."""
-        for received in batch:
+        async for received in batch:
             moved = batch.state.moved(received.event.patient_id)
             if moved is not None:  # by an earlier one of this batch; of those before, the lane had known
                 # Another id, for this one was given away with those that the patient has seen.

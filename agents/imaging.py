@@ -101,7 +101,7 @@ def handler(tools: Tools) -> Handler:
         told = [received for received in batch if received.event.status != "cancelled"]
         verdicts = await _judged([received.event for received in told], tools)
         by_event = dict(zip((received.event.event_id for received in told), verdicts, strict=True))
-        for received in batch:
+        async for received in batch:
             event: Imaging = received.event
             patient, now = batch.state[event.patient_id], event.received_at
             patient.heard = max(patient.heard, now.timestamp())

@@ -37,7 +37,7 @@ def handler(rules: Rules) -> Handler:
 
     async def on_labs(batch: PatientBatch) -> None:
         """Take a result in: bins, history, flags, scores."""
-        for received in batch:
+        async for received in batch:
             event: Lab = received.event
             use, values = usable(event)
             batch.count(m.LABS, (use,))

@@ -14,7 +14,7 @@ def handler(rules: Rules) -> Handler:
 
     async def on_outcomes(batch: PatientBatch) -> None:
         """A death ends the patient's alerts; a correction of it brings the patient back."""
-        for received in batch:
+        async for received in batch:
             event: Outcome = received.event
             if rules.risk is not None:
                 risk.report(batch, event, rules.risk)

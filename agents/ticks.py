@@ -22,7 +22,7 @@ def handler(rules: Rules) -> Handler:
 
     async def on_ticks(batch: PatientBatch) -> None:
         """Wake the patients whose time has come."""
-        for received in batch:
+        async for received in batch:
             event: Tick = received.event
             now = event.observed_at.timestamp()
             if now % HOUR == 0:  # all that was received before has been applied
@@ -31,6 +31,7 @@ def handler(rules: Rules) -> Handler:
                     headers = ((RECEIVED_AT, repr(now).encode()),)
                     batch.withdraw(TOPIC, over_key(lane, lanes), received, headers, partition)
             for key in batch.state.due(now):
+                await batch.take_turns()
                 with batch.alone(key):
                     patient = batch.state[key]
                     if rules.risk is not None:

@@ -15,7 +15,7 @@ def handler(rules: Rules) -> Handler:
 
     async def on_vitals(batch: PatientBatch) -> None:
         """Take measurements in: signals, bins, scores, alerts."""
-        for received in batch:
+        async for received in batch:
             event: Vitals = received.event
             for field in extremes(event):
                 batch.count(m.EXTREMES, (field,))

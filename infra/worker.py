@@ -15,7 +15,7 @@ from uuid import UUID
 import faust
 from aiokafka.errors import KafkaError
 
-from wardstream.agents import admissions, findings, handovers, imaging, labs, outcomes, predicting, ticks, vitals
+from wardstream.agents import admissions, findings, handovers, imaging, labs, notes, outcomes, predicting, ticks, vitals
 from wardstream.agents.metrics import Meters, measure_model
 from wardstream.agents.risk import EXAMPLES_TOPIC, Risk
 from wardstream.agents.scoring import Rules
@@ -50,6 +50,7 @@ HANDLERS: dict[str, Callable[[Rules], Handler]] = {
     "labs.v1": labs.handler,
     "vitals.v1": vitals.handler,
     "findings.v1": findings.handler,
+    "notes.v1": notes.handler,
     "outcomes.v1": outcomes.handler,
     "ticks.v1": ticks.handler,
 }

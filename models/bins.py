@@ -109,7 +109,10 @@ class Bins:
 
     def rows(self, hour: int) -> tuple[bytes, ...]:
         """One hour as it is kept; equal rows hold equal sets. See `sets_in`."""
-        return tuple(row for _, row in self._of_hour(hour))
+        found: list[bytes] = []
+        while (row := self._rows.get(f"{hour}.{len(found)}")) is not None:
+            found.append(row)
+        return tuple(found)
 
     def hour(self, hour: int) -> Iterator[MeasurementSet]:
         """The sets of one hour, in no particular order."""

@@ -13,7 +13,7 @@ from wardstream.models.alerts import RANK, Change, end
 from wardstream.models.bins import KEPT_HOURS, Bins, MeasurementSet
 from wardstream.models.labs.history import LabBins, Past
 from wardstream.models.latest import find, take
-from wardstream.models.patient import KEPT_AWAITED, KEPT_DEATHS, KEPT_FILMS, OpenAlert, Patient
+from wardstream.models.patient import KEPT_AWAITED, KEPT_DEATHS, KEPT_FILMS, KEPT_NOTES, OpenAlert, Patient
 from wardstream.models.revisions import held
 from wardstream.models.signals import HOUR
 
@@ -75,6 +75,8 @@ def join_patients(patient: Patient, other: Patient, other_id: str, bins: Bins) -
     patient.deaths = tuple(sorted(deaths, key=lambda death: (death.received_at, death.event_id)))[-KEPT_DEATHS:]
     films = {film.event_id: film for film in (*other.films, *patient.films)}.values()
     patient.films = tuple(sorted(films, key=lambda film: (film.received_at, film.event_id)))[-KEPT_FILMS:]
+    notes = {note.event_id: note for note in (*other.notes, *patient.notes)}.values()
+    patient.notes = tuple(sorted(notes, key=lambda note: (note.received_at, note.event_id)))[-KEPT_NOTES:]
     awaited = sorted((other.awaited | patient.awaited).items(), key=lambda item: (item[1], item[0]))
     patient.awaited = dict(awaited[-KEPT_AWAITED:])
     return _join_alerts(patient, other.alerts, other_id)

@@ -21,6 +21,7 @@ from wardstream.models.scores import Observations
 from wardstream.models.signals import BEDSIDE, BINS_ONLY, DAY, FIELDS, HOUR, SCORED, WINDOWS_S
 from wardstream.models.stay import Stay
 from wardstream.schemas.alerts import Priority
+from wardstream.schemas.notes import Kind
 
 KEPT_AFTER_LEAVING_S = DAY  # late results and corrections still find the patient
 KEPT_IN_SILENCE_S = 30 * DAY  # patients whose discharge never came
@@ -28,6 +29,7 @@ KEPT_UNADMITTED_S = 2 * DAY  # in silence too: of whom nobody says that they cam
 KEPT_AWAITED = 32
 KEPT_DEATHS = 8
 KEPT_FILMS = 16
+KEPT_NOTES = 64
 HOUR_GRACE_S = 1.0  # after the end of an hour: what was measured at its very end belongs to it
 RECOUNTED_S = (KEPT_HOURS - 12) * HOUR  # the bins of that time hold all that was current then, rounds included
 
@@ -82,6 +84,16 @@ class Film(msgspec.Struct, array_like=True, frozen=True):
     logit: float | None
 
 
+class Written(msgspec.Struct, array_like=True, frozen=True):
+    """A note of a class that was written at a time (s since 1970); None: it has been taken back."""
+
+    event_id: UUID
+    supersedes: UUID | None
+    received_at: float
+    at: float
+    kind: Kind | None
+
+
 class Patient(msgspec.Struct, omit_defaults=True):
     """What a lane knows of one patient. Times in seconds since 1970.
 
@@ -101,6 +113,7 @@ class Patient(msgspec.Struct, omit_defaults=True):
     facility: str | None = None
     deaths: tuple[Death, ...] = ()
     films: tuple[Film, ...] = ()
+    notes: tuple[Written, ...] = ()
     alerts: dict[str, OpenAlert] = {}
     awaited: dict[UUID, float] = {}
     survived: tuple[datetime, datetime, UUID] | None = None
@@ -188,6 +201,18 @@ class Patient(msgspec.Struct, omit_defaults=True):
             return None
         taken, logit = max(seen)
         return logit, taken
+
+    def report_note(self, note: Written) -> None:
+        """Take in that a note was written, or that it has been taken back."""
+        self.notes = (*self.notes, note)[-KEPT_NOTES:]
+
+    def written(self, since: float, at: float) -> dict[Kind, list[float]]:
+        """When notes were written after a time and up to another one (s since 1970), by class."""
+        found: dict[Kind, list[float]] = {}
+        for note in standing(self.notes):
+            if note.kind is not None and since < note.at <= at:
+                found.setdefault(note.kind, []).append(note.at)
+        return found
 
     @property
     def died_at(self) -> float | None:

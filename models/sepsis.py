@@ -30,6 +30,7 @@ intensive care of 15 years and more, nearly all of them adults, and with nothing
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import repeat
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -62,8 +63,11 @@ CLOCK: Final = ABOUT.index("hours_since_admission")
 INPUTS: Final = ("values", "measured", "since", "about")
 
 _PLACE: Final = {code: place for place, code in enumerate(SIGNALS)}
-_NEEDED: Final = tuple(tuple(_PLACE[code] for code in group) for group in (("hr",), ("rr",), ("spo2",), ("temp",)))
-_PRESSURE: Final = tuple(_PLACE[code] for code in ("sbp", "map"))
+_NEEDED: Final = np.array(
+    [[code in group for group in (("hr",), ("rr",), ("spo2",), ("temp",), ("sbp", "map"))] for code in SIGNALS],
+    np.float32,
+)
+"""Shape (34, 5): the signals that make each of five vital signs known."""
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -210,9 +214,8 @@ def tensors(rows: Doubles, firsts: npt.ArrayLike, lengths: npt.ArrayLike, whos: 
 
 def enough(since: Floats) -> Flags:
     """Where enough is known to answer: shape of `since` (…, 34) without its last axis."""
-    recent = since < KNOWN_WITHIN
-    known = sum(recent[..., list(group)].any(axis=-1).astype(int) for group in (*_NEEDED, _PRESSURE))
-    return np.asarray(known >= KNOWN_AT_LEAST)
+    recent = (since < KNOWN_WITHIN).astype(np.float32)
+    return np.asarray((recent @ _NEEDED > 0).sum(axis=-1) >= KNOWN_AT_LEAST)
 
 
 def is_child(who: Who) -> bool:
@@ -241,9 +244,10 @@ def summary(sets: Iterable[MeasurementSet], admitted_at: float, hour: int, now: 
 
 
 @lru_cache(maxsize=KEPT_SUMMARIES)
-def _past(rows: tuple[bytes, ...], admitted_at: float, hour: int) -> Hour:
-    """An hour that is over: asked for 47 times more, and the same as long as its rows are."""
-    return summary(sets_in(rows), admitted_at, hour) if rows else _EMPTY
+def _past(begun: tuple[bytes, ...], ended: tuple[bytes, ...], admitted_at: float, hour: int) -> Hour:
+    """An hour that is over, from the rows of the two hours of the clock that it lies in: asked for 47 times more, and
+    the same as long as they are."""
+    return summary(sets_in((*begun, *ended)), admitted_at, hour) if begun or ended else _EMPTY
 
 
 def prepare(bins: Bins, who: Who, now: float) -> Prepared | Abstained:
@@ -265,21 +269,17 @@ def prepare(bins: Bins, who: Who, now: float) -> Prepared | Abstained:
         return Abstained("before_admission")
     if is_child(who):
         return Abstained("child")
-    first, begin, kept = first_hour(present), who.admitted_at, dict[int, tuple[bytes, ...]]()
-
-    def rows(hour: int) -> tuple[bytes, ...]:
-        """Those of the hours of the clock that an hour of the stay touches."""
-        touched = range(int((begin + (hour - 1) * HOUR) // HOUR), int((begin + hour * HOUR) // HOUR) + 1)
-        for one in touched:
-            if one not in kept:
-                kept[one] = bins.rows(one)
-        return tuple(row for one in touched for row in kept[one])
-
-    hours = [_past(rows(hour), begin, hour) for hour in range(first, present)]
+    first, begin = first_hour(present), who.admitted_at
+    clock = int(begin // HOUR) - 1  # hour t of the stay lies in hours t and t + 1 of the clock after this one
+    rows = [bins.rows(clock + hour) for hour in range(first, present + 2)]
+    hours = list(map(_past, rows[:-2], rows[1:-1], repeat(begin), range(first, present)))
     is_over = now >= begin + present * HOUR
-    last = rows(present)
-    hours.append(_past(last, begin, present) if is_over else summary(sets_in(last), begin, present, now))
-    medians = np.stack([hour.medians for hour in hours])
+    hours.append(
+        _past(rows[-2], rows[-1], begin, present)
+        if is_over
+        else summary(sets_in((*rows[-2], *rows[-1])), begin, present, now)
+    )
+    medians = np.concatenate([hour.medians for hour in hours]).reshape(len(hours), len(SIGNALS))
     if not enough(_ages(medians)):
         return Abstained("too_little_known")
     oldest, newest = min(hour.oldest for hour in hours), max(hour.newest for hour in hours)

@@ -21,7 +21,6 @@ from wardstream.models.triton import Answer, Reason, Unavailable
 from wardstream.schemas.predictions import Contribution, Quality
 
 ROWS = 64  # of one request: as many as the server computes at once
-AT_ONCE = 2  # requests: more would wait for one another at the server, each within its own deadline
 BUDGET_S = 4.0  # for all rows of one call, however many hours end at once after an outage; a handler has 10 s
 CONFIG = "config.pbtxt"  # Triton's, of a model's folder
 _SERVES = re.compile(r"version_policy\s*:?\s*\{\s*specific\s*:?\s*\{\s*versions\s*:\s*\[\s*(\d+)\s*\]\s*\}\s*\}")
@@ -62,7 +61,10 @@ class Infers(Protocol):
 
 
 class Served:
-    """Asks `sepsis`.
+    """Asks `sepsis`; one for all lanes of a worker.
+
+    Lanes take turns at the server, one request at a time: two at once would wait for one another there, each within its
+    own deadline, and uploads of megabytes that share a connection now and then stall for a quarter of a second.
 
     Parameters
     ----------
@@ -75,6 +77,7 @@ class Served:
     def __init__(self, client: Infers, folder: Path) -> None:
         self._client = client
         self._folder = folder
+        self._turn = asyncio.Lock()
         self._calibrations: dict[tuple[str, str], Calibration | None] = {}
         self._answered: str | None = None
 
@@ -97,24 +100,27 @@ class Served:
 
     async def _logits(self, rows: Sequence[Prepared]) -> list[Said]:
         said, until = list[Said](), monotonic() + BUDGET_S
-        silent: Reason | None = None
         while len(said) < len(rows):
-            if silent is None and monotonic() > until:
-                silent = "deadline"
-            if silent is not None:
-                return said + [silent] * (len(rows) - len(said))
-            asked = rows[len(said) : len(said) + AT_ONCE * ROWS]
-            parts = [asked[first : first + ROWS] for first in range(0, len(asked), ROWS)]
-            for answers in await asyncio.gather(*map(self._request, parts)):
-                said += answers
-                silent = answers[0] if isinstance(answers[0], str) else silent
+            answers = await self._request(rows[len(said) : len(said) + ROWS], until)
+            said += answers
+            if isinstance(answers[0], str):  # silent
+                return said + [answers[0]] * (len(rows) - len(said))
         return said
 
-    async def _request(self, rows: Sequence[Prepared]) -> list[Said]:
+    async def _request(self, rows: Sequence[Prepared], until: float) -> list[Said]:
+        feed = stacked(rows).feed()
         try:
-            answer = await self._client.infer(NAME, stacked(rows).feed())
+            async with asyncio.timeout(until - monotonic()):
+                await asyncio.sleep(0)  # here it is late already, even if nobody else asks
+                await self._turn.acquire()
+        except TimeoutError:
+            return ["deadline"] * len(rows)
+        try:
+            answer = await self._client.infer(NAME, feed)
         except Unavailable as unavailable:
             return [unavailable.reason] * len(rows)
+        finally:
+            self._turn.release()
         self._answered = answer.version
         logits = zip(rows, answer.outputs["logit"], strict=True)
         return [(answer.version, float(by_hour[row.place])) for row, by_hour in logits]

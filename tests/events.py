@@ -11,6 +11,7 @@ from wardstream.schemas.decode import decoder, encode
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.findings import Finding
 from wardstream.schemas.labs import Lab
+from wardstream.schemas.notes import Note
 from wardstream.schemas.outcomes import Outcome
 from wardstream.schemas.ticks import Tick
 from wardstream.schemas.topics import TOPICS
@@ -76,6 +77,10 @@ def finding(name: str, minutes: float, received: float | None = None, **fields: 
     if quality != "abstained":
         about |= {"probability": 0.7, "calibrated_probability": 0.8}
     return _made(Finding, name, minutes, received, about | fields)
+
+
+def note(name: str, minutes: float, received: float | None = None, **fields: Any) -> Note:
+    return _made(Note, name, minutes, received, {"kind": "progress", "text": "As before."} | fields)
 
 
 def outcome(name: str, minutes: float, kind: str, received: float | None = None, **fields: Any) -> Outcome:

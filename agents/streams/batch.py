@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
@@ -26,6 +27,7 @@ from wardstream.schemas.bad_event import BadEvent
 log = logging.getLogger(__name__)
 
 HANDLER_DEADLINE_S = 10.0  # a handler that takes longer is one that failed
+TURN_S = 0.002  # for which a lane keeps the event loop: others await answers that have a deadline, in several steps
 
 E = TypeVar("E")  # event
 S = TypeVar("S")  # entity of the lane's state
@@ -73,9 +75,22 @@ class Batch(Generic[E, S]):
         self.outputs = outputs
         self._encode = encode
         self.handled: asyncio.Future[None] | None = None
+        self._turn_ends = 0.0
 
     def __iter__(self) -> Iterator[Received[E]]:
         return iter(self.received)
+
+    async def __aiter__(self) -> AsyncIterator[Received[E]]:
+        """As handlers go through it: other lanes have their turns meanwhile."""
+        for received in self.received:
+            await self.take_turns()
+            yield received
+
+    async def take_turns(self) -> None:
+        """Let other lanes run, if this one has kept the event loop for `TURN_S`; of this lane nothing else runs."""
+        if monotonic() >= self._turn_ends:
+            await asyncio.sleep(0)
+            self._turn_ends = monotonic() + TURN_S
 
     def __len__(self) -> int:
         return len(self.received)

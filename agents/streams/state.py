@@ -238,13 +238,15 @@ class Work(Generic[E]):
     def __init__(self, state: LaneState[E]) -> None:
         self._state = state
         self.touched: dict[str, E] = {}
+        self._dues: dict[str, float] = {}  # of those touched, until they are asked for again
         self.changed_children: dict[str, dict[str, bytes | None]] = {}
         self.digests: dict[str, dict[bytes, None]] = {}
         self.forgotten: set[str] = set()
         self.moves: dict[str, Moved | None] = {}
 
     def __getitem__(self, key: str) -> E:
-        """The entity, new if it was not known; it counts as changed."""
+        """The entity, new if it was not known; it counts as changed. Who changes it asks for it in each event anew."""
+        self._dues.pop(key, None)
         entity = self.touched.get(key)
         if entity is None:
             fresh = key in self.forgotten
@@ -327,9 +329,11 @@ class Work(Generic[E]):
 
     def due(self, at: float) -> list[str]:
         """Entities that time alone must wake at `at`."""
-        codec = self._state.codec
-        keys = [key for key in self._state.due(at) if key not in self.touched and key not in self.forgotten]
-        return keys + [key for key, entity in self.touched.items() if codec.due(entity) <= at]
+        codec, dues, touched = self._state.codec, self._dues, self.touched
+        for key in touched.keys() - dues.keys():
+            dues[key] = codec.due(touched[key])
+        keys = [key for key in self._state.due(at) if key not in touched and key not in self.forgotten]
+        return keys + [key for key in touched if dues[key] <= at]
 
     def mark(self, key: str) -> Mark:
         """What was done to an entity so far, to go `back` to."""
@@ -358,6 +362,7 @@ class Work(Generic[E]):
     def forget(self, key: str) -> None:
         """Remove the entity and all its rows."""
         self.touched.pop(key, None)
+        self._dues.pop(key, None)
         self.changed_children.pop(key, None)
         self.digests.pop(key, None)
         self.moves.pop(key, None)

@@ -17,16 +17,17 @@ trends                     of vital signs the current value minus their mean ove
 results                    the current result, in the unit of the name
 deep models, findings      log-odds of the last calibrated answer: of `sepsis`, as of when it was asked (`agents.risk`
                            adds it, for it comes at the batch's end); of pneumonia in the newest chest film, as of that
+notes                      of each class (the type, as its sender coded it: `schemas/notes.py`) how many were written in
+                           the last 24 hours, with the age of the newest; missing where none was. No text is read
 person and stay            age, whether male, hours since admission. They have no age of their own
 =========================  =============================================================================================
 
-A name is that of the signal in the topics, with its unit. Notes have no column: no model gives them a class yet, and an
-input that nothing fills would be dead weight. One more input is another `VERSION`.
+A name is that of the signal in the topics, with its unit. One more input is another `VERSION`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -38,10 +39,11 @@ from wardstream.models.patient import Patient
 from wardstream.models.scores import Kidneys, kdigo, rule_scores, sofa
 from wardstream.models.scores.kdigo import Collection, Result
 from wardstream.models.scores.sofa import LABS as SOFA_LABS
-from wardstream.models.signals import BY_CODE, BY_FIELD, FIELDS, HOUR
+from wardstream.models.signals import BY_CODE, BY_FIELD, DAY, FIELDS, HOUR
+from wardstream.schemas.notes import Kind
 from wardstream.schemas.scores import Score
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 """Of the inputs and columns. A model that was made of another version is not fed by this code."""
 
 Doubles = npt.NDArray[np.float64]
@@ -77,6 +79,7 @@ LABS: Final = (
 LAB_CHANGES: Final = ("lactate", "creat", "hgb", "plt")
 SEPSIS: Final = "sepsis_logit"
 CHEST_XRAY: Final = "chest_xray_logit"
+NOTES: Final = {kind: f"{kind}_notes_per_d" for kind in get_args(Kind)}
 _LONG_TAILS: Final = frozenset(
     ("lactate", "gluc", "bun", "creat", "bili", "ast", "alp", "tni", "tnt", "crp", "pct", "wbc", "plt", "inr", "aptt")
 )
@@ -92,6 +95,7 @@ INPUTS: Final = (
     *(Input(f"{FIELDS[code]}_change") for code in LAB_CHANGES),
     Input(SEPSIS),
     Input(CHEST_XRAY),
+    *(Input(name) for name in NOTES.values()),
     Input("age_years"),
     Input("male"),
     Input("hours_since_admission", log=True),
@@ -144,6 +148,7 @@ def gather(patient: Patient, bins: LabBins, at: float) -> dict[str, Known]:
     known.take_vitals(bins)
     known.take_results(bins)
     known.take_film(patient)
+    known.take_notes(patient)
     known.take_person(patient)
     return known.found
 
@@ -221,6 +226,10 @@ class _Gathered:
         film = patient.film(self.at)
         if film is not None:
             self.put(CHEST_XRAY, *film)
+
+    def take_notes(self, patient: Patient) -> None:
+        for kind, times in patient.written(self.at - DAY, self.at).items():
+            self.put(NOTES[kind], len(times), max(times))
 
     def take_person(self, patient: Patient) -> None:
         stay = patient.stay

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from tests.agents.bedside import Bedside
 from tests.events import WELL, admission, at, event_id, lab, tick, vitals
 from tests.models.measuring import kept
+from wardstream.models import serving
 from wardstream.models.explaining import contributions
 from wardstream.models.sepsis import (
     HORIZON_H,
@@ -27,7 +29,7 @@ from wardstream.models.sepsis import (
     prepare,
     stacked,
 )
-from wardstream.models.serving import AT_ONCE, ROWS, Served
+from wardstream.models.serving import ROWS, Served
 from wardstream.models.signals import FIELDS
 from wardstream.models.triton import Answer, Reason, Unavailable
 from wardstream.schemas.decode import decode
@@ -148,23 +150,62 @@ async def test_all_patients_of_a_batch_at_once(bedside: Bedside, server: Server)
 
 
 async def test_a_server_that_falls_silent_is_not_asked_for_the_rest(bedside: Bedside, server: Server) -> None:
-    keys = [f"P{number}" for number in range(3 * AT_ONCE * ROWS)]
+    keys = [f"P{number}" for number in range(3 * ROWS)]
     for key in keys:
         await bedside.give(admitted(f"a {key}", patient_id=key), well(f"v {key}", 5, patient_id=key))
     answering, tried = server.infer, list[int]()
 
     async def infer(model: str, inputs: Mapping[str, Any]) -> Answer:
         tried.append(len(inputs["values"]))
-        server.silent = "unavailable" if len(tried) > AT_ONCE + 1 else None
+        server.silent = "unavailable" if len(tried) > 1 else None
         return await answering(model, inputs)
 
     server.infer = infer  # type: ignore[method-assign]
     said = await bedside.give(tick(61))
-    assert tried == [ROWS] * 2 * AT_ONCE
+    assert tried == [ROWS] * 2
     assert Counter(one.quality for one in said.predictions) == {
-        "ok": (AT_ONCE + 1) * ROWS,
-        "degraded": len(keys) - (AT_ONCE + 1) * ROWS,
+        "ok": ROWS,
+        "degraded": len(keys) - ROWS,
     }
+
+
+async def test_lanes_take_turns_at_the_server(server: Server, tmp_path: Path) -> None:
+    served, at_server, most = Served(server, tmp_path), 0, 0
+    answering = server.infer
+
+    async def infer(model: str, inputs: Mapping[str, Any]) -> Answer:
+        nonlocal at_server, most
+        at_server += 1
+        most = max(most, at_server)
+        await asyncio.sleep(0.001)
+        at_server -= 1
+        return await answering(model, inputs)
+
+    server.infer = infer  # type: ignore[method-assign]
+    row = Prepared(np.full((1, len(SIGNALS)), np.nan), 1, Who(0.0, 60.0, "female"), 0.0, 0.0)
+    said = await asyncio.gather(*(served.ask([row] * 2 * ROWS) for _ in range(8)))
+    assert most == 1
+    assert [len(answers) for answers in said] == [2 * ROWS] * 8
+    assert not any(isinstance(one, str) for answers in said for one in answers)
+
+
+async def test_who_gets_no_turn_within_the_budget_goes_on_without(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "BUDGET_S", 0.05)
+    served, ended, answering = Served(server, tmp_path), asyncio.Event(), server.infer
+
+    async def infer(model: str, inputs: Mapping[str, Any]) -> Answer:
+        await ended.wait()
+        return await answering(model, inputs)
+
+    server.infer = infer  # type: ignore[method-assign]
+    row = Prepared(np.full((1, len(SIGNALS)), np.nan), 1, Who(0.0, 60.0, "female"), 0.0, 0.0)
+    first = asyncio.create_task(served.ask([row] * 2 * ROWS))
+    await asyncio.sleep(0)
+    assert await asyncio.wait_for(served.ask([row]), 5) == ["deadline"]
+    ended.set()
+    assert len(await asyncio.wait_for(first, 5)) == 2 * ROWS
 
 
 async def test_on_each_new_result(bedside: Bedside) -> None:

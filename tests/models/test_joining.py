@@ -14,7 +14,7 @@ from tests.events import event_id
 from wardstream.models.bins import MeasurementSet
 from wardstream.models.joining import join_patients, join_results, join_sets
 from wardstream.models.labs.history import LabBins, Past
-from wardstream.models.patient import Death, Film, OpenAlert, Patient
+from wardstream.models.patient import Death, Film, OpenAlert, Patient, Written
 
 CODES = ("hr", "rr", "temp", "wbc")
 
@@ -165,3 +165,12 @@ def test_a_film_taken_back_under_either_id_counts_no_more() -> None:
     join_patients(side.patient, other.patient, "P2", side.bins)
     assert side.patient.film(10.0) is None
     assert len(side.patient.films) == 2
+
+
+def test_notes_of_both_ids_count_once_each_and_not_if_taken_back() -> None:
+    side, other = Side(), Side()
+    one, two = (Written(event_id(name), None, 5.0, at, "progress") for name, at in (("n", 3.0), ("m", 4.0)))
+    other.patient.notes = (one, two)
+    side.patient.notes = (two, Written(event_id("back"), event_id("n"), 6.0, 3.0, None))
+    join_patients(side.patient, other.patient, "P2", side.bins)
+    assert side.patient.written(0.0, 10.0) == {"progress": [4.0]}

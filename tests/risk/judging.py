@@ -3,16 +3,20 @@
 OUT is what `tests.risk.streaming` wrote. Every prediction is judged as it was before its label was known:
 
 =============  =====================================================================================================
-served         what was told at the time, by the snapshot that was approved then
-learner        what the champion says when the label comes, before it learns from it (the labels are 36 hours older)
+served         what was told at the time, by the snapshot of the champion that was approved then
+champion       what the champion says when the label comes, before it learns from it: it has learned from two more days
+challenger     the same of the challenger
+stopped        the champion of the moment at which the shift's first patient is told of, learning no more; without a
+               shift there is none
 frozen deep    the deep model's answer, among the inputs; it is for six hours, so its level is not that of the target
 deep, again    the same through a logistic layer that learns online, so that its level is
 NEWS2          points through such a layer
 clock          hours since admission through such a layer
 =============  =====================================================================================================
 
-All are judged on the same hours: those with a label and an answer of each of the first and third. Intervals are of
-patients drawn with return. The curves are of windows of `WINDOW` predictions, in the order of the stream.
+All are judged on the same hours: those with a label and an answer of `served` and of the deep model. Intervals (95 %)
+are of patients drawn with return. The curves are of windows of `WINDOW` predictions, in the order of the stream. With a
+shift all is judged by parts, too: before it, for the first `AT_FIRST` patients after it, and from then on.
 """
 
 from __future__ import annotations
@@ -26,15 +30,16 @@ from math import exp, log1p
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from wardstream.models.risk.champion import Champion, Settings
-from wardstream.models.risk.learner import Learner
+from wardstream.models.risk.learner import Learner, State
 from wardstream.models.risk.learning import learnable
 from wardstream.models.risk.platt import Platt, probability
 from wardstream.models.risk.prequential import Tally
-from wardstream.models.risk.target import SERVED, Target
+from wardstream.models.risk.target import CHALLENGER, SERVED, Target
 from wardstream.models.training.measures import auprc, auroc
 from wardstream.schemas.decode import decoder_of
 from wardstream.schemas.training_examples import TrainingExample
@@ -42,8 +47,14 @@ from wardstream.schemas.training_examples import TrainingExample
 WINDOW: Final = 8_000
 STEP: Final = 1_000
 DRAWS: Final = 200
+AT_FIRST: Final = 400
 SHOWN_EACH: Final = 20_000
 SEPSIS: Final = "sepsis_logit"
+NAMES: Final = (
+    *("served", "champion", "challenger", "stopped"),
+    *("frozen deep", "deep, again", "NEWS2", "clock"),
+)
+DRAWN: Final = ("auroc", "auprc", "brier")
 MEASURES: Final = ("auroc", "auprc", "brier", "log_loss", "slope", "ece")
 
 Doubles = npt.NDArray[np.float64]
@@ -82,12 +93,17 @@ def examples(path: Path) -> Iterator[TrainingExample]:
             yield _decode(line.rstrip(b"\n"))
 
 
-def judged(path: Path, target: Target) -> Judged:
-    """Go through the stream once more; the learner comes to the same numbers."""
+def judged(path: Path, target: Target, shift_from: int | None = None) -> Judged:
+    """Go through the stream once more; the learner comes to the same numbers.
+
+    Patients are numbered in the order in which the stream first tells of them, which is that of their admission.
+    """
     learner, layers = Learner(target, Settings()), {"deep, again": Layer(1), "NEWS2": Layer(1), "clock": Layer(2)}
-    rows, patients = list[tuple[list[float], bool, int, int]](), dict[str, int]()
-    names = ("served", "learner", "frozen deep", *layers)
+    rows, patients, stopped = list[tuple[list[float], bool, int, int]](), dict[str, int](), learner
     for number, event in enumerate(examples(path)):
+        patient = patients.setdefault(event.patient_id, len(patients))
+        if stopped is learner and patient == shift_from:
+            stopped = copied(learner)
         one = learnable(event, target)
         if number % SHOWN_EACH == 0:
             print(f"judged {number}", file=sys.stderr, flush=True)
@@ -101,12 +117,14 @@ def judged(path: Path, target: Target) -> Judged:
             "clock": [hours, log1p(hours)],
         }
         said = {name: layer.take(given[name], one.happened) for name, layer in layers.items()}
-        said["learner"] = learner.answer(one.inputs).probability
-        learner.learn(one)
         if SERVED in one.said and SEPSIS in known:
+            said |= {"champion": learner.answer(one.inputs).probability}
+            said |= {"challenger": learner.answer(one.inputs, CHALLENGER).probability}
+            said |= {"stopped": stopped.answer(one.inputs).probability} if shift_from is not None else {}
             said |= {"served": one.said[SERVED], "frozen deep": 1.0 / (1.0 + exp(-known[SEPSIS]))}
-            patient = patients.setdefault(one.patient_id, len(patients))
+            names = [name for name in NAMES if name in said]
             rows.append(([said[name] for name in names], one.happened, patient, learner.examples))
+        learner.learn(one)
     table = np.array([row for row, _, _, _ in rows])
     return Judged(
         {name: table[:, place] for place, name in enumerate(names)},
@@ -114,6 +132,18 @@ def judged(path: Path, target: Target) -> Judged:
         np.array([row[2] for row in rows]),
         np.array([row[3] for row in rows]),
     )
+
+
+def copied(learner: Learner) -> Learner:
+    """A learner that stays as this one is now."""
+    return Learner.restored(msgspec.json.decode(msgspec.json.encode(learner.state()), type=State))
+
+
+def of_patients(found: Judged, first: int, last: float) -> Judged:
+    """The hours of some of the patients, by their numbers; `last` is not among them."""
+    rows = (found.patient >= first) & (found.patient < last)
+    said = {name: one[rows] for name, one in found.said.items()}
+    return Judged(said, found.happened[rows], found.patient[rows], found.example[rows])
 
 
 def measures(said: Doubles, happened: npt.NDArray[np.int8]) -> dict[str, float]:
@@ -125,21 +155,46 @@ def measures(said: Doubles, happened: npt.NDArray[np.int8]) -> dict[str, float]:
     return {name: float(found[name]) for name in MEASURES}
 
 
-def differences(found: Judged, whose: str, than: str) -> dict[str, tuple[float, float]]:
-    """By how much one is better than another, with an interval over patients (95 %)."""
-    rng, number = np.random.default_rng(0), int(found.patient.max()) + 1
-    drawn: dict[str, list[float]] = {"auroc": [], "auprc": [], "brier": []}
-    one, other, came = found.said[whose], found.said[than], found.happened
-    for _ in range(DRAWS):
-        weight = np.bincount(rng.integers(0, number, number), minlength=number)[found.patient].astype(np.float64)
-        drawn["auroc"].append(auroc(came, one, weight) - auroc(came, other, weight))
-        drawn["auprc"].append(auprc(came, one, weight) - auprc(came, other, weight))
-        squares = (other - came) ** 2 - (one - came) ** 2
-        drawn["brier"].append(float((weight * squares).sum() / weight.sum()))
+def drawn(found: Judged) -> dict[str, dict[str, Doubles]]:
+    """Each measure of `DRAWN` of each model, of patients drawn with return `DRAWS` times."""
+    rng, number, came = np.random.default_rng(0), int(found.patient.max()) + 1, found.happened
+    there = np.unique(found.patient)
+    told = {name: {measure: np.empty(DRAWS) for measure in DRAWN} for name in found.said}
+    for draw in range(DRAWS):
+        weight = np.bincount(rng.choice(there, len(there)), minlength=number)[found.patient].astype(np.float64)
+        for name, said in found.said.items():
+            told[name]["auroc"][draw] = auroc(came, said, weight)
+            told[name]["auprc"][draw] = auprc(came, said, weight)
+            told[name]["brier"][draw] = (weight * (said - came) ** 2).sum() / weight.sum()
+    return told
+
+
+def interval(values: Doubles) -> tuple[float, float]:
+    """95 % of them."""
+    return float(np.nanquantile(values, 0.025)), float(np.nanquantile(values, 0.975))
+
+
+def compared(found: Judged) -> dict[str, Any]:
+    """All measures of each model, with intervals, and by how much what was served is better than each other one."""
+    told = drawn(found)
     return {
-        name: (float(np.nanquantile(values, 0.025)), float(np.nanquantile(values, 0.975)))
-        for name, values in drawn.items()
+        "hours": len(found.happened),
+        "positive": int(found.happened.sum()),
+        "patients": len(np.unique(found.patient)),
+        "with_outcome": len(np.unique(found.patient[found.happened == 1])),
+        "models": {name: measures(said, found.happened) for name, said in found.said.items()},
+        "intervals": {name: {one: interval(values[one]) for one in DRAWN} for name, values in told.items()},
+        "served_better_by": {
+            name: {one: interval(better(told["served"][one], values[one], one)) for one in DRAWN}
+            for name, values in told.items()
+            if name != "served"
+        },
     }
+
+
+def better(served: Doubles, other: Doubles, measure: str) -> Doubles:
+    """By how much: a Brier score is better if it is lower."""
+    return other - served if measure == "brier" else served - other
 
 
 def curves(found: Judged) -> dict[str, Any]:
@@ -163,7 +218,10 @@ def table(found: dict[str, Any]) -> str:
     """The measures as Markdown."""
     lines = [f"| | {' | '.join(MEASURES)} |", f"|{' --- |' * (len(MEASURES) + 1)}"]
     for name, values in found["models"].items():
-        lines.append(f"| {name} | {' | '.join(f'{values[measure]:.4f}' for measure in MEASURES)} |")
+        said = {measure: f"{values[measure]:.4f}" for measure in MEASURES}
+        for measure, (low, high) in found["intervals"][name].items():
+            said[measure] += f" ({low:.4f}–{high:.4f})"
+        lines.append(f"| {name} | {' | '.join(said.values())} |")
     return "\n".join(lines)
 
 
@@ -173,21 +231,17 @@ def main() -> None:
     folder = parser.parse_args().out
     about = json.loads((folder / "promotions.json").read_text())
     target = Target(name="sepsis_onset", kinds=("sepsis_onset",), horizon_h=about["horizon"])
-    seen = judged(folder / "examples.ndjson.gz", target)
-    found = {
-        "about": about,
-        "hours": len(seen.happened),
-        "positive": int(seen.happened.sum()),
-        "patients": int(seen.patient.max()) + 1,
-        "models": {name: measures(said, seen.happened) for name, said in seen.said.items()},
-        "served_better_than": {
-            name: differences(seen, "served", name) for name in ("frozen deep", "deep, again", "NEWS2", "clock")
-        },
-        "curves": curves(seen),
-    }
+    since = about["shift_from"] if about["shift"] else None
+    seen = judged(folder / "examples.ndjson.gz", target, since)
+    found = {"about": about} | compared(seen) | {"curves": curves(seen)}
+    # Without a shift the same parts are judged, to compare with.
+    first = about["shift_from"]
+    parts = {"before": (0, first), "at first": (first, first + AT_FIRST), "then": (first + AT_FIRST, float("inf"))}
+    chosen = {name: of_patients(seen, *ends) for name, ends in parts.items()}
+    found["parts"] = {name: compared(part) for name, part in chosen.items() if part.happened.any()}
     (folder / "judged.json").write_text(json.dumps(found, indent=1) + "\n")
-    print(table(found))
-    print(json.dumps(found["served_better_than"], indent=1))
+    for name, one in {"all": found, **found["parts"]}.items():
+        print(f"{name}: {one['hours']} hours, {one['positive']} positive, {one['patients']} patients\n\n{table(one)}\n")
 
 
 if __name__ == "__main__":

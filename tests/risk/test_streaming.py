@@ -7,7 +7,7 @@ from datetime import timedelta
 import numpy as np
 
 from tests.risk.halves import is_streamed
-from tests.risk.judging import Judged, Layer, differences, measures
+from tests.risk.judging import Judged, Layer, compared, measures, of_patients
 from tests.risk.streaming import APART, FLUSH, chunks, in_order, stay
 from wardstream.infra.feeds.challenge2019 import events, labels
 from wardstream.infra.feeds.pace import Minute, Send
@@ -83,7 +83,14 @@ def test_layers_learn_and_differences_are_of_patients() -> None:
     happened = rng.random(4_000) < 1 / (1 + np.exp(2 - x))
     said = np.array([layer.take([float(one)], bool(came)) for one, came in zip(x, happened, strict=True)])
     noise = rng.random(4_000)
-    found = Judged({"a": said, "b": noise}, happened.astype(np.int8), np.arange(4_000) // 10, np.arange(4_000))
+    found = Judged({"served": said, "noise": noise}, happened.astype(np.int8), np.arange(4_000) // 10, np.arange(4_000))
     assert measures(said, found.happened)["auroc"] > 0.65 > measures(noise, found.happened)["auroc"]
-    low, high = differences(found, "a", "b")["auroc"]
+    told = compared(found)
+    low, high = told["served_better_by"]["noise"]["auroc"]
     assert 0.1 < low < high < 0.4
+    low, high = told["intervals"]["served"]["auroc"]
+    assert low < told["models"]["served"]["auroc"] < high
+    assert told["served_better_by"]["noise"]["brier"][0] > 0, "lower is better"
+    part = of_patients(found, 100, 150)
+    assert set(part.patient) == set(range(100, 150))
+    assert np.array_equal(part.said["served"], said[1_000:1_500])
