@@ -62,7 +62,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     data_hash : str
         Of the data.
     code_differs : bool
-        Whether the code of the inputs had another text than when the candidate was made.
+        Whether the code that the candidate was made with (`code_hash` of its record) had another text by then.
     measured : mapping
         What was found.
     """
@@ -165,7 +165,8 @@ class Store:
         try:
             self.serve(number, "deployed", config, loader)
         except BaseException:
-            shutil.rmtree(self.version(number))
+            if version_named(self._config()) != number:  # else it serves, and something after that went wrong
+                shutil.rmtree(self.version(number))
             raise
         return number
 

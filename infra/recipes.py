@@ -47,8 +47,8 @@ MODELS: Final[dict[str, Entry]] = {
 }
 
 OTHER_CODE: Final = (
-    "the code of the inputs has another text than when the model was made (code_hash in record.json): if more than "
-    "comments changed, it may be asked other than what it learnt; compare `evaluate` with its card, or train again"
+    "the code that this model was made with (code_hash in record.json) has another text now: if more than comments "
+    "changed, it may be asked other than what it learnt; compare `evaluate` with its card, or train again"
 )
 
 Reader = Callable[[Sequence[Path], Path, Report, int | None], tuple[Any, Any]]
@@ -68,7 +68,7 @@ def recipe_of(model: str) -> tuple[Reader, Recipe[Any]]:
 
 
 def code_differs(model: str, made: Head) -> bool:
-    """Whether the code that makes a model's inputs has another text than when the model was made.
+    """Whether the code that a model was made with (`code_hash` of its record) has another text now.
 
     Raises
     ------

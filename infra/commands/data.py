@@ -92,21 +92,20 @@ def described(stays: Stays) -> dict[str, Any]:
 
 def problems(stays: Stays) -> list[str]:
     """What must be mended before training: the same patient twice would be on both sides of a split."""
-    found = []
-    repeated = [name for name, count in Counter(stays.ids.tolist()).items() if count > 1]
-    if repeated:
-        found.append(f"{len(repeated)} patients come more than once")
-    contents = Counter(hashlib.sha256(stays.rows(i).tobytes()).hexdigest() for i in range(len(stays)))
-    copies = sum(count - 1 for count in contents.values())
-    if copies:
-        found.append(f"{copies} stays are copies of another under another number")
-    empty = sum(bool(np.isnan(stays.rows(i)).all()) for i in range(len(stays)))
-    if empty:
-        found.append(f"{empty} stays have no measurement at all")
-    falling = sum(bool((np.diff(stays.labels(i)[stays.labels(i) >= 0]) < 0).any()) for i in range(len(stays)))
-    if falling:
-        found.append(f"{falling} stays have labels that go back from 1 to 0")
-    return found
+    seen, copies = set[bytes](), list[str]()
+    for i, name in enumerate(stays.ids):
+        content = hashlib.sha256(stays.rows(i).tobytes()).digest()
+        if content in seen:
+            copies.append(name)
+        seen.add(content)
+    falling = [bool((np.diff(stays.labels(i)[stays.labels(i) >= 0]) < 0).any()) for i in range(len(stays))]
+    found = {
+        "patients come more than once": [name for name, n in Counter(stays.ids.tolist()).items() if n > 1],
+        "stays are copies of another under another number": copies,
+        "stays have no measurement at all": [name for i, name in enumerate(stays.ids) if np.isnan(stays.rows(i)).all()],
+        "stays have labels that go back from 1 to 0": list(stays.ids[falling]),
+    }
+    return [f"{len(names)} {what}: {', '.join(names)}" for what, names in found.items() if names]
 
 
 def _table_of_films(told: dict[str, Any]) -> Table:

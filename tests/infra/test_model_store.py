@@ -82,6 +82,14 @@ def test_a_server_that_refuses_keeps_the_old_version(tmp_path: Path) -> None:
     assert (store.versions(), store.serving()) == ([1, 2], 2)
 
 
+def test_a_version_that_serves_stays_whatever_goes_wrong_afterwards(tmp_path: Path) -> None:
+    store = Store(tmp_path / "repository", "sepsis")
+    (store.folder / "history.json.part").mkdir(parents=True)  # so that no history can be written
+    with pytest.raises(OSError, match=r"history\.json"):
+        store.deploy(write_candidate(tmp_path / "one"), "", Server(store))
+    assert (store.versions(), store.serving()) == ([1], 1)
+
+
 def test_a_first_version_that_is_refused_leaves_no_model(tmp_path: Path) -> None:
     store = Store(tmp_path / "repository", "sepsis")
     server = Server(store)
@@ -332,7 +340,7 @@ def test_a_serving_version_that_cannot_be_read_costs_no_look(site: Path) -> None
 def test_other_code_than_made_it_is_told_and_kept_with_the_look(site: Path) -> None:
     data, store = patients(site, 40), Store(site / "repository", "sepsis")
     locked = locked_of(data)
-    told = "the code of the inputs has another text than when the model was made (code_hash in record.json)"
+    told = "the code that this model was made with (code_hash in record.json) has another text now"
     for number, (code, differs) in enumerate((("c" * 64, True), (code_hash(), False))):
         candidate = write_candidate(site / f"candidate-{number}", locked=locked, code_hash=code)
         for arguments in (

@@ -109,9 +109,9 @@ def test_data_check_tells_what_must_be_mended(site: Path) -> None:
     bad = write(site / "bad", p1=[{"HR": 80}], p2=[{"HR": 80}], p3=[{"SepsisLabel": 1}, {}])
     code, output = run("data", "check", bad)
     assert code == 1
-    assert "1 stays are copies" in output
-    assert "no measurement at all" in output
-    assert "go back from 1 to 0" in output
+    assert "1 stays are copies of another under another number: cinc2019-p2\n" in output
+    assert "1 stays have no measurement at all: cinc2019-p3\n" in output
+    assert "1 stays have labels that go back from 1 to 0: cinc2019-p3\n" in output
 
 
 def test_data_check_tells_the_faults_of_all_files(site: Path) -> None:
