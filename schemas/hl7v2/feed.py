@@ -83,7 +83,7 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     codes: Mapping[str, Code] = {}
     units: Mapping[str, Label] = {}
     imaging_orders: bool = False
-    processing: Annotated[frozenset[Literal["P", "T", "D"]], Meta(min_length=1)] = frozenset("PTD")
+    processing: Annotated[frozenset[Literal["P", "T", "D"]], Meta(min_length=1)] = frozenset(("P", "T", "D"))
     ignored: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
