@@ -235,6 +235,9 @@ CONNECTIONS = Metric("connections_open", "gauge", "connections", "Connections of
 CONNECTIONS_REFUSED = Metric(
     "connections_refused_total", "counter", "connections", "Connections beyond the limit, closed at once", ("feed",)
 )
+HANDSHAKES_REFUSED = Metric(
+    "handshakes_refused_total", "counter", "connections", "TLS connections not let in, and why", ("feed", "reason")
+)
 GATEWAY_EVENTS = Metric("gateway_events_total", "counter", "events", "Events taken by a gateway", ("gateway", "topic"))
 GATEWAY_REJECTS = Metric(
     "gateway_rejects_total",

@@ -7,7 +7,8 @@ What is bad still becomes a new letter; it may be replayed again.
 
 The letter of a gateway holds an HL7 v2 message, not an event. It is mapped again, with the present settings of its
 feed, and what comes of it is published; what still cannot be mapped stays as it is. Who the patient was then is left
-out where the feed has told it again since: a compacted table keeps what is written last.
+out where the feed has told it again since: a compacted table keeps what is written last. So is a row of such a table
+that is no longer the last of its key: what is newer holds.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence, Set
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -28,8 +29,9 @@ from wardstream.agents.streams.producer import CLOSE_DEADLINE_S, MAX_REQUEST_BYT
 from wardstream.infra.dead import FEED, NOTE, DeadLetterError, Done, Letter, Place, Selection, letters, translated
 from wardstream.infra.gateways.delivery import Row
 from wardstream.infra.identities import newest_identities
+from wardstream.infra.kafka.reading import records
 from wardstream.schemas.identities import TOPIC as IDENTITIES
-from wardstream.schemas.topics import TOPICS
+from wardstream.schemas.topics import TOPICS, dead
 
 Remap = Callable[[str, RawRecord], Sequence[Row] | None]
 """Maps the message of a feed's letter again; None: it still cannot be mapped. KeyError: there is no such feed."""
@@ -71,7 +73,8 @@ async def replay(
     Counter
         Letters by outcome: `replayed`; `before` (left out, because they were replayed before); `cut` (left out, because
         only the beginning is kept); `empty` (left out: a record without a value); `sealed` (with another key);
-        `unmapped` (left out: of a feed, and still not mapped); `feed` (left out: of a feed that we know nothing of).
+        `unmapped` (left out: of a feed, and still not mapped); `feed` (left out: of a feed that we know nothing of);
+        `overtaken` (left out: a row of a compacted table that has a newer one).
 
     Raises
     ------
@@ -82,6 +85,7 @@ async def replay(
     async with translated(), _producer(options, app_id) as producer:  # first: it ends whatever another replay has open
         chosen, outcome["before"] = await _chosen(options, names, selection)
         told = {} if remap is None or not chosen else await newest_identities(options)
+        last = await _last_rows(options, {topic for topic, _, _ in chosen})
         chunk: list[tuple[Letter, list[_Again]]] = []
         handled = size = 0
         async with aclosing(letters(options, names, selection.since)) as all_letters:
@@ -89,7 +93,7 @@ async def replay(
                 if found.place not in chosen:
                     continue
                 handled += 1
-                refused, again = _opened(found, sealed_by, remap, told)
+                refused, again = _opened(found, sealed_by, remap, told, last)
                 if again is None:
                     outcome[refused] += 1
                     continue
@@ -119,6 +123,16 @@ async def _chosen(options: Mapping[str, Any], names: Sequence[str], selection: S
     return chosen - noted, len(chosen & noted)
 
 
+async def _last_rows(options: Mapping[str, Any], names: Collection[str]) -> set[Place]:
+    """Where the last record of each key is, in the compacted topics whose dead letters these are."""
+    last: dict[tuple[str, int, bytes | None], int] = {}
+    for topic in TOPICS.values():
+        if topic.compacted and dead(topic.name) in names:
+            async for record in records(options, topic.name):
+                last[topic.name, record.partition, record.key] = record.offset
+    return {(topic, partition, offset) for (topic, partition, _), offset in last.items()}
+
+
 class _Again(NamedTuple):
     """A record to write; without a partition its key leads it."""
 
@@ -130,9 +144,12 @@ class _Again(NamedTuple):
 
 
 def _opened(
-    found: Letter, sealed_by: DeadLetters, remap: Remap | None, told: Mapping[str, datetime]
+    found: Letter, sealed_by: DeadLetters, remap: Remap | None, told: Mapping[str, datetime], last: Set[Place]
 ) -> tuple[str, list[_Again] | None]:
-    """What to write again, or why it is left out; `told`: when identities were told last, by key."""
+    """What to write again, or why it is left out.
+
+    `told`: when identities were told last, by key; `last`: where the last records of compacted tables are.
+    """
     if found.cut is not None:
         return "cut", None
     try:
@@ -141,7 +158,7 @@ def _opened(
         return "sealed", None
     if raw.value is None:
         return "empty", None
-    topic, partition, _ = found.origin.rsplit("/", 2)
+    topic, partition, offset = found.origin.rsplit("/", 2)
     from_here = (REPLAYED_FROM, str(found).encode())
     if topic.startswith(FEED):
         try:
@@ -154,6 +171,8 @@ def _opened(
         rows = [row for row in rows if row.topic != IDENTITIES.name or told.get(row.key or "", at) <= at]
         return "", [_Again(row.topic, row.value, (row.key or "").encode(), None, [from_here]) for row in rows]
     known = TOPICS.get(topic)
+    if known is not None and known.compacted and (topic, int(partition), int(offset)) not in last:
+        return "overtaken", None  # also by a tombstone that is compacted away: the last of a key always stays
     # A key leads to its patient's lane, wherever the record was; else (no key, or none of a patient) the partition was
     # chosen.
     fixed = raw.key is None or (known is not None and (known.keyed_by == "none" or not known.in_lanes))

@@ -41,6 +41,7 @@ from wardstream.infra.triton.environment import fetch as fetch_triton
 from wardstream.infra.triton.models import models_in
 from wardstream.infra.triton.server import TritonDown, TritonServer
 from wardstream.infra.view.tap import Tap, now
+from wardstream.schemas.imaging import TOPIC as IMAGING
 
 T = TypeVar("T")
 SPEED = 60  # ward minutes a minute
@@ -128,14 +129,18 @@ class Demo:
         self._check()
 
     async def finish(self, tap: Tap) -> None:
-        """End the feed, let the worker come to the end of its input, and end the worker too."""
+        """End the feed, let the workers come to the end of their input, and end the workers too."""
         await self._end_children(("feed",), GRACE_S)
         quiet_since, seen = time.monotonic(), -1
         deadline = quiet_since + DRAIN_DEADLINE_S
         while time.monotonic() < min(quiet_since + QUIET_S, deadline):
             await self.wait(LOOK_S / 2)
-            count = tap.tally.events + tap.tally.scores + tap.tally.transitions.total()
-            if count != seen:
+            films, answers = (
+                tap.tally.inputs[IMAGING.name],
+                {model: n.total() for model, n in tap.tally.answers.items()},
+            )
+            count = tap.tally.events + tap.tally.scores + tap.tally.transitions.total() + sum(answers.values())
+            if count != seen or answers.get(FILMS_MODEL, 0) < films:
                 quiet_since, seen = time.monotonic(), count
         await self._end_children(("worker", "imaging"), WORKER_GRACE_S)  # it sends its last snapshot
         await asyncio.sleep(LOOK_S)

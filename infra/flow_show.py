@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Awaitable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from wardstream.infra.failure import Failure
 from wardstream.infra.flow_reading import Board, ask, read_board
 from wardstream.infra.flow_site import flow_site
 from wardstream.infra.settings import kafka_client_options, load_settings
-from wardstream.infra.view.fan import flow_table, picture
+from wardstream.infra.view.fan import flow_board, flow_table, picture
 from wardstream.models.flow.census import HOUR_S
 from wardstream.models.flow.site import UnitRules
 from wardstream.models.flow.unit import Delay
@@ -30,6 +31,7 @@ from wardstream.schemas.flow import TOPIC, Flow
 
 _NOBODY = UUID(int=0)  # of records that are shown and never sent
 REFRESH_MS = 1000
+PAGE_S = 8.0  # where there are more units than lines
 DEADLINE_S = 30.0
 _WIDE = 200
 T = TypeVar("T")
@@ -115,7 +117,9 @@ async def _live(options: dict[str, Any], console: Console, board: Board) -> None
         consumer.seek(part, board.next)
         with Live(console=console, screen=True, auto_refresh=False) as live:
             while True:
-                live.update(flow_table(_newest(board), _title(board), console.width), refresh=True)
+                page = int(time.monotonic() / PAGE_S)
+                shown = flow_board(_newest(board), _title(board), console.width, console.height, page)
+                live.update(shown, refresh=True)
                 for found in (await consumer.getmany(timeout_ms=REFRESH_MS)).values():
                     for record in found:
                         board.add(record.value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from wardstream.models.flow.judging import (
     poisson_floor,
 )
 from wardstream.models.flow.judging_beds import judge_beds
-from wardstream.models.flow.measures import Measure
+from wardstream.models.flow.measures import Measure, Quality
 from wardstream.models.flow.waiting import known
 from wardstream.models.training.measures import auroc, brier, ece, interval
 from wardstream.models.training.recipe import Report
@@ -216,12 +216,25 @@ def hospital(folder: Path, days: int, wards: Sequence[str]) -> None:
                 covered = (f"{_over_weeks(one.coverage[s])}, {one.expected[s]:.3f}" for s in (0.8, 0.95))
                 table.add_row(name, str(h), forecaster, _over_weeks(one.mae), _over_weeks(one.crps), *covered)
             table.add_section()
+    for row in over_wards([judged[name] for name in names]):
+        table.add_row(*row)
     console.print(table)
     told = Table("what if", "h", "asked", "the simulator within the 80 % interval", "if true")
     for what, h, answers in questions.answered():
         inside, expected = (float(np.mean([one[k] for one in answers])) for k in (0, 1))
         told.add_row(what, str(h), str(len(answers)), f"{inside:.3f}", f"{expected:.3f}")
     console.print(told)
+
+
+def over_wards(wards: Sequence[Mapping[int, Mapping[str, Quality]]]) -> Iterator[tuple[str, ...]]:
+    """Means over wards, by horizon and forecaster, as rows of the table."""
+    for h, by_name in wards[0].items():
+        for forecaster in by_name:
+            found = [ward[h][forecaster] for ward in wards]
+            mae, crps = np.mean([(one.mae.value, one.crps.value) for one in found], axis=0)
+            shares = [[(one.coverage[s].value, one.expected[s]) for one in found] for s in (0.8, 0.95)]
+            covered = (f"{value:.3f}, {expected:.3f}" for value, expected in np.mean(shares, axis=1))
+            yield ("wards, mean", str(h), forecaster, f"{mae:.3f}", f"{crps:.3f}", *covered)
 
 
 def admission_measures(answers: Answers) -> dict[str, dict[str, Any]]:

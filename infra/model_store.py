@@ -12,15 +12,18 @@ import hashlib
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypedDict, TypeVar
 
 import msgspec
 
 from wardstream.infra.failure import Failure
 from wardstream.models.serving import CONFIG, version_named
-from wardstream.models.training.record import CALIBRATION, CARD, FALLBACK, MODEL, RECORD, file_hash, write
+from wardstream.models.training.record import CALIBRATION, CARD, FALLBACK, MODEL, RECORD, file_hash, read, write
+
+T = TypeVar("T")
 
 _JUDGED: Final = (MODEL, RECORD, CALIBRATION, FALLBACK)  # of a candidate: what decides what it will say
 _ANY_POLICY: Final = re.compile(r"version_policy\s*:?\s*\{[^{}]*\{[^{}]*\}\s*\}")
@@ -31,8 +34,16 @@ class Loader(Protocol):
     """A model server that can be told to read a model's folder anew; `models/triton.py` has it."""
 
     def load(self, model: str) -> None:
-        """Serve what the repository now says of a model; returns when it does, and raises when it cannot."""
+        """Serve what the repository now says of a model; returns when it does, and raises, with why, when it cannot."""
         ...
+
+
+class Change(TypedDict):
+    """One change of the serving version: since when (ISO 8601, UTC), and why."""
+
+    version: int
+    at: str
+    why: str
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -50,6 +61,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         begun, or as in `recipe.Verdict`.
     data_hash : str
         Of the data.
+    code_differs : bool
+        Whether the code that the candidate was made with (`code_hash` of its record) had another text by then.
     measured : mapping
         What was found.
     """
@@ -59,6 +72,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     candidate: str
     outcome: str
     data_hash: str
+    code_differs: bool = False
     measured: Mapping[str, Any] = {}
 
 
@@ -101,11 +115,16 @@ class Store:
         return self.folder / str(number)
 
     def looks(self) -> list[Look]:
-        """Every look at the locked patients so far."""
-        path = self.folder / "looks.json"
-        return msgspec.json.decode(path.read_bytes(), type=list[Look]) if path.is_file() else []
+        """Every look at the locked patients so far.
 
-    def count_look(self, candidate: Path, outcome: str, data_hash: str) -> Look:
+        Raises
+        ------
+        Failure
+            They cannot be read.
+        """
+        return self._kept("looks.json", list[Look])
+
+    def count_look(self, candidate: Path, outcome: str, data_hash: str, code_differs: bool = False) -> Look:
         """Write a look down. This comes before its result is shown, so that no look goes uncounted."""
         looks = self.looks()
         look = Look(
@@ -114,6 +133,7 @@ class Store:
             candidate=candidate_hash(candidate),
             outcome=outcome,
             data_hash=data_hash,
+            code_differs=code_differs,
         )
         self.folder.mkdir(parents=True, exist_ok=True)
         write(self.folder / "looks.json", [*looks, look])
@@ -132,6 +152,23 @@ class Store:
         whole = candidate_hash(candidate)
         found = [look.outcome for look in self.looks() if look.candidate == whole and look.outcome != "begun"]
         return bool(found) and found[-1] == "accepted"
+
+    def deploy(self, candidate: Path, config: str, loader: Loader | None) -> int:
+        """Add a candidate and let it serve; returns its number. One that cannot be served leaves nothing.
+
+        Raises
+        ------
+        Failure
+            As `serve`.
+        """
+        number = self.add(candidate)
+        try:
+            self.serve(number, "deployed", config, loader)
+        except BaseException:
+            if version_named(self._config()) != number:  # else it serves, and something after that went wrong
+                shutil.rmtree(self.version(number))
+            raise
+        return number
 
     def add(self, candidate: Path) -> int:
         """Copy a candidate into a new version; it does not serve yet."""
@@ -153,9 +190,9 @@ class Store:
         Raises
         ------
         Failure
-            The server did not load it.
+            The server did not load it, for the reason that it gave; or `history.json` cannot be read.
         """
-        before = self._config()
+        before, history = self._config(), self.history()
         text = before or config
         policy = _POLICY.format(number)
         text = _ANY_POLICY.sub(policy, text) if _ANY_POLICY.search(text) else f"{text.rstrip()}\n{policy}\n"
@@ -163,20 +200,31 @@ class Store:
         if loader is not None:
             try:
                 loader.load(self.model)
-            except Exception as error:  # whatever a server's client raises, the old version stays
+            except BaseException as error:  # whatever a server's client raises, the old version stays
                 self._write_config(before)
-                raise Failure(f"the model server did not load version {number}: {type(error).__name__}") from error
+                with suppress(Exception):  # one that was only late may load it yet: it is to end with the old one
+                    loader.load(self.model)
+                if not isinstance(error, Exception):
+                    raise
+                said = (
+                    str(error).partition("\n\n")[0] or type(error).__name__
+                )  # after it come places in the server's code
+                raise Failure(f"the model server did not load version {number}: {said}") from error
         card = self.version(number) / CARD
         if card.is_file():
             shutil.copy2(card, self.folder / CARD)
-        entry = {"version": number, "at": datetime.now(UTC).isoformat(timespec="seconds"), "why": why}
-        write(self.folder / "history.json", [*self.history(), entry])
+        change = Change(version=number, at=datetime.now(UTC).isoformat(timespec="seconds"), why=why)
+        write(self.folder / "history.json", [*history, change])
 
-    def history(self) -> list[Mapping[str, Any]]:
-        """Every change of the serving version."""
-        path = self.folder / "history.json"
-        found: list[Mapping[str, Any]] = msgspec.json.decode(path.read_bytes()) if path.is_file() else []
-        return found
+    def history(self) -> list[Change]:
+        """Every change of the serving version.
+
+        Raises
+        ------
+        Failure
+            They cannot be read.
+        """
+        return self._kept("history.json", list[Change])
 
     def before(self) -> int | None:
         """The version that served before the present one; None: none did. What was gone back from is none to go to."""
@@ -187,6 +235,15 @@ class Store:
         if served and served[-1] == self.serving():
             served.pop()
         return served[-1] if served else None
+
+    def _kept(self, name: str, form: type[list[T]]) -> list[T]:
+        """What a file of the model's folder lists; nothing where there is none."""
+        try:
+            return read(self.folder / name, form)
+        except FileNotFoundError:
+            return []
+        except ValueError as error:
+            raise Failure(f"{error}: it is kept under version control, take it from there") from error
 
     def _config(self) -> str:
         path = self.folder / CONFIG

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import wardstream.infra.feeds.challenge2012 as challenge2012
 import wardstream.infra.feeds.challenge2019 as challenge2019
@@ -52,14 +52,14 @@ def find(path: Path, limit: int | None = None) -> list[Record]:
     Raises
     ------
     SourceError
-        It holds none.
+        It holds none, or cannot be read.
     """
     try:
         return challenge2019.records(path, limit)
-    except archive.SourceError as error:
+    except archive.NoRecords as error:
         try:
             return challenge2012.records(path, limit)
-        except archive.SourceError:
+        except archive.NoRecords:
             raise error from None
 
 
@@ -78,22 +78,79 @@ def read(paths: Sequence[Path], cache: Path, report: Report, limit: int | None =
     SourceError
         A path does not hold what it should.
     """
-    for path in paths:
-        if not path.exists():
-            raise archive.SourceError(f"no such file or folder: {path}")
+    _there(paths)
     hashes = data_hash(paths), code_hash()
     key = hashlib.sha256(f"{hashes[0]} {hashes[1]} {limit}".encode()).hexdigest()[:16]
     kept = cache / f"{key}.npz", cache / f"{key}.unlabelled.npz"
     if all(path.is_file() for path in kept):
         return Recorded(Stays.load(kept[0]), Stays.load(kept[1]), *hashes), None
-    found = [record for path in paths for record in find(path, limit)]
-    tally = Tally()
-    main = stack(_courses([r for r in found if r.labels is not None], tally, report))
-    others = stack(_courses([r for r in found if r.labels is None], tally, report))
+    main, others, tally = _stacked([record for path in paths for record in find(path, limit)], report)
     cache.mkdir(parents=True, exist_ok=True)
     main.save(kept[0])
     others.save(kept[1])
     return Recorded(main, others, *hashes), tally
+
+
+class Survey(NamedTuple):
+    """What a reading found.
+
+    Attributes
+    ----------
+    recorded : Recorded
+        The stays of the files without faults; no hash of the data where not all could be read.
+    tally : Tally
+        What of them was not used.
+    files, faulty : int
+        How many files of patients there are, and how many of them have faults.
+    faults : list of str
+        All faults of all files: file, line, field.
+    """
+
+    recorded: Recorded
+    tally: Tally
+    files: int
+    faulty: int
+    faults: list[str]
+
+
+def survey(paths: Sequence[Path], report: Report, limit: int | None = None) -> Survey:
+    """Read recorded patients, and all that is wrong with any of their files, which `read` would stop at.
+
+    Raises
+    ------
+    SourceError
+        There is no such path, or no file of a patient in any.
+    """
+    _there(paths)
+    found, sound, faults = list[Record](), list[Record](), list[str]()
+    for path in paths:
+        try:
+            found += find(path, limit)
+        except archive.SourceError as error:
+            faults.append(str(error))
+    if not found:
+        raise archive.SourceError("; ".join(faults))
+    hashes = "" if faults else data_hash(paths), code_hash()
+    for record in found:
+        if wrong := record.faults():
+            faults += wrong
+        else:
+            sound.append(record)
+    main, others, tally = _stacked(sound, report)
+    return Survey(Recorded(main, others, *hashes), tally, len(found), len(found) - len(sound), faults)
+
+
+def _there(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if not path.exists():
+            raise archive.SourceError(f"no such file or folder: {path}")
+
+
+def _stacked(found: Sequence[Record], report: Report) -> tuple[Stays, Stays, Tally]:
+    """Those with labels, those without, and what was not used."""
+    tally = Tally()
+    main = stack(_courses([r for r in found if r.labels is not None], tally, report))
+    return main, stack(_courses([r for r in found if r.labels is None], tally, report)), tally
 
 
 def _courses(found: Sequence[Record], tally: Tally, report: Report) -> Iterator[Course]:

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from tests.gateways import Gateways
+from tests.gateways import KEYS, Gateways
 from tests.reading import read_all
 from tests.workers import Workers, create_topics, worker_environment
 from wardstream.infra.cli import main
 from wardstream.infra.kafka.broker import Cluster
 from wardstream.infra.settings import PREFIX, Settings
 from wardstream.infra.worker import HANDLERS, IMAGING
+from wardstream.schemas.pseudonym import Pseudonyms
 from wardstream.schemas.topic import DAY_MS
 from wardstream.schemas.topics import TOPICS
 
@@ -138,7 +140,9 @@ def test_publish_through_a_gateway(tmp_path: Path, own_kafka: Cluster) -> None:
     assert len([line for line in example.splitlines() if line.strip()]) < 11
     gateways = Gateways(own_kafka, tmp_path, TOKENS_FILE=str(tmp_path / "tokens.json"), HTTP_LISTEN="127.0.0.1:0")
     try:
-        token = gateways.run("tokens", "add", "monitor-7", "--role", "publisher").stdout.strip()
+        words = ("tokens", "add", "monitor-7", "--role", "publisher", "--authority", "general-hospital")
+        assert f"wardstream {' '.join(words)}" in README
+        token = gateways.run(*words).stdout.strip()
         _, port = gateways.start("http")
         there = example.replace("https://gateway:8443", f"http://127.0.0.1:{port}").replace("ws_…", token)
         assert there != example
@@ -146,4 +150,5 @@ def test_publish_through_a_gateway(tmp_path: Path, own_kafka: Cluster) -> None:
     finally:
         gateways.end()
     found = asyncio.run(read_all(",".join(own_kafka.bootstrap_servers), ["vitals.v1"]))
-    assert [record.key for record in found["vitals.v1"]] == [b"p-1"]
+    patient = Pseudonyms(b64decode(KEYS["PSEUDONYM_KEY"])).patient("general-hospital", "p-1")
+    assert [record.key for record in found["vitals.v1"]] == [patient.encode()]

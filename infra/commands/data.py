@@ -16,7 +16,7 @@ from rich.table import Table
 
 from wardstream.infra import films
 from wardstream.infra.commands.progress import shown
-from wardstream.infra.stays import read
+from wardstream.infra.stays import survey
 from wardstream.models.sepsis import SIGNALS
 from wardstream.models.training.stays import Stays
 
@@ -45,6 +45,10 @@ def check(
         (console if console.is_terminal else Console(width=_WIDE)).print(table)
         for problem in told["problems"]:
             typer.echo(f"- {problem}", err=True)
+        if "files" in told and told["files"]["faulty"]:
+            typer.echo(
+                "{faulty} of {read} files have faults; the rest is of the others".format(**told["files"]), err=True
+            )
     if told["problems"]:
         raise typer.Exit(1)
 
@@ -56,13 +60,13 @@ def _of_films(paths: list[Path], limit: int | None) -> dict[str, Any]:
 
 
 def _of_stays(paths: list[Path], limit: int | None) -> dict[str, Any]:
-    with shown() as report, TemporaryDirectory() as nothing_kept:  # what is kept does not say what was refused
-        found, tally = read(paths, Path(nothing_kept), report, limit)
-    told: dict[str, Any] = {"data_hash": found.data_hash}
-    told |= {name: described(stays) for name, stays in (("labelled", found.stays), ("unlabelled", found.unlabelled))}
-    if tally is not None:
-        told |= {"refused": dict(tally.rejected.most_common()), "left_out": dict(tally.dropped.most_common())}
-    return told | {"problems": problems(found.stays) + problems(found.unlabelled)}
+    with shown() as report:
+        checked = survey(paths, report, limit)
+    found, tally = checked.recorded, checked.tally
+    told: dict[str, Any] = {"data_hash": found.data_hash, "files": {"read": checked.files, "faulty": checked.faulty}}
+    told |= {name: described(one) for name, one in (("labelled", found.stays), ("unlabelled", found.unlabelled))}
+    told |= {"refused": dict(tally.rejected.most_common()), "left_out": dict(tally.dropped.most_common())}
+    return told | {"problems": checked.faults + problems(found.stays) + problems(found.unlabelled)}
 
 
 def described(stays: Stays) -> dict[str, Any]:
@@ -88,21 +92,20 @@ def described(stays: Stays) -> dict[str, Any]:
 
 def problems(stays: Stays) -> list[str]:
     """What must be mended before training: the same patient twice would be on both sides of a split."""
-    found = []
-    repeated = [name for name, count in Counter(stays.ids.tolist()).items() if count > 1]
-    if repeated:
-        found.append(f"{len(repeated)} patients come more than once")
-    contents = Counter(hashlib.sha256(stays.rows(i).tobytes()).hexdigest() for i in range(len(stays)))
-    copies = sum(count - 1 for count in contents.values())
-    if copies:
-        found.append(f"{copies} stays are copies of another under another number")
-    empty = sum(bool(np.isnan(stays.rows(i)).all()) for i in range(len(stays)))
-    if empty:
-        found.append(f"{empty} stays have no measurement at all")
-    falling = sum(bool((np.diff(stays.labels(i)[stays.labels(i) >= 0]) < 0).any()) for i in range(len(stays)))
-    if falling:
-        found.append(f"{falling} stays have labels that go back from 1 to 0")
-    return found
+    seen, copies = set[bytes](), list[str]()
+    for i, name in enumerate(stays.ids):
+        content = hashlib.sha256(stays.rows(i).tobytes()).digest()
+        if content in seen:
+            copies.append(name)
+        seen.add(content)
+    falling = [bool((np.diff(stays.labels(i)[stays.labels(i) >= 0]) < 0).any()) for i in range(len(stays))]
+    found = {
+        "patients come more than once": [name for name, n in Counter(stays.ids.tolist()).items() if n > 1],
+        "stays are copies of another under another number": copies,
+        "stays have no measurement at all": [name for i, name in enumerate(stays.ids) if np.isnan(stays.rows(i)).all()],
+        "stays have labels that go back from 1 to 0": list(stays.ids[falling]),
+    }
+    return [f"{len(names)} {what}: {', '.join(names)}" for what, names in found.items() if names]
 
 
 def _table_of_films(told: dict[str, Any]) -> Table:
@@ -125,6 +128,7 @@ def _table(told: dict[str, Any]) -> Table:
                 table.add_row(f"measured: {code}", *(str(side[code]) if side else "" for side in values))
         else:
             table.add_row(name, *map(str, values))
+    table.add_row("files", str(told["files"]["read"]))
     for name in ("refused", "left_out"):
         for what, count in told.get(name, {}).items():
             table.add_row(f"{name.replace('_', ' ')}: {what}", str(count), "")

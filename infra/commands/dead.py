@@ -37,6 +37,7 @@ _BEFORE = {
     "before": "replayed before, left alone (--again repeats them)",
     "cut": "of which only the beginning was kept, left alone",
     "empty": "without a value, left alone",
+    "overtaken": "of tables, with a newer row, left alone",
     "sealed": "sealed with another key",
     "unmapped": "of feeds, still not mapped, left alone",
     "feed": "of feeds that are not configured here, left alone (WARDSTREAM_FEEDS_FILE and its keys)",

@@ -11,7 +11,7 @@ import typer
 from wardstream.infra.commands.gate import check_candidate, newest_candidate
 from wardstream.infra.failure import Failure
 from wardstream.infra.model_store import Loader, Store
-from wardstream.infra.recipes import MODELS
+from wardstream.infra.recipes import MODELS, OTHER_CODE, code_differs
 from wardstream.infra.settings import load_settings
 from wardstream.models.serving import CONFIG
 from wardstream.models.triton import TritonClient
@@ -24,12 +24,13 @@ def deploy(
     """Make an accepted candidate a version, and let it serve. Without WARDSTREAM_TRITON_URL only the files change."""
     store = _store(model)
     chosen = candidate if candidate is not None else newest_candidate(model)
-    check_candidate(chosen)
+    made = check_candidate(chosen, model)
     if not store.accepted(chosen):
         raise Failure(f"the gate has not accepted this candidate: `wardstream gate {model}` judges it")
     config = chosen / CONFIG
-    number = store.add(chosen)
-    store.serve(number, "deployed", config.read_text(encoding="utf-8") if config.is_file() else "", _loader())
+    if code_differs(model, made):
+        typer.echo(OTHER_CODE, err=True)
+    number = store.deploy(chosen, config.read_text(encoding="utf-8") if config.is_file() else "", _loader())
     typer.echo(f"version {number} of {model} serves")
 
 

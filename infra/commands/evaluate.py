@@ -10,11 +10,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from wardstream.infra.commands.gate import head_of
 from wardstream.infra.commands.progress import shown
 from wardstream.infra.commands.train import training_folder
 from wardstream.infra.failure import Failure
 from wardstream.infra.model_store import Store
-from wardstream.infra.recipes import missing, recipe_of
+from wardstream.infra.recipes import OTHER_CODE, code_differs, missing, recipe_of
 from wardstream.infra.settings import load_settings
 from wardstream.models.training.recipe import LEARNT_FROM
 
@@ -34,6 +35,7 @@ def evaluate(
     chosen = folder if folder is not None else serving_folder(model)
     with shown() as report:
         found, _ = reader(data, training_folder(model) / "data", report, patients)
+        other_code = code_differs(model, head_of(chosen, model))
         try:
             evaluation = recipe.evaluate(chosen, found, report)
         except ModuleNotFoundError as error:
@@ -42,6 +44,8 @@ def evaluate(
             raise Failure(f"{chosen} is no model's folder: it has no {Path(error.filename or '').name}") from error
         except ValueError as error:
             raise Failure(str(error)) from error
+    if other_code:
+        typer.echo(OTHER_CODE, err=True)
     if evaluation.metrics[LEARNT_FROM]:
         told = "the model has learnt from these data (its locked patients are left out): others will be answered worse"
         typer.echo(told, err=True)

@@ -87,7 +87,10 @@ def waiting(
     days: Annotated[int, typer.Option(min=20, help="of the queue that is simulated; the second half is scored")] = 200,
     every: Annotated[int, typer.Option(min=1, help="each so-manieth visit only: to try it")] = 1,
 ) -> None:
-    """Predict waiting times at triage: on NHAMCS, hardly better than a constant; in a queue that is SIMULATED."""
+    """Predict waiting times at triage: on NHAMCS, hardly better than a constant; in a queue that is SIMULATED.
+
+    On the stream they are not forecast: no event says when a patient is first seen.
+    """
     from wardstream.infra import flow_trials
 
     flow_trials.waiting(folder, days, every)

@@ -12,9 +12,9 @@ from wardstream.infra.commands.progress import shown
 from wardstream.infra.commands.train import training_folder
 from wardstream.infra.failure import Failure
 from wardstream.infra.model_store import Store
-from wardstream.infra.recipes import missing, recipe_of
+from wardstream.infra.recipes import OTHER_CODE, code_differs, missing, recipe_of
 from wardstream.infra.settings import load_settings
-from wardstream.models.training.record import MODEL, RECORD, file_hash
+from wardstream.models.training.record import MODEL, RECORD, Head, file_hash, head
 from wardstream.models.training.splits import fingerprint
 
 _EXIT = {"accepted": 0, "rejected": 1, "not_enough_data": 3}
@@ -30,17 +30,21 @@ def gate(
     """Accept a candidate, or say what to improve. Exits with 0 accepted, 1 rejected, 3 not enough data."""
     reader, recipe = recipe_of(model)
     chosen = candidate if candidate is not None else newest_candidate(model)
-    check_candidate(chosen)
+    made = check_candidate(chosen, model)
+    other_code = code_differs(model, made)
+    if other_code:
+        typer.echo(OTHER_CODE, err=True)
     store = Store(load_settings().models, model)
     version = store.serving()
+    serving = None if version is None else store.version(version)
+    if serving is not None:
+        head_of(serving, model)  # before the look: what cannot be read must not cost one
     with shown() as report:
         found, _ = reader(data, training_folder(model) / "data", report, patients)
-        locked = orjson.loads((chosen / RECORD).read_bytes()).get("locked")
-        if fingerprint(recipe.locked(found)) != locked:  # a mistake, and nothing has been looked at
+        if fingerprint(recipe.locked(found)) != made.locked:  # a mistake, and nothing has been looked at
             raise Failure("the locked patients are not those of the training: give the data it was trained on")
-        look = store.count_look(chosen, "begun", str(getattr(found, "data_hash", "")))
+        look = store.count_look(chosen, "begun", str(getattr(found, "data_hash", "")), other_code)
         try:
-            serving = None if version is None else store.version(version)
             verdict = recipe.gate(chosen, serving, found, look.number, report)
         except ModuleNotFoundError as error:
             raise missing(error) from error
@@ -52,6 +56,7 @@ def gate(
             "look": look.number,
             "outcome": verdict.outcome,
             "reasons": verdict.reasons,
+            "code_differs": other_code,
             "measured": verdict.measured,
         }
         typer.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
@@ -63,8 +68,8 @@ def gate(
     raise typer.Exit(_EXIT[verdict.outcome])
 
 
-def check_candidate(folder: Path) -> None:
-    """Refuse a folder that holds no candidate, or weights that its record is not of.
+def check_candidate(folder: Path, model: str) -> Head:
+    """Refuse a folder that holds no candidate of a model, or weights that its record is not of.
 
     Raises
     ------
@@ -74,8 +79,26 @@ def check_candidate(folder: Path) -> None:
     for name in (MODEL, RECORD):
         if not (folder / name).is_file():
             raise Failure(f"{folder} is no candidate: it has no {name}")
-    if orjson.loads((folder / RECORD).read_bytes()).get("model_hash") != file_hash(folder / MODEL):
+    made = head_of(folder, model)
+    if made.model_hash != file_hash(folder / MODEL):
         raise Failure(f"{folder}: its {RECORD} is not of this {MODEL}: train again")
+    return made
+
+
+def head_of(folder: Path, model: str) -> Head:
+    """What a folder's record says of any model.
+
+    Raises
+    ------
+    Failure
+        There is none; it is torn, or of another form or model.
+    """
+    try:
+        return head(folder, model)
+    except FileNotFoundError as error:
+        raise Failure(f"{folder} is no model's folder: it has no {RECORD}") from error
+    except ValueError as error:
+        raise Failure(str(error)) from error
 
 
 def newest_candidate(model: str) -> Path:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
@@ -29,8 +30,8 @@ from itertools import groupby
 from pathlib import Path, PurePath
 from typing import Any, Final
 
-from wardstream.infra.feeds.archive import SourceError, texts
-from wardstream.infra.feeds.records import Record, Tally, event_id, possible, possible_lab
+from wardstream.infra.feeds.archive import NoRecords, SourceError, texts
+from wardstream.infra.feeds.records import LONGEST_H, Fault, Record, Tally, event_id, listed, possible, possible_lab
 from wardstream.models.labs import analytes
 from wardstream.schemas.admissions import Admission, Sex
 from wardstream.schemas.envelope import Event
@@ -85,6 +86,7 @@ LABS: Final = {
 SEX: Final[dict[float | None, Sex]] = {0: "female", 1: "male"}
 UNITS: Final[dict[float | None, str]] = {1: "CCU", 2: "CSRU", 3: "MICU", 4: "SICU"}
 ABOUT: Final = frozenset({"RecordID", "Age", "Gender", "Height", "ICUType"})
+KNOWN: Final = frozenset({*VITALS, *LABS, *ABOUT})
 
 Line = tuple[int, timedelta, str, float]  # number, time, parameter, value
 
@@ -94,8 +96,10 @@ def records(path: Path, limit: int | None = None) -> list[Record]:
 
     Raises
     ------
-    SourceError
+    NoRecords
         There is none.
+    SourceError
+        The path cannot be read, or not its outcomes.
     """
 
     def choose(names: list[str]) -> list[str]:
@@ -105,16 +109,30 @@ def records(path: Path, limit: int | None = None) -> list[Record]:
     found = texts(path, choose)
     died: dict[str, int] = {}
     for name in [name for name in found if name.startswith("Outcomes")]:
-        for row in csv.DictReader(io.StringIO(found.pop(name).decode("ascii"))):
-            days = int(row["Length_of_stay"])
-            if row["In-hospital_death"] == "1" and days > 0:
-                died[row["RecordID"]] = days
+        for number, row in enumerate(csv.DictReader(io.StringIO(found.pop(name).decode("ascii", "replace"))), start=2):
+            try:
+                days = int(row["Length_of_stay"])
+                if row["In-hospital_death"] == "1" and days > 0:
+                    died[row["RecordID"]] = min(days, LONGEST_H // 24)
+            except (KeyError, TypeError, ValueError) as error:
+                raise SourceError(f"{name}: line {number} is no outcome of the challenge of 2012") from error
     if not found:
-        raise SourceError(f"no record files (number.txt) in {path}")
+        raise NoRecords(f"no record files (number.txt) in {path}")
     return [
-        Record(stem, text.count(b"\n") - 1, None, partial(events, stem, text, died.get(stem)))
-        for stem, text in ((PurePath(name).stem, text) for name, text in found.items())
+        Record(
+            stem,
+            text.count(b"\n") - 1,
+            None,
+            partial(events, stem, text, died.get(stem)),
+            faults=partial(faults, name, text),
+        )
+        for name, stem, text in ((name, PurePath(name).stem, text) for name, text in found.items())
     ]
+
+
+def faults(file: str, text: bytes) -> list[str]:
+    """Return what is wrong with a file, as `records.listed`."""
+    return listed(file, _parsed(text)[1])
 
 
 def events(record: str, text: bytes, died_after_days: int | None, start: datetime, tally: Tally) -> Iterator[Event]:
@@ -222,12 +240,41 @@ def _at_one_time(record: str, lines: list[Line], known: dict[str, Any], tally: T
 
 
 def _lines(record: str, text: bytes) -> list[Line]:
-    found: list[Line] = []
-    try:
-        for number, line in enumerate(text.decode("ascii", "replace").splitlines()[1:], start=1):
-            time, parameter, value = line.split(",")
-            hours, minutes = time.split(":")
-            found.append((number, timedelta(hours=int(hours), minutes=int(minutes)), parameter, float(value)))
-    except ValueError as error:
-        raise SourceError(f"{record}: line {len(found) + 2} is no line of the challenge of 2012") from error
-    return found
+    lines, wrong = _parsed(text)
+    if wrong:
+        raise SourceError(f"{record}: {wrong[0]}")
+    return lines
+
+
+def _parsed(text: bytes) -> tuple[list[Line], list[Fault]]:
+    """Return the lines that can be read, and all that is wrong with any line."""
+    lines, wrong, before = list[Line](), list[Fault](), timedelta()
+    for number, line in enumerate(text.decode("ascii", "replace").splitlines()[1:], start=2):
+        cells = line.split(",")
+        if len(cells) != 3:
+            wrong.append(Fault(number, "", "no line of the challenge of 2012"))
+            continue
+        time = _time(cells[0])
+        if time is None:
+            wrong.append(Fault(number, "Time", f"not hours and minutes from 00:00 to {LONGEST_H}:00"))
+        elif time < before:
+            wrong.append(Fault(number, "Time", "before the time of the line before"))
+        else:
+            before = time
+        try:
+            value = float(cells[2])
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            wrong.append(Fault(number, cells[1] if cells[1] in KNOWN else "Value", "not a number"))
+        elif time is not None:
+            lines.append((number - 1, time, cells[1], value))
+    return lines, wrong
+
+
+def _time(text: str) -> timedelta | None:
+    hours, _, minutes = text.partition(":")
+    if not (hours.isdecimal() and minutes.isdecimal() and len(hours) < 10 > len(minutes)):
+        return None
+    found = timedelta(hours=int(hours), minutes=int(minutes))
+    return found if found <= timedelta(hours=LONGEST_H) else None

@@ -27,8 +27,8 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, Final
 
-from wardstream.infra.feeds.archive import SourceError, texts
-from wardstream.infra.feeds.records import Record, Tally, event_id, possible, possible_lab
+from wardstream.infra.feeds.archive import NoRecords, SourceError, texts
+from wardstream.infra.feeds.records import LONGEST_H, Fault, Record, Tally, event_id, listed, possible, possible_lab
 from wardstream.models.labs import analytes
 from wardstream.schemas.admissions import Admission, Sex
 from wardstream.schemas.envelope import Event
@@ -86,19 +86,28 @@ def records(path: Path, limit: int | None = None) -> list[Record]:
 
     Raises
     ------
-    SourceError
+    NoRecords
         There is none.
+    SourceError
+        The path cannot be read.
     """
 
     def choose(names: list[str]) -> list[str]:
         return [name for name in names if name.endswith(".psv")][:limit]
 
     found = [
-        Record(stem, text.count(b"\n") - 1, None, partial(events, stem, text), partial(labels, stem, text))
-        for stem, text in ((PurePath(name).stem, text) for name, text in texts(path, choose).items())
+        Record(
+            stem,
+            text.count(b"\n") - 1,
+            None,
+            partial(events, stem, text),
+            partial(labels, stem, text),
+            partial(faults, name, text),
+        )
+        for name, stem, text in ((name, PurePath(name).stem, text) for name, text in texts(path, choose).items())
     ]
     if not found:
-        raise SourceError(f"no .psv files in {path}")
+        raise NoRecords(f"no .psv files in {path}")
     return found
 
 
@@ -110,9 +119,12 @@ def labels(record: str, text: bytes) -> dict[int, int]:
     SourceError
         The file has another form.
     """
-    return {
-        int(row["ICULOS"]): int(row["SepsisLabel"]) for row in _rows(record, text) if row.get("SepsisLabel") in (0, 1)
-    }
+    return {int(row["ICULOS"]): int(row["SepsisLabel"]) for row in _rows(record, text) if "SepsisLabel" in row}
+
+
+def faults(file: str, text: bytes) -> list[str]:
+    """Return what is wrong with a file, as `records.listed`."""
+    return listed(file, _parsed(text)[1])
 
 
 def events(record: str, text: bytes, start: datetime, tally: Tally) -> Iterator[Event]:
@@ -199,15 +211,41 @@ def events(record: str, text: bytes, start: datetime, tally: Tally) -> Iterator[
 
 def _rows(record: str, text: bytes) -> list[dict[str, float]]:
     """Return the values of each row by column, without those that are NaN."""
+    rows, wrong = _parsed(text)
+    if wrong:
+        raise SourceError(f"{record}: {wrong[0]}")
+    return rows
+
+
+def _parsed(text: bytes) -> tuple[list[dict[str, float]], list[Fault]]:
+    """Return the rows that have the form of the header, and all that is wrong with any row."""
     header, *lines = text.decode("ascii", "replace").splitlines() or [""]
     columns = header.split("|")
-    rows = []
-    try:
-        for line in lines:
-            values = zip(columns, map(float, line.split("|")), strict=True)
-            rows.append({column: value for column, value in values if not math.isnan(value)})
-    except ValueError as error:
-        raise SourceError(f"{record}: line {len(rows) + 2} is no row of the challenge of 2019") from error
-    if not rows or any("ICULOS" not in row for row in rows):
-        raise SourceError(f"{record}: no rows of the challenge of 2019")
-    return rows
+    rows, wrong, before = list[dict[str, float]](), list[Fault](), 0.0
+    if "ICULOS" not in columns or not lines:
+        return rows, [Fault(1, "", "no rows of the challenge of 2019")]
+    for number, line in enumerate(lines, start=2):
+        cells = line.split("|")
+        if len(cells) != len(columns):
+            wrong.append(Fault(number, "", "no row of the challenge of 2019"))
+            continue
+        row: dict[str, float] = {}
+        for column, cell in zip(columns, cells, strict=True):
+            try:
+                value = float(cell)
+            except ValueError:
+                wrong.append(Fault(number, column, "not a number"))
+                continue
+            if not math.isnan(value):
+                row[column] = value
+        rows.append(row)
+        hour = row.get("ICULOS", math.nan)
+        if not (1 <= hour <= LONGEST_H and hour.is_integer()):
+            wrong.append(Fault(number, "ICULOS", f"not a whole hour from 1 to {LONGEST_H}"))
+        elif hour <= before:
+            wrong.append(Fault(number, "ICULOS", "not after the hour of the row before"))
+        else:
+            before = hour
+        if row.get("SepsisLabel", 0) not in (0, 1):
+            wrong.append(Fault(number, "SepsisLabel", "neither 0 nor 1"))
+    return rows, wrong

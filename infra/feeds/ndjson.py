@@ -14,6 +14,8 @@ from wardstream.schemas.envelope import Event
 from wardstream.schemas.topics import TOPICS
 
 CHUNK_BYTES = 1 << 18
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""Of UTF-8: Windows puts it before every file, and it may be passed over (RFC 8259, section 8.1)."""
 
 
 class Stream(Protocol):
@@ -92,6 +94,8 @@ async def publish_lines(topic: str, stream: Stream, publisher: Publisher) -> Pub
     """
     result, number = Published(), 1
     async for lines in _chunks(stream):
+        if number == 1 and lines:
+            lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
         for outcome in parsed(topic, lines, number):
             if isinstance(outcome, BadLine):
                 result.rejected.append(outcome)

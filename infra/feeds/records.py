@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 from uuid import UUID, uuid5
 
 from msgspec.structs import replace
@@ -19,6 +19,8 @@ from wardstream.schemas.vitals import Vitals
 
 EPOCH: Final = datetime(2019, 1, 1, tzinfo=UTC)
 """Where records without a date of their own begin."""
+LONGEST_H: Final = 10 * 8766
+"""Hours of a stay that are believed: ten years. Later ones are faults of a file."""
 _IDS: Final = UUID("a0b6a4f7-5a0c-5f8e-8f0e-6d8a4f1f8f3b")  # namespace of the ids of replayed events
 
 EventT = TypeVar("EventT", bound=Event)
@@ -43,6 +45,25 @@ class Tally:
     dropped: Counter[str] = field(default_factory=Counter)
 
 
+class Fault(NamedTuple):
+    """What is wrong with a line of a file, never with what value; `field` is empty for the whole line, lines from 1."""
+
+    line: int
+    field: str
+    what: str
+
+    def __str__(self) -> str:
+        return ", ".join(filter(None, (f"line {self.line}", self.field))) + f": {self.what}"
+
+
+def listed(file: str, faults: Iterable[Fault]) -> list[str]:
+    """The faults of one file: a text for each field and kind, with the first line and how many there are."""
+    found: dict[tuple[str, str], list[Fault]] = {}
+    for fault in faults:
+        found.setdefault((fault.field, fault.what), []).append(fault)
+    return [f"{file}, {first}" + (f" ({len(rest) + 1} lines)" if rest else "") for first, *rest in found.values()]
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One patient of a source.
@@ -59,6 +80,8 @@ class Record:
         Yields its events in the order of `received_at`, given where to begin and what to count in.
     labels : callable or None
         The source's own label of each hour of the stay, for those who train and judge; None: it has none.
+    faults : callable
+        What is wrong with its file, as `listed`; with any, `events` and `labels` raise.
     """
 
     id: str
@@ -66,6 +89,7 @@ class Record:
     begins_at: datetime | None
     events: Callable[[datetime, Tally], Iterator[Event]]
     labels: Callable[[], Mapping[int, int]] | None = None
+    faults: Callable[[], Sequence[str]] = tuple
 
 
 def event_id(source: str, record: str, row: int | str, kind: str) -> UUID:

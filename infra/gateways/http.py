@@ -24,7 +24,7 @@ from fastapi.openapi.utils import get_openapi
 
 from wardstream.agents.metrics import GATEWAY_EVENTS, GATEWAY_REJECTS, HTTP_REQUESTS, HTTP_SECONDS, Meters
 from wardstream.agents.streams.outputs import MAX_ROW_BYTES
-from wardstream.infra.feeds.ndjson import BadLine, parsed, publishable
+from wardstream.infra.feeds.ndjson import BYTE_ORDER_MARK, BadLine, parsed, publishable
 from wardstream.infra.gateways.auth import Anyone, Authority, Principal
 from wardstream.infra.gateways.delivery import Delivery, Row
 from wardstream.schemas.bad_event import REASONS
@@ -208,7 +208,7 @@ class _Publishing:
                         raise Refused(413, f"more than {most} bytes")
         except TimeoutError:
             raise Refused(408, "the body did not come in time", Connection="close") from None
-        return bytes(body)
+        return bytes(body.removeprefix(BYTE_ORDER_MARK))
 
     def _lines(self, body: bytes) -> list[bytes]:
         stripped = body.rstrip(b"\n")

@@ -6,14 +6,21 @@ by tokens, an MLLP listener by client certificates. Anything else is refused at 
 
 from __future__ import annotations
 
+import logging
 import ssl
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from wardstream.agents.metrics import HANDSHAKES_REFUSED, Meters
 from wardstream.infra.addresses import host_of, is_loopback
 from wardstream.infra.failure import Failure
 
+log = logging.getLogger(__name__)
+
 Callers = Literal["tokens", "client certificates"]
+_TOLD_EVERY_S = 60.0  # of one reason: whoever knocks without end must not fill the disk
 
 
 class ListenerRefused(Failure):
@@ -69,6 +76,39 @@ def allow(listener: Listener) -> Listener:
             f"{' and without '.join(missing)}: configure {'both' if missing[1:] else 'that'}, or listen on 127.0.0.1"
         )
     return listener
+
+
+class Handshakes:
+    """Tells of callers who are not let in, as one whose certificate has expired: asyncio says nothing of them."""
+
+    def __init__(self, feed: str, meters: Meters, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._feed, self._meters, self._now_s = feed, meters, now_s
+        self._told: dict[str, float] = {}
+
+    def refused(self, why: str) -> None:
+        """Count a refusal, and log it unless the same was logged within the minute. `why` is OpenSSL's own words."""
+        self._meters.count(HANDSHAKES_REFUSED, (self._feed, why))
+        now = self._now_s()
+        if why not in self._told or now - self._told[why] >= _TOLD_EVERY_S:
+            self._told[why] = now
+            log.warning("feed %s: a sender is not let in: %s", self._feed, why)
+
+    def watch(self, context: ssl.SSLContext) -> ssl.SSLContext:
+        """Return the context, whose connections then tell."""
+        refused = self.refused
+
+        class Watched(ssl.SSLObject):
+            def do_handshake(self) -> None:
+                try:
+                    super().do_handshake()
+                except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    raise  # not at its end
+                except ssl.SSLError as error:
+                    refused(getattr(error, "verify_message", "") or error.reason or type(error).__name__)
+                    raise
+
+        context.sslobject_class = Watched
+        return context
 
 
 def server_context(certificate: Path, key: Path, client_ca: Path | None = None) -> ssl.SSLContext:

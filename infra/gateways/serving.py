@@ -16,7 +16,7 @@ from wardstream.infra.gateways.auth import Anyone, Authority, TokenFile
 from wardstream.infra.gateways.delivery import Delivery
 from wardstream.infra.gateways.feeds import FeedFile
 from wardstream.infra.gateways.http import make_app
-from wardstream.infra.gateways.listeners import Listener, allow, server_context
+from wardstream.infra.gateways.listeners import Handshakes, Listener, allow, server_context
 from wardstream.infra.gateways.mappers import mappers
 from wardstream.infra.gateways.mllp import Gateway
 from wardstream.infra.gateways.reporting import report
@@ -53,7 +53,7 @@ async def serve_mllp(settings: Settings, feeds: Mapping[str, FeedFile], announce
         listener = allow(Listener(f"the feed {name}", mllp.listen, tls, "client certificates", known))
         context = None
         if mllp.tls_cert is not None and mllp.tls_key is not None:
-            context = server_context(mllp.tls_cert, mllp.tls_key, mllp.client_ca)
+            context = Handshakes(name, meters).watch(server_context(mllp.tls_cert, mllp.tls_key, mllp.client_ca))
         listeners[name] = listener, context
     mapping = mappers(settings, feeds, meters)
     options = kafka_client_options(settings)

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from html import escape
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -20,24 +20,38 @@ _WIDTH, _HEIGHT, _EDGE = 720, 260, 44
 _DAY_H = 24
 _COURSE = "next 48 h"
 _LEFT_OUT = (_COURSE, "2 h", "12 h", "1 h", "4 h", "48 h", "nurses", "peak", "short of", "left", "came", "8 h")
+_HEAD = 2  # lines of the table above its rows: title, heads of columns
 _MEASURING = Console(width=10_000)
 _Column = Callable[[Flow], str | Text]
 
 
-def flow_table(forecasts: Iterable[Flow], title: str, width: int) -> Table:
+def flow_board(forecasts: Sequence[Flow], title: str, width: int, height: int, page: int = 0) -> RenderableType:
+    """The table in the lines that there are (`height`); of more units than fit one page is shown, of those in turn."""
+    fits = max(height - _HEAD, 1)
+    if len(forecasts) <= fits:
+        return flow_table(forecasts, title, width)
+    fits = max(fits - 1, 1)  # the last line says what is not shown
+    first = page % -(-len(forecasts) // fits) * fits
+    shown = forecasts[first : first + fits]
+    more = f"units {first + 1} to {first + len(shown)} of {len(forecasts)}: + {len(forecasts) - len(shown)} more units"
+    table = flow_table(shown, title, width, forecasts)
+    return Group(table, Text(more, style="dim", no_wrap=True, overflow="ellipsis"))
+
+
+def flow_table(forecasts: Iterable[Flow], title: str, width: int, measured: Iterable[Flow] | None = None) -> Table:
     """One row a unit: what it saw in the last hour, and its fan: 10 to 90 % of beds needed at each horizon.
 
-    Where not all fits into the width (characters), columns are left out as a whole, the least important first.
+    Where not all fits into the width (characters), columns are left out as a whole, the least important first; so that
+    all pages have the same ones, the rows of all can be measured.
     """
     rows = list(forecasts)
+    whole = rows if measured is None else list(measured)
     columns = _columns([one.horizon_h for one in rows[0].ahead] if rows else [])
-    table = _table(rows, title, columns)
     for name in _LEFT_OUT:
-        if Measurement.get(_MEASURING, _MEASURING.options, table).maximum <= width:
+        if Measurement.get(_MEASURING, _MEASURING.options, _table(whole, title, columns)).maximum <= width:
             break
         columns.pop(name, None)
-        table = _table(rows, title, columns)
-    return table
+    return _table(rows, title, columns)
 
 
 def _table(rows: Sequence[Flow], title: str, columns: Mapping[str, _Column]) -> Table:

@@ -15,7 +15,7 @@ import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 from time import process_time
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
@@ -70,6 +70,19 @@ dynamic_batching {
 """
 
 
+class _Sizes(msgspec.Struct, frozen=True):
+    open: Annotated[int, msgspec.Meta(ge=1)]
+    open_with_pneumonia: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Made(msgspec.Struct, frozen=True):
+    """What is read of a record."""
+
+    locked: str
+    parity: float
+    sizes: _Sizes
+
+
 class ChestXrayRecipe:
     """See the head of this module."""
 
@@ -97,7 +110,7 @@ class ChestXrayRecipe:
         if not set(learners) & set(NETS):
             raise ValueError(f"a net is needed: {', '.join(NETS)}")
         films, began = chest_films.open_films(data), process_time()
-        about = f"{data.data_hash} {_code_hash()} {settings.seed} {settings.epochs}"
+        about = f"{data.data_hash} {code_hash()} {settings.seed} {settings.epochs}"
         folder = folder / hashlib.sha256(about.encode()).hexdigest()[:12]
         fold = chest_films.folds(films.label, settings.seed)
         for place, name in enumerate(learners):
@@ -110,7 +123,7 @@ class ChestXrayRecipe:
     def evaluate(self, model: Path, data: Films, report: Report, seed: int = 1) -> Evaluation:
         """Judge the model in a folder on any films, labelled or not; of those of its training, on the open ones."""
         made = _made(model)
-        if of_training := fingerprint(self.locked(data)) == made["locked"]:
+        if of_training := fingerprint(self.locked(data)) == made.locked:
             data = chest_films.without_locked(data)
         threshold, said = _threshold(made), _ask(model, data, report, seed)
         raw, calibrated = said["none"]
@@ -135,7 +148,7 @@ class ChestXrayRecipe:
     def gate(self, candidate: Path, serving: Path | None, data: Films, look: int, report: Report) -> Verdict:
         """Judge on the locked films; see `chest_gate`."""
         made = _made(candidate)
-        if fingerprint(self.locked(data)) != made["locked"]:
+        if fingerprint(self.locked(data)) != made.locked:
             why = "the locked films are not those of the training: give the data it was trained on"
             return Verdict(outcome="not_enough_data", reasons=(why,), measured={})
         rows = [r for r, one in enumerate(data.ids) if data.label[r] >= 0 and chest_films.is_locked(one)]
@@ -148,7 +161,7 @@ class ChestXrayRecipe:
             other, other_at = _ask(serving, films, report, 1)["none"][1], _threshold(_made(serving))
         run = loaded(candidate / record.MODEL, ("image",), _OUTPUTS, threads=1)
         latency = latency_s(run, {"image": films.pixels[:BATCH_SERVED, None]})
-        return decide(films.label, said, _threshold(made), (other, other_at), look, made["parity"], latency)
+        return decide(films.label, said, _threshold(made), (other, other_at), look, made.parity, latency)
 
 
 RECIPE: Final = ChestXrayRecipe()
@@ -195,7 +208,7 @@ def _finish(
         "model": chest_xray.NAME,
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "data_hash": data.data_hash,
-        "code_hash": _code_hash(),
+        "code_hash": code_hash(),
         "settings": {"seed": settings.seed, "epochs": settings.epochs or EPOCHS, "patience": PATIENCE, "batch": BATCH},
         "sizes": {
             "films": len(data.ids),
@@ -256,15 +269,14 @@ def _ask(model: Path, films: Films, report: Report, seed: int) -> Said:
     return said
 
 
-def _made(model: Path) -> dict[str, Any]:
-    """A folder's record."""
-    found: dict[str, Any] = msgspec.json.decode((model / record.RECORD).read_bytes())
-    return found
+def _made(model: Path) -> _Made:
+    """A folder's record; raises as `record.read`."""
+    return record.read(model / record.RECORD, _Made)
 
 
-def _threshold(made: dict[str, Any]) -> float:
+def _threshold(made: _Made) -> float:
     """The share of pneumonia among the films the model was made of."""
-    return float(made["sizes"]["open_with_pneumonia"] / made["sizes"]["open"])
+    return made.sizes.open_with_pneumonia / made.sizes.open
 
 
 def _part(folder: Path, name: str, number: int, films: Films, fold: npt.NDArray[np.int64], settings: Settings) -> None:
@@ -378,8 +390,8 @@ def _fit(name: str, films: Films, settings: Settings, number: int) -> tuple[Any,
     return net.eval(), curve, slope, intercept
 
 
-def _code_hash() -> str:
-    """Of what makes the model: this module, the films, the net."""
+def code_hash() -> str:
+    """Of what makes the model, training included: this module, the films, the net."""
     here = Path(__file__).resolve().parent
     names = ("chest_films.py", "chest_nets.py", "chest_xray.py")
     return hashlib.sha256(b"".join((here / name).read_bytes() for name in names)).hexdigest()

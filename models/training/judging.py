@@ -169,11 +169,14 @@ def paired(
 
 
 def score_curves(label: npt.NDArray[np.int8], score: Doubles, points: int = 200) -> dict[str, list[float]]:
-    """Points of the ROC and of the precision-recall curve, for plots."""
+    """Points of the ROC and of the precision-recall curve, for plots: evenly over the rows, and as many again ever
+    closer to the highest scores, where precision changes fastest.
+    """
     order = np.argsort(-score, kind="stable")
     hits = np.cumsum(label[order] == 1)
     shown = np.arange(1, len(order) + 1)
-    at = np.unique(np.linspace(0, len(order) - 1, points).astype(int))
+    evenly, closer = np.linspace(0, len(order) - 1, points), np.geomspace(1, max(1, len(order)), points) - 1
+    at = np.unique(np.concatenate((evenly, closer)).astype(int))
     total = max(1, int(hits[-1])) if len(hits) else 1
     return {
         "recall": (hits[at] / total).tolist(),

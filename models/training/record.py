@@ -7,7 +7,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -16,6 +16,17 @@ CARD: Final = "card.md"
 MODEL: Final = "model.onnx"
 CALIBRATION: Final = "calibration.json"
 FALLBACK: Final = "fallback.json"
+
+T = TypeVar("T")
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """What the records of all models have; see `Record`."""
+
+    model: str
+    code_hash: str
+    locked: str
+    model_hash: str
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,7 +37,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     model, made_at : str
         Name; time (ISO 8601, UTC).
     data_hash, code_hash : str
-        Of the files it learnt from, and of the code between them and its inputs.
+        Of the files it learnt from, and of the text of the code between them and its inputs: another hash may mean
+        other inputs, or another comment.
     inputs_version : str
         Of the features; serving refuses another.
     settings, sizes : mapping
@@ -46,7 +58,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     explanations : mapping
         How occlusion, as it is served, compares with integrated gradients and with chance (`explained`).
     parity, latency_s : float
-        Largest difference of torch and ONNX Runtime in log-odds; time of a batch of 64 on ONNX Runtime.
+        Largest difference of torch and ONNX Runtime in log-odds; time of a batch of 64 on ONNX Runtime, on two threads
+        (the gate asks for its own limit on one).
     model_hash : str
         SHA-256 of model.onnx.
     """
@@ -89,17 +102,39 @@ def write(path: Path, value: Any) -> None:
     part.replace(path)
 
 
-def load(folder: Path) -> Record:
-    """Read a folder's record.
+def read(path: Path, form: type[T]) -> T:
+    """Read a JSON file of a form.
 
     Raises
     ------
     FileNotFoundError
         There is none.
-    msgspec.MsgspecError
-        It has another form.
+    ValueError
+        It is torn, or has another form; names the file and the field.
     """
-    return msgspec.json.decode((folder / RECORD).read_bytes(), type=Record)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=form)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def load(folder: Path) -> Record:
+    """Read a folder's record; raises as `read`."""
+    return read(folder / RECORD, Record)
+
+
+def head(folder: Path, model: str) -> Head:
+    """Read what a folder's record says of any model.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `read`; or it is the record of another model.
+    """
+    found = read(folder / RECORD, Head)
+    if found.model != model:
+        raise ValueError(f"{folder / RECORD}: it is of another model than {model} - at `$.model`")
+    return found
 
 
 def file_hash(path: Path) -> str:

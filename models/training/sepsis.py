@@ -65,7 +65,7 @@ dynamic_batching {{
   }}
 }}
 """
-FEWEST_SEPTIC: Final = 2 * (FOLDS + 1)
+FEWEST_SEPTIC: Final = 2 * FOLDS  # of those that are not locked
 
 
 class SepsisRecipe:
@@ -98,10 +98,13 @@ class SepsisRecipe:
         unknown = set(settings.only) - {*LEARNERS, FINISH}
         if unknown:
             raise ValueError(f"no learner {', '.join(sorted(unknown))}; there are {', '.join((*LEARNERS, FINISH))}")
-        if sum(data.stays.positive) < FEWEST_SEPTIC:
-            raise TooLittle(f"fewer than {FEWEST_SEPTIC} patients with sepsis: not some for each of {FOLDS} folds")
+        split = self.split(data.stays)
+        if np.array(data.stays.positive)[split.open].sum() < FEWEST_SEPTIC:
+            raise TooLittle(
+                f"fewer than {FEWEST_SEPTIC} patients with sepsis, the locked apart: not some for each of {FOLDS} folds"
+            )
         with team() as members:
-            bench = Bench(data, self.split(data.stays), folder, settings, report, members)
+            bench = Bench(data, split, folder, settings, report, members)
             for name in settings.only or LEARNERS:
                 if name != FINISH:
                     bench.out_of_fold(name)
@@ -319,7 +322,7 @@ def _loaded(folder: Path) -> tuple[record.Record, features.Calibration]:
         raise ValueError(
             f"{folder.name} was trained on inputs of version {made.inputs_version}, not {features.VERSION}"
         )
-    return made, features.load_calibration(folder / record.CALIBRATION)
+    return made, record.read(folder / record.CALIBRATION, features.Calibration)
 
 
 def _rule_score(stays: Stays, places: npt.NDArray[np.intp], report: Report) -> tuple[m.Answers, float]:

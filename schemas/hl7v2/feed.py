@@ -67,6 +67,9 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     imaging_orders : bool
         Whether all orders that hold no drug (ORM, OMG) are for pictures, as those of a radiology's system. Else only
         those are that say so.
+    processing : frozenset of {"P", "T", "D"}
+        Messages of which kind of system are taken (MSH-11, table 0103): production, training, debugging. One that does
+        not say is taken.
     ignored : frozenset of str
         Codes, written in the same way, or types of messages (`ORU^R01`) that are not wanted.
     """
@@ -80,6 +83,7 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     codes: Mapping[str, Code] = {}
     units: Mapping[str, Label] = {}
     imaging_orders: bool = False
+    processing: Annotated[frozenset[Literal["P", "T", "D"]], Meta(min_length=1)] = frozenset(("P", "T", "D"))
     ignored: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from wardstream.schemas.pseudonym import Pseudonyms
 _TYPE: Final = re.compile(r"[A-Z][A-Z0-9]{2}(?:\^[A-Z][A-Z0-9]{2})?")
 _ALONE: Final = {"ORU": "ORU^R01", "ORM": "ORM^O01", "RDE": "RDE^O01"}
 """Types that version 2.1 gives without an event: there was one of each."""
+_SYSTEMS: Final = frozenset("PTD")
 OTHER: Final = "other"
 """For a type that is none: what is counted must not be whatever somebody sends."""
 
@@ -45,7 +46,9 @@ def map_message(raw: bytes, feed: Feed, pseudonyms: Pseudonyms, received_at: dat
         evn = message.first("EVN")
         kind = f"ADT^{evn.text(1)}" if evn is not None else kind
     mapper = None if kind in feed.ignored else mapper_of(kind)
-    if mapper is None:
+    if message.header.processing_id in _SYSTEMS - feed.processing:
+        work.ignore("processing", message.header.processing_id)
+    elif mapper is None:
         work.ignore("type", kind if _TYPE.fullmatch(kind) else OTHER)
     else:
         mapper(work)

@@ -7,6 +7,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import replace as with_
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from wardstream.infra.gateways.delivery import Row
 from wardstream.infra.json_shape import shape
 from wardstream.infra.kafka.broker import Cluster
 from wardstream.infra.kafka.topics import Wish, create_topics
+from wardstream.schemas.topics import TOPICS
 
 KEY = bytes(range(32))
 SECRETS = ("Meier", "4711", "98.6", "ward-secret")
@@ -54,15 +56,17 @@ class Cupboard:
         }
         asyncio.run(create_topics(self.options, [Wish(topic, 2, 1), Wish(self.dead, 2, 1)]))
 
-    def put(self, *letters: tuple[RawRecord, str], key: bytes = KEY, more: tuple[tuple[str, bytes], ...] = ()) -> None:
-        """Bury records of partition 1, as a lane would; with more headers."""
+    def put(
+        self, *letters: tuple[RawRecord, str], key: bytes = KEY, more: tuple[tuple[str, bytes], ...] = (), at: int = 100
+    ) -> None:
+        """Bury records of partition 1 from an offset on, as a lane would; with more headers."""
 
         async def run() -> None:
             producer = AIOKafkaProducer(**self.options)
             await producer.start()
             try:
                 for number, (raw, reason) in enumerate(letters):
-                    row = DeadLetters(key).seal(raw, self.topic, 1, 100 + number, reason, ("temperature",))
+                    row = DeadLetters(key).seal(raw, self.topic, 1, at + number, reason, ("temperature",))
                     rest = {"timestamp_ms": row.timestamp_ms, "headers": [*row.headers, *more]}
                     await producer.send_and_wait(self.dead, row.value, row.key, 1, **rest)
             finally:
@@ -232,9 +236,8 @@ def test_a_row_of_a_unit_goes_back_into_its_partition(topic: str, partition: int
     letters = DeadLetters(KEY)
     row = letters.seal(RawRecord(b"4B\tE1", b"{}", (), NOON_MS), topic, 3, 7, "missing_field", ())
     assert row.value is not None
-    why, again = dead_replay._opened(
-        Letter(f"{topic}.dead", 3, 0, NOON_MS, dict(row.headers), row.value), letters, None, {}
-    )
+    letter = Letter(f"{topic}.dead", 3, 0, NOON_MS, dict(row.headers), row.value)
+    why, again = dead_replay._opened(letter, letters, None, {}, {(topic, 3, 7)})
     assert why == ""
     assert again is not None
     assert [(one.key, one.partition) for one in again] == [(b"4B\tE1", partition)]
@@ -246,7 +249,31 @@ def test_a_replay_puts_no_old_name_over_a_newer_one(told: dict[str, int], writte
     letter = Letter("labs.v1.dead", 0, 7, NOON_MS, dict(sealed.headers), sealed.value or b"")
     rows = (Row("identities.v1", "p-1", b"{}"), Row("labs.v1", "p-1", b"{}"))
     newest = {key: datetime.fromtimestamp(at / 1000, UTC) for key, at in told.items()}
-    refused, again = dead_replay._opened(letter, DeadLetters(KEY), lambda feed, raw: rows, newest)
+    refused, again = dead_replay._opened(letter, DeadLetters(KEY), lambda feed, raw: rows, newest, set())
     assert again is not None, refused
     assert len(again) == written
     assert again[-1].topic == "labs.v1"
+
+
+@pytest.mark.connected
+def test_a_replay_puts_no_old_row_over_a_newer_one(cupboard: Cupboard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row of a table goes back only while it is the last of its key; else its place is taken, or its key is gone."""
+    monkeypatch.setitem(TOPICS, cupboard.topic, with_(TOPICS["occupancy.v1"], name=cupboard.topic))
+    rows: list[tuple[bytes, bytes | None]] = [
+        *((b"4B\tE1\tP1", payload("P1")), (b"4B\tE2\tP2", payload("P2")), (b"4B\tE3\tP3", payload("P3"))),
+        *((b"4B\tE1\tP1", b"newer"), (b"4B\tE2\tP2", None)),
+    ]
+
+    async def write() -> None:
+        async with AIOKafkaProducer(**cupboard.options) as producer:
+            for key, value in rows:
+                await producer.send_and_wait(cupboard.topic, value, key, 1)
+
+    asyncio.run(write())
+    for at, (key, value) in enumerate(rows[:3]):
+        cupboard.put((RawRecord(key, value, (), NOON_MS), "missing_field"), at=at)
+    cupboard.put((RawRecord(b"4B\tE4\tP4", payload("P4"), (), NOON_MS), "missing_field"), at=77)  # compacted away
+    said = words_of(cupboard.run("replay", cupboard.topic))
+    assert "1 dead letters replayed" in said
+    assert "3 of tables, with a newer row, left alone" in said
+    assert [record.key for record in cupboard.records(cupboard.topic)[len(rows) :]] == [b"4B\tE3\tP3"]

@@ -87,9 +87,14 @@ def test_it_ends_by_itself_and_every_stage_shows(home: Path) -> None:
     with a_demo(home, "--duration", "20", "--seed", "7") as demo:
         output, _ = demo.communicate(timeout=PATIENCE_S)
     assert demo.returncode == 0, output
-    figures = dict(re.findall(r"^([a-z ]+?) {2,}([\d,]+)", output, re.MULTILINE))
-    for stage in ("events in", "scores", "alerts", "dead letters", "metrics", "publish to score", "publish to alert"):
+    figures = dict(re.findall(r"^([a-z_ ]+?) {2,}([\d,]+)", output, re.MULTILINE))
+    answers = ("answers of sepsis", "answers of chest_xray")
+    latencies = ("publish to score", "publish to alert")
+    for stage in ("events in", "scores", "alerts", "dead letters", *answers, "metrics", *latencies):
         assert int(figures[stage].replace(",", "")) > 0, output
+    films = re.search(r"imaging\.v1 (\d+)", output)
+    assert films is not None, output
+    assert re.search(rf"^answers of chest_xray +{films[1]}  ok {films[1]}\b", output, re.MULTILINE), output
     assert nothing_runs(home)
     assert not (home / "demo").exists()
     assert {path.name for path in home.iterdir()} == {"kafka", "triton"}

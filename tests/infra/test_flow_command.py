@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
@@ -13,6 +14,8 @@ from typer.testing import CliRunner
 from tests.infra.feeds.test_flow_series import HEADER, ROW
 from wardstream.infra.cli import main
 from wardstream.infra.feeds.uihc import SPECIAL
+from wardstream.infra.flow_trials import over_wards
+from wardstream.models.flow.measures import Quality, quality
 
 
 @pytest.fixture
@@ -60,3 +63,11 @@ def test_admission_with_the_conditions_and_without(tmp_path: Path) -> None:
     assert found["without conditions"]["frozen"]["AUROC"] > 0.8
     assert "complaints" in found["fields"]
     assert found["all fields"]["online"]["visits"] == 60
+
+
+def test_means_over_wards() -> None:
+    def ward(pmf: list[float]) -> dict[int, dict[str, Quality]]:
+        return {24: {"beds": quality(np.tile(np.array(pmf), (300, 1)), np.zeros(300))}}
+
+    rows = list(over_wards([ward([1.0, 0.0]), ward([0.0, 1.0])]))
+    assert rows == [("wards, mean", "24", "beds", "0.500", "0.500", "0.500, 1.000", "0.500, 1.000")]

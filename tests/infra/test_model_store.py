@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -12,6 +15,10 @@ from tests.models.training.tiny import write_candidate, write_model
 from wardstream.infra.cli import main
 from wardstream.infra.failure import Failure
 from wardstream.infra.model_store import Store
+from wardstream.infra.stays import code_hash, read
+from wardstream.models.training.sepsis import RECIPE
+from wardstream.models.training.splits import fingerprint
+from wardstream.models.triton import Unavailable
 
 SITES_OWN = 'backend: "onnxruntime"\nmax_batch_size: 8\nversion_policy: { latest: { num_versions: 1 } }\n'
 
@@ -25,7 +32,8 @@ class Server:
     def load(self, model: str) -> None:
         assert model == "sepsis"
         if self.refuses:
-            raise ConnectionError("no")
+            self.refuses = False
+            raise Unavailable("rejected", "failed to load 'sepsis'")
         self.loaded.append(self.store.serving())
 
 
@@ -59,11 +67,36 @@ def test_a_server_that_refuses_keeps_the_old_version(tmp_path: Path) -> None:
     store = Store(tmp_path / "repository", "sepsis")
     server = Server(store)
     store.serve(store.add(write_candidate(tmp_path / "one")), "deployed", 'backend: "onnxruntime"\n', server)
-    number, server.refuses = store.add(write_candidate(tmp_path / "two")), True
-    with pytest.raises(Failure, match="did not load version 2: ConnectionError"):
-        store.serve(number, "deployed", "", server)
-    assert store.serving() == 1
-    assert len(store.history()) == 1
+    config = (store.folder / "config.pbtxt").read_bytes()
+    server.refuses = True
+    with pytest.raises(Failure, match="did not load version 2: rejected: failed to load 'sepsis'"):
+        store.deploy(write_candidate(tmp_path / "two"), "", server)
+    assert (store.versions(), store.serving(), store.before()) == ([1], 1, None), "nothing is left of it"
+    assert (store.folder / "config.pbtxt").read_bytes() == config
+    assert (store.folder / "card.md").read_text() == "card of one\n"
+    assert server.loaded == [1, 1], "a server that was only late is not left with what is not there"
+    assert store.deploy(write_candidate(tmp_path / "three"), "", server) == 2
+    server.refuses = True
+    with pytest.raises(Failure, match="did not load version 1"):
+        store.serve(1, "rolled back", "", server)
+    assert (store.versions(), store.serving()) == ([1, 2], 2)
+
+
+def test_a_version_that_serves_stays_whatever_goes_wrong_afterwards(tmp_path: Path) -> None:
+    store = Store(tmp_path / "repository", "sepsis")
+    (store.folder / "history.json.part").mkdir(parents=True)  # so that no history can be written
+    with pytest.raises(OSError, match=r"history\.json"):
+        store.deploy(write_candidate(tmp_path / "one"), "", Server(store))
+    assert (store.versions(), store.serving()) == ([1], 1)
+
+
+def test_a_first_version_that_is_refused_leaves_no_model(tmp_path: Path) -> None:
+    store = Store(tmp_path / "repository", "sepsis")
+    server = Server(store)
+    server.refuses = True
+    with pytest.raises(Failure, match="did not load version 1"):
+        store.deploy(write_candidate(tmp_path / "one"), 'backend: "onnxruntime"\n', server)
+    assert list(store.folder.iterdir()) == []
 
 
 def test_a_sites_own_configuration_is_kept(tmp_path: Path) -> None:
@@ -111,7 +144,7 @@ def run(*arguments: object) -> tuple[int, str]:
 
 
 def test_only_what_the_gate_accepted_is_deployed(site: Path) -> None:
-    candidate = write_candidate(site / "home" / "training" / "sepsis" / "abc" / "candidate")
+    candidate = write_candidate(site / "home" / "training" / "sepsis" / "abc" / "candidate", code_hash=code_hash())
     code, told = run("deploy", "sepsis")
     assert code == 2
     assert "the gate has not accepted" in told
@@ -196,3 +229,128 @@ def test_what_is_not_there_is_told(site: Path) -> None:
         code, output = run(*arguments)
         assert code == 2, output
         assert told in output
+
+
+def patients(site: Path, count: int = 3) -> Path:
+    folder = site / "set"
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        (folder / f"p{number}.psv").write_bytes(psv({"HR": 80 + number, "Resp": 18, "O2Sat": 96, "SBP": 120}))
+    return folder
+
+
+def locked_of(data: Path) -> str:
+    with TemporaryDirectory() as cache:
+        return fingerprint(RECIPE.locked(read([data], Path(cache), lambda *_: None)[0]))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:40]), "record.json: Input data was truncated"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "record.json: "),
+        (lambda path: path.write_text("[]"), "record.json: Expected `object`, got `array`"),
+        (lambda path: edit(path, b'"locked": ', b'"loked": '), "`locked`"),
+        (lambda path: edit(path, b'"sepsis"', b'"chest_xray"'), "of another model than sepsis - at `$.model`"),
+    ],
+    ids=["torn", "bytes", "array", "field", "other"],
+)
+def test_a_record_that_cannot_be_read_is_told_by_file_and_field(site: Path, spoil: Any, told: str) -> None:
+    candidate, data = write_candidate(site / "candidate"), patients(site)
+    spoil(candidate / "record.json")
+    for arguments in (
+        ("gate", "sepsis", data, "--candidate", candidate),
+        ("deploy", "sepsis", "--candidate", candidate),
+        ("evaluate", "sepsis", data, "--folder", candidate),
+    ):
+        code, output = run(*arguments)
+        assert (code, told in output, str(candidate / "record.json") in output) == (2, True, True), output
+    assert Store(site / "repository", "sepsis").looks() == []
+
+
+def edit(path: Path, old: bytes, new: bytes) -> None:
+    text = path.read_bytes()
+    assert old in text
+    path.write_bytes(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"),
+    [
+        ("record.json", b'"sizes"', b'"size"', "record.json: Object contains unknown field `size`"),
+        ("calibration.json", b'"platt"', b"2", "calibration.json: "),
+        ("calibration.json", b"}", b"", "calibration.json: Input data was truncated"),
+    ],
+)
+def test_what_only_the_recipe_reads_is_told_too(site: Path, name: str, old: bytes, new: bytes, told: str) -> None:
+    candidate = write_candidate(site / "candidate")
+    edit(candidate / name, old, new)
+    code, output = run("evaluate", "sepsis", patients(site), "--folder", candidate)
+    assert (code, told in output) == (2, True), output
+
+
+def test_a_model_of_another_kind_is_told(site: Path) -> None:
+    """Where only a chest film's record has what is asked for."""
+    films = site / "films.npz"
+    images = np.random.default_rng(1).integers(0, 256, (20, 28, 28), np.uint8)
+    np.savez(films, train_images=images, train_labels=np.arange(20) % 2)
+    candidate = write_candidate(site / "candidate")
+    for arguments in (
+        ("gate", "chest_xray", films, "--candidate", candidate),
+        ("deploy", "chest_xray", "--candidate", candidate),
+        ("evaluate", "chest_xray", films, "--folder", candidate),
+    ):
+        code, output = run(*arguments)
+        assert (code, "of another model than chest_xray - at `$.model`" in output) == (2, True), output
+    edit(candidate / "record.json", b'"sepsis"', b'"chest_xray"')
+    code, output = run("evaluate", "chest_xray", films, "--folder", candidate)
+    assert (code, "`open_with_pneumonia` - at `$.sizes`" in output) == (2, True), output
+
+
+@pytest.mark.parametrize("name", ["looks.json", "history.json"])
+def test_a_torn_list_of_the_store_is_told_and_nothing_changes(site: Path, name: str) -> None:
+    store = Store(site / "repository", "sepsis")
+    data = patients(site)
+    candidate = write_candidate(site / "candidate", locked=locked_of(data))
+    store.serve(store.add(candidate), "deployed", "", None)
+    store.settle_look(store.count_look(candidate, "begun", "d").number, "accepted")
+    (store.folder / name).write_bytes((store.folder / name).read_bytes()[:-5])
+    before = (store.folder / "config.pbtxt").read_bytes(), (store.folder / name).read_bytes()
+    asked = [("deploy", "sepsis", "--candidate", candidate)]
+    asked += [("gate", "sepsis", data, "--candidate", candidate)] if name == "looks.json" else []
+    asked += [("rollback", "sepsis")] if name == "history.json" else []
+    for arguments in asked:
+        code, output = run(*arguments)
+        assert (code, f"{name}: Input data was truncated" in output) == (2, True), output
+    assert ((store.folder / "config.pbtxt").read_bytes(), (store.folder / name).read_bytes()) == before
+    assert store.versions() == [1]
+
+
+def test_a_serving_version_that_cannot_be_read_costs_no_look(site: Path) -> None:
+    store = Store(site / "repository", "sepsis")
+    store.serve(store.add(write_candidate(site / "one")), "deployed", "", None)
+    (store.version(1) / "record.json").write_bytes(b"{")
+    data = patients(site)
+    candidate = write_candidate(site / "candidate", locked=locked_of(data))
+    code, output = run("gate", "sepsis", data, "--candidate", candidate)
+    assert (code, "1/record.json: Input data was truncated" in output) == (2, True), output
+    assert store.looks() == []
+
+
+def test_other_code_than_made_it_is_told_and_kept_with_the_look(site: Path) -> None:
+    data, store = patients(site, 40), Store(site / "repository", "sepsis")
+    locked = locked_of(data)
+    told = "the code that this model was made with (code_hash in record.json) has another text now"
+    for number, (code, differs) in enumerate((("c" * 64, True), (code_hash(), False))):
+        candidate = write_candidate(site / f"candidate-{number}", locked=locked, code_hash=code)
+        for arguments in (
+            ("evaluate", "sepsis", data, "--folder", candidate),
+            ("gate", "sepsis", data, "--candidate", candidate),
+        ):
+            _, output = run(*arguments)
+            assert (told in output) is differs, output
+        look = store.looks()[-1]
+        assert (look.outcome, look.code_differs) == ("not_enough_data", differs)
+        store.settle_look(look.number, "accepted")
+        status, output = run("deploy", "sepsis", "--candidate", candidate)
+        assert (status, told in output) == (0, differs)

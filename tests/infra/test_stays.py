@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +109,97 @@ def test_data_check_tells_what_must_be_mended(site: Path) -> None:
     bad = write(site / "bad", p1=[{"HR": 80}], p2=[{"HR": 80}], p3=[{"SepsisLabel": 1}, {}])
     code, output = run("data", "check", bad)
     assert code == 1
-    assert "1 stays are copies" in output
-    assert "no measurement at all" in output
-    assert "go back from 1 to 0" in output
+    assert "1 stays are copies of another under another number: cinc2019-p2\n" in output
+    assert "1 stays have no measurement at all: cinc2019-p3\n" in output
+    assert "1 stays have labels that go back from 1 to 0: cinc2019-p3\n" in output
+
+
+def test_data_check_tells_the_faults_of_all_files(site: Path) -> None:
+    """Each by file, line and field, never by value; what is sound is described."""
+    folder = write(
+        site / "set",
+        p1=[{"HR": 80}, {"HR": 81}],
+        p2=[{"SepsisLabel": 2}, {}, {"SepsisLabel": 2}],
+        p3=[{"ICULOS": 2}, {"ICULOS": 1}],
+        p4=[{"ICULOS": 1_000_000_000}],
+        p5=[{"ICULOS": 1.5}, {"ICULOS": "NaN"}, {"ICULOS": -1}, {"ICULOS": "inf"}],
+        p6=[{"HR": "7654 bpm"}],
+    )
+    (folder / "p7.psv").write_bytes(b"\x00\xff")
+    (folder / "p8.psv").write_bytes(psv({}) + b"1|2\n")
+    wanted = [
+        "p2.psv, line 2, SepsisLabel: neither 0 nor 1 (2 lines)",
+        "p3.psv, line 3, ICULOS: not after the hour of the row before",
+        "p4.psv, line 2, ICULOS: not a whole hour from 1 to 87660",
+        "p5.psv, line 2, ICULOS: not a whole hour from 1 to 87660 (4 lines)",
+        "p6.psv, line 2, HR: not a number",
+        "p7.psv, line 1: no rows of the challenge of 2019",
+        "p8.psv, line 3: no row of the challenge of 2019",
+    ]
+    code, output = run("data", "check", folder, "--json")
+    told = orjson.loads(output[output.index("{") :])
+    assert (code, told["files"], told["problems"]) == (1, {"read": 8, "faulty": 7}, wanted)
+    assert (told["labelled"]["patients"], told["labelled"]["hours"]) == (1, 2)
+    code, output = run("data", "check", folder)
+    assert (code, [line[2:] for line in output.splitlines() if line.startswith("- ")]) == (1, wanted)
+    assert "7 of 8 files have faults" in output
+    assert "7654" not in output
+    candidate = write_candidate(site / "candidate")
+    for number in range(2, 9):
+        for arguments in (("train", "sepsis"), ("evaluate", "sepsis", "--folder", candidate)):
+            code, output = run(*arguments, folder / f"p{number}.psv")
+            assert code == 2
+            assert f"p{number}: line " in output
+
+
+def test_data_check_goes_on_after_what_cannot_be_read(site: Path) -> None:
+    folder, other = write(site / "set", p1=[{"HR": 80}]), write(site / "other", p2=[{"HR": 81}], p3=[{"ICULOS": 0}])
+    for name in ("p4.psv", "p5.psv"):
+        (folder / name).symlink_to("/proc/self/mem")  # a file that exists and gives an error
+    (site / "nothing").mkdir()
+    code, output = run("data", "check", folder, other, site / "nothing", "--json")
+    told = orjson.loads(output[output.index("{") :])
+    assert code == 1
+    assert told["files"] == {"read": 2, "faulty": 1}
+    unread, empty, fault = told["problems"]
+    assert "p4.psv (" in unread
+    assert "p5.psv (" in unread
+    assert "no .psv files" in empty
+    assert fault.startswith("p3.psv, line 2, ICULOS")
+    assert run("data", "check", site / "nothing")[0] == 2
+    assert run("data", "check", site / "absent", folder)[0] == 2
+
+
+def test_data_check_of_the_older_set(site: Path) -> None:
+    (site / "set").mkdir()
+    head = "Time,Parameter,Value\n00:00,RecordID,1\n00:00,Age,54\n"
+    for name, lines in {
+        "1": "00:30,HR,80\n",
+        "2": "999999999999:00,HR,80\n02:00,HR,80\n01:00,HR,80\n03:00,GCS,nan\n03:00,Smith,x\n03:00\n",
+    }.items():
+        (site / "set" / f"{name}.txt").write_text(head + lines)
+    code, output = run("data", "check", site / "set", "--json")
+    told = orjson.loads(output[output.index("{") :])
+    assert (code, told["files"]) == (1, {"read": 2, "faulty": 1})
+    assert told["problems"] == [
+        "2.txt, line 4, Time: not hours and minutes from 00:00 to 87660:00",
+        "2.txt, line 6, Time: before the time of the line before",
+        "2.txt, line 7, GCS: not a number",
+        "2.txt, line 8, Value: not a number",
+        "2.txt, line 9: no line of the challenge of 2012",
+    ]
+    (site / "set" / "Outcomes-a.txt").write_text("RecordID,Length_of_stay,In-hospital_death\n1,5,0\n2,long,1\n")
+    code, output = run("data", "check", site / "set")
+    assert (code, "Outcomes-a.txt: line 3 is no outcome" in output) == (2, True)
+    (site / "set" / "Outcomes-a.txt").write_bytes(b"\x00\n\xff\n")
+    assert run("data", "check", site / "set")[0] == 2
+
+
+def test_the_inputs_of_what_serves_are_those_it_learnt_from(shared_data: Path, tmp_path: Path) -> None:
+    """The code has changed since (`code_hash` of its record); what it makes of the files has not, to the bit."""
+    stays = read([shared_data / ARCHIVE], tmp_path, quiet, 300)[0].stays
+    made = hashlib.sha256(b"".join(array.tobytes() for array in (stays.starts, stays.grid, stays.label, stays.age)))
+    assert made.hexdigest() == "b3dc27f1e463cfe0033c76b388cacf3fe36e4017128ebd5b7cfc53e701438606"
 
 
 def test_labels_of_the_real_files_are_those_of_their_rows(shared_data: Path, tmp_path: Path) -> None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
+from typer.testing import CliRunner
 
+from tests.models.training.tiny import write_candidate
+from wardstream.infra.cli import main
 from wardstream.infra.model_store import Store
 from wardstream.infra.triton.environment import Environment
 from wardstream.infra.triton.server import TritonServer
 from wardstream.models.sepsis import ABOUT, LOOK_BACK, SIGNALS
+from wardstream.models.training.record import file_hash
+from wardstream.models.training.sepsis import CONFIG
 from wardstream.models.triton import TritonClient
 
 pytestmark = pytest.mark.connected
@@ -63,3 +69,42 @@ async def test_triton_says_what_onnx_runtime_says(model: str, server: TritonServ
     assert np.ptp(wanted[names[0]]) > 0, "all rows have one answer: nothing is compared"
     for name in names:
         np.testing.assert_allclose(answer.outputs[name], wanted[name], rtol=0, atol=TOLERANCE)
+
+
+def test_a_candidate_that_triton_refuses_leaves_nothing(
+    tmp_path: Path, triton_environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the command: Triton's own reason is told, its version goes on, and the next candidate is deployed."""
+    store, one = Store(tmp_path / "repository", "sepsis"), write_candidate(tmp_path / "one", heart=0.1)
+    store.serve(store.add(one), "a test", CONFIG, None)
+    config = (store.folder / "config.pbtxt").read_bytes()
+    refused, good = write_candidate(tmp_path / "refused"), write_candidate(tmp_path / "good", heart=0.2)
+    made = (refused / "record.json").read_bytes()
+    whole = file_hash(refused / "model.onnx")
+    (refused / "model.onnx").write_bytes(b"no network")
+    (refused / "record.json").write_bytes(made.replace(whole.encode(), file_hash(refused / "model.onnx").encode()))
+    for candidate in (refused, good):
+        store.settle_look(store.count_look(candidate, "begun", "d").number, "accepted")
+    with TritonServer(tmp_path / "triton", store.folder.parent, made_of=triton_environment) as server:
+        monkeypatch.setenv("WARDSTREAM_HOME", str(tmp_path / "home"))
+        monkeypatch.setenv("WARDSTREAM_MODELS", str(store.folder.parent))
+        monkeypatch.setenv("WARDSTREAM_TRITON_URL", server.url)
+        told = CliRunner().invoke(main, ["deploy", "sepsis", "--candidate", str(refused)])
+        assert told.exit_code == 2, told.output
+        assert "did not load version 2: rejected: " in told.output
+        assert "sepsis/2/model.onnx failed:Protobuf parsing failed" in told.output
+        assert ".py" not in told.output
+        assert (store.versions(), store.serving(), len(store.history())) == ([1], 1, 1)
+        assert (store.folder / "config.pbtxt").read_bytes() == config
+        assert asyncio.run(served(server.url)) == ["1"]
+        told = CliRunner().invoke(main, ["deploy", "sepsis", "--candidate", str(good)])
+        assert told.exit_code == 0, told.output
+        assert asyncio.run(served(server.url)) == ["2"]
+
+
+async def served(url: str) -> list[str]:
+    client = TritonClient(url, deadline_s=20)
+    try:
+        return (await client.versions())["sepsis"]
+    finally:
+        await client.close()

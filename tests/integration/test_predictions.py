@@ -72,6 +72,10 @@ class Ward:
         found = asyncio.run(read_all(self.bootstrap, ["predictions.v1"]))
         return [{"quality": "ok"} | json.loads(record.value) for record in found["predictions.v1"]]  # its default
 
+    def scores(self) -> int:
+        """How many rows of rule scores there are."""
+        return len(asyncio.run(read_all(self.bootstrap, ["scores.v1"]))["scores.v1"])
+
     def until(self, seen: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
         """The predictions, as soon as they are as wanted."""
 
@@ -138,6 +142,11 @@ def answered(predictions: list[dict[str, Any]]) -> int:
     return sum(one["quality"] == "ok" for one in predictions)
 
 
+def silent(predictions: list[dict[str, Any]]) -> int:
+    """For how many of them the rule score spoke in the model's place."""
+    return sum(one["quality"] == "degraded" for one in predictions)
+
+
 def offline(ward: Ward, archive: Path, patients: int, folder: Path) -> Hours:
     """What `wardstream evaluate` says of the same files."""
     path = folder / "evaluated.jsonl"
@@ -169,7 +178,8 @@ def test_the_stream_says_what_evaluate_says(ward: Ward, shared_data: Path, tmp_p
 
 
 def test_versions_change_and_the_server_dies_while_patients_are_predicted(ward: Ward, shared_data: Path) -> None:
-    """Each hour has its one prediction: of the version that served then, or degraded while nobody answered."""
+    """Each hour has its one prediction, of the version that served then, or degraded while nobody answered; rule scores
+    go on meanwhile."""
     replay = ward.replay(shared_data / ARCHIVE, 250)
     try:
         ward.until(lambda found: len(found) > 200)
@@ -177,6 +187,8 @@ def test_versions_change_and_the_server_dies_while_patients_are_predicted(ward: 
         ward.until(lambda found: any(one["version"] == "2" for one in found))
         ward.server.kill()
         ward.until(lambda found: any(one["quality"] == "degraded" for one in found))
+        degraded, scored = silent(ward.predictions()), ward.scores()
+        ward.until(lambda found: silent(found) > degraded + 50 and ward.scores() > scored + 50)
         ward.server.start()
         before = answered(ward.predictions())
         ward.until(lambda found: answered(found) > before)

@@ -9,7 +9,7 @@ from uuid import uuid4
 import orjson
 
 from wardstream.infra.feeds import ndjson
-from wardstream.infra.feeds.ndjson import BadLine, parsed, publish_lines, publishable
+from wardstream.infra.feeds.ndjson import BYTE_ORDER_MARK, BadLine, parsed, publish_lines, publishable
 from wardstream.infra.feeds.pace import FeedPublisher
 from wardstream.schemas.envelope import Event
 
@@ -89,3 +89,10 @@ def test_only_topics_that_take_events_from_outside() -> None:
     assert "vitals.v1" in publishable()
     assert not {"ticks.v1", "alerts.v1", "metrics.v1", "scores.v1"} & set(publishable())
     assert ndjson.CHUNK_BYTES > 0
+
+
+async def test_a_mark_that_windows_puts_before_a_file_is_no_part_of_the_first_line() -> None:
+    publisher = Remembering()
+    marked = io.BytesIO(BYTE_ORDER_MARK + line() + b"\n" + line())
+    assert (await publish_lines("vitals.v1", marked, publisher)).rejected == []
+    assert len(publisher.seen) == 2

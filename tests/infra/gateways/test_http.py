@@ -24,7 +24,7 @@ from tests.infra.gateways.senders import PATIENT, FakeWay, pulse, until
 from wardstream.agents.metrics import GATEWAY_REJECTS, HTTP_REQUESTS, Meters
 from wardstream.client import Publisher, PublishError
 from wardstream.client import gateway as client_module
-from wardstream.infra.feeds.ndjson import publishable
+from wardstream.infra.feeds.ndjson import BYTE_ORDER_MARK, publishable
 from wardstream.infra.gateways import auth
 from wardstream.infra.gateways import delivery as deliveries
 from wardstream.infra.gateways.auth import Anyone, TokenFile, add_token
@@ -113,6 +113,8 @@ async def test_one_event_as_json() -> None:
     pretty = json.dumps(json.loads(encode(pulse("a", 0))), indent=2).encode()
     async with served() as gateway:
         assert (await gateway.post(pretty, JSON))[1] == {"results": [{"line": 1, "accepted": True}]}
+        assert (await gateway.post(BYTE_ORDER_MARK + pretty, JSON))[1] == {"results": [{"line": 1, "accepted": True}]}
+        assert (await gateway.post(BYTE_ORDER_MARK, NDJSON))[1] == {"results": []}
         assert (await gateway.post(b"[]", JSON))[1]["results"][0]["reason"] == "wrong_type"
         assert (await gateway.post(b"", NDJSON))[1] == {"results": []}
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.infra.gateways.certificates import Authority
 from tests.infra.gateways.running import Running, running
 from tests.infra.gateways.senders import KEY, FakeWay, message, said, until
 from wardstream.agents.metrics import (
@@ -24,7 +23,6 @@ from wardstream.agents.streams.dead_letters import DeadLetters
 from wardstream.infra.gateways import connection as connections
 from wardstream.infra.gateways import delivery as deliveries
 from wardstream.infra.gateways.blocks import BlockReader
-from wardstream.infra.gateways.listeners import server_context
 from wardstream.infra.identities import IdentitySeals
 from wardstream.schemas.decode import decoder_of
 from wardstream.schemas.identities import Identity
@@ -352,28 +350,6 @@ async def test_an_orderly_stop_answers_what_was_read(tmp_path: Path) -> None:
         assert len(answers) == len(run.way.kept)
         with pytest.raises(OSError, match="Connect call failed"):
             await asyncio.open_connection("127.0.0.1", run.port)
-
-
-async def test_only_known_clients_over_tls(tmp_path: Path) -> None:
-    authority, stranger = Authority(tmp_path / "ca"), Authority(tmp_path / "other", "stranger")
-    context = server_context(*authority.certificate("server"), authority.file)
-    async with running(tmp_path, context=context) as run:
-        async with run.sender(ssl=authority.client("monitor")) as engine:
-            assert await engine.ask(message("m1")) == ("AA", "m1")
-        nameless = stranger.client("thief")
-        nameless.load_verify_locations(authority.file)
-
-        async def ask(**options: Any) -> None:
-            async with run.sender(**options) as engine:
-                engine.send(message("m2"))
-                await engine.answer(2)
-
-        for options in ({"ssl": authority.client()}, {"ssl": nameless}, {}):
-            with pytest.raises((OSError, asyncio.IncompleteReadError, TimeoutError)):
-                await ask(**options)
-        async with run.sender(ssl=authority.client("monitor2")) as engine:
-            assert await engine.ask(message("m3")) == ("AA", "m3")
-    assert len(run.way.kept) == 2
 
 
 async def test_types_of_senders_do_not_fill_the_metrics(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from wardstream.infra.flow_reading import Board
-from wardstream.infra.view.fan import flow_table, picture, strip
+from wardstream.infra.view.fan import flow_board, flow_table, picture, strip
 from wardstream.schemas.decode import decoder_of, encode
 from wardstream.schemas.flow import Flow
 
@@ -44,6 +44,23 @@ def test_in_a_narrow_terminal_columns_are_left_out_and_none_is_cut(width: int) -
         assert head in text
     assert str(flow.census) in text
     assert ("peak" in text) == (width > 80)
+
+
+@pytest.mark.parametrize(("width", "height", "units"), [(80, 24, 40), (120, 40, 38), (120, 40, 39), (80, 4, 7)])
+def test_more_units_than_lines_are_shown_in_pages(width: int, height: int, units: int) -> None:
+    """Each page fits into the terminal and says how many it leaves out; together they show every unit."""
+    flows = [msgspec.structs.replace(example(), unit=f"W{number:02}") for number in range(units)]
+    pages = []
+    for page in range(units):
+        console = Console(width=width, height=height, record=True)
+        console.print(flow_board(flows, "from now on", width, height, page))
+        pages.append(console.export_text().splitlines())
+    assert all(len(lines) <= height for lines in pages)
+    for lines in pages:
+        shown = sum(line.startswith("W") for line in lines)
+        assert (f"+ {units - shown} more units" in lines[-1]) == (units > height - 2)
+    assert {line.split()[0] for lines in pages for line in lines if line.startswith("W")} == {one.unit for one in flows}
+    assert len({tuple(lines[1].split()) for lines in pages}) == 1, "all pages have the same columns"
 
 
 def test_a_strip_goes_from_the_lowest_to_the_highest() -> None:

@@ -69,7 +69,7 @@ def test_beds_are_forecast_soon_after_a_unit_opens() -> None:
     hours = ((hour, {"A": UnitHour(Came(arrived), present)}, ()) for hour, arrived, present in ward(24 * 28))
     judged = judge_beds(hours, None, Calendar(), 24 * 14, horizons=(24,))["A"][24]
     assert judged["beds"].crps.value < 0.9 * judged["hour of week"].crps.value
-    assert judged["beds"].coverage[0.8] > 0.7
+    assert judged["beds"].coverage[0.8].value > 0.7
 
 
 def test_an_outage_is_gone_over() -> None:

@@ -185,7 +185,7 @@ def test_only_the_fold_that_chooses_is_seen_before_it_is_judged(
 
 
 def test_what_cannot_be_trained_is_told(tmp_path: Path) -> None:
-    with pytest.raises(TooLittle, match="fewer than 12"):
+    with pytest.raises(TooLittle, match="fewer than 10"):
         RECIPE.train(recorded(20), tmp_path, Settings(), quiet)
     with pytest.raises(ValueError, match="no learner guess"):
         RECIPE.train(recorded(60), tmp_path, Settings(only=("guess",)), quiet)
