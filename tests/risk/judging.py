@@ -14,8 +14,9 @@ NEWS2          points through such a layer
 clock          hours since admission through such a layer
 =============  =====================================================================================================
 
-All are judged on the same hours: those with a label and an answer of `served` and of the deep model. Intervals (95 %)
-are of patients drawn with return. The curves are of windows of `WINDOW` predictions, in the order of the stream. With a
+All are judged on the same hours: those with a label, an answer of `served`, and one of the deep model about that very
+hour. `without_deep` counts those that lack only the last: Triton was too slow, or had ended. Intervals (95 %) are
+of patients drawn with return. The curves are of windows of `WINDOW` predictions, in the order of the stream. With a
 shift all is judged by parts, too: before it, for the first `AT_FIRST` patients after it, and from then on; without one
 the same parts are judged, to compare with.
 """
@@ -51,6 +52,7 @@ DRAWS: Final = 200
 AT_FIRST: Final = 400
 SHOWN_EACH: Final = 20_000
 SEPSIS: Final = "sepsis_logit"
+FRESH_H: Final = 0.1
 NAMES: Final = (
     *("served", "champion", "challenger", "stopped"),
     *("frozen deep", "deep, again", "NEWS2", "clock"),
@@ -85,6 +87,7 @@ class Judged(NamedTuple):
     happened: npt.NDArray[np.int8]
     patient: npt.NDArray[np.int64]
     example: npt.NDArray[np.int64]
+    without_deep: int = 0
 
 
 def examples(path: Path) -> Iterator[TrainingExample]:
@@ -100,6 +103,7 @@ def judged(path: Path, target: Target, shift_from: int | None = None) -> Judged:
     Patients are numbered in the order in which the stream first tells of them, which is that of their admission.
     """
     learner, layers = Learner(target, Settings()), {"deep, again": Layer(1), "NEWS2": Layer(1), "clock": Layer(2)}
+    without_deep = 0
     rows, patients, stopped = list[tuple[list[float], bool, int, int]](), dict[str, int](), learner
     for number, event in enumerate(examples(path)):
         patient = patients.setdefault(event.patient_id, len(patients))
@@ -118,7 +122,10 @@ def judged(path: Path, target: Target, shift_from: int | None = None) -> Judged:
             "clock": [hours, log1p(hours)],
         }
         said = {name: layer.take(given[name], one.happened) for name, layer in layers.items()}
-        if SERVED in one.said and SEPSIS in known:
+        deep = one.inputs.get(SEPSIS)
+        if SERVED in one.said and (deep is None or (deep.age_h or 0.0) > FRESH_H):
+            without_deep += 1
+        elif SERVED in one.said:
             said |= {"champion": learner.answer(one.inputs).probability}
             said |= {"challenger": learner.answer(one.inputs, CHALLENGER).probability}
             said |= {"stopped": stopped.answer(one.inputs).probability} if shift_from is not None else {}
@@ -132,6 +139,7 @@ def judged(path: Path, target: Target, shift_from: int | None = None) -> Judged:
         np.array([row[1] for row in rows], np.int8),
         np.array([row[2] for row in rows]),
         np.array([row[3] for row in rows]),
+        without_deep,
     )
 
 
@@ -236,7 +244,7 @@ def main() -> None:
     target = Target(name="sepsis_onset", kinds=("sepsis_onset",), horizon_h=about["horizon"])
     since = about["shift_from"] if about["shift"] else None
     seen = judged(folder / "examples.ndjson.gz", target, since)
-    found = {"about": about} | compared(seen) | {"curves": curves(seen)}
+    found = {"about": about, "without_deep": seen.without_deep} | compared(seen) | {"curves": curves(seen)}
     first = options.parts_from if since is None and options.parts_from is not None else about["shift_from"]
     parts = {"before": (0, first), "at first": (first, first + AT_FIRST), "then": (first + AT_FIRST, float("inf"))}
     chosen = {name: of_patients(seen, *ends) for name, ends in parts.items()}
