@@ -354,3 +354,14 @@ def test_other_code_than_made_it_is_told_and_kept_with_the_look(site: Path) -> N
         store.settle_look(look.number, "accepted")
         status, output = run("deploy", "sepsis", "--candidate", candidate)
         assert (status, told in output) == (0, differs)
+
+
+def test_a_part_of_the_locked_is_told(site: Path) -> None:
+    """Ids alone do not say whose they are, so nobody is left out, and what it would mean is said."""
+    data = patients(site, 30)
+    with TemporaryDirectory() as cache:
+        locked = len(RECIPE.locked(read([data], Path(cache), lambda *_: None)[0]))
+    assert locked
+    code, output = run("evaluate", "sepsis", data, "--folder", write_candidate(site / "candidate"))
+    assert code == 0, output
+    assert f"if these are patients of the training, {locked} of them are locked" in output
