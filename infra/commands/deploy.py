@@ -51,7 +51,7 @@ def rollback(
         )
     if wanted not in store.versions():
         raise Failure(f"there is no version {wanted} of {model}; there are {store.versions() or 'none'}")
-    if not any(change.version == wanted for change in store.history()):
+    if not any(change["version"] == wanted for change in store.history()):
         raise Failure(f"version {wanted} of {model} has never been deployed")
     loader = _loader()
     store.serve(wanted, "rolled back", "", loader)
