@@ -150,12 +150,18 @@ def test_only_what_the_gate_accepted_is_deployed(site: Path) -> None:
     assert "the gate has not accepted" in told
     store = Store(site / "repository", "sepsis")
     store.settle_look(store.count_look(candidate, "begun", "d").number, "accepted")
-    assert run("deploy", "sepsis") == (0, "version 1 of sepsis serves\n")
+    told_nobody = (
+        "is the one to serve: a server that starts takes it (WARDSTREAM_TRITON_URL is not set, so none was told)"
+    )
+    assert run("deploy", "sepsis") == (0, f"version 1 of sepsis {told_nobody}\n")
     code, told = run("rollback", "sepsis")
     assert (code, "no version of sepsis served before version 1" in told) == (2, True)
-    assert run("deploy", "sepsis", "--candidate", candidate) == (0, "version 2 of sepsis serves\n")
-    assert run("rollback", "sepsis") == (0, "version 1 of sepsis serves again\n")
+    assert run("deploy", "sepsis", "--candidate", candidate) == (0, f"version 2 of sepsis {told_nobody}\n")
+    assert run("rollback", "sepsis") == (0, f"version 1 of sepsis {told_nobody}\n")
     assert run("rollback", "sepsis", "--version", 7)[0] == 2
+    store.add(candidate)
+    code, told = run("rollback", "sepsis", "--version", 3)
+    assert (code, "version 3 of sepsis has never been deployed" in told) == (2, True)
 
 
 def test_rolling_back_twice_goes_back_twice(tmp_path: Path) -> None:
