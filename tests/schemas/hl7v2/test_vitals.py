@@ -179,6 +179,14 @@ def test_a_set_that_is_deleted() -> None:
     assert (gone.status, gone.supersedes, facts(gone)) == ("cancelled", first.supersedes, {})
 
 
+def test_a_revision_of_a_part_says_which_fields_it_is_about() -> None:
+    gone = one(mapped(PID, PV1, OBR, HR.replace("|F|", "|W|")))
+    assert (gone.status, gone.retracted, facts(gone)) == ("cancelled", ("heart_rate_bpm",), {})
+    changed = one(mapped(PID, PV1, OBR, HR.replace("|F|", "|C|"), obx("8310-5^^LN", "37", "Cel")))
+    assert (changed.status, changed.retracted) == ("corrected", ("heart_rate_bpm",))
+    assert one(mapped(*SET)).retracted == ()
+
+
 def test_monitors_by_pcd_01() -> None:
     msh = (
         "MSH|^~\\&|GW^080019FFFE000001^EUI-64|ACME|||20260310120000+0100||ORU^R01^ORU_R01|1|P|2.6|||AL|NE||"
