@@ -74,7 +74,7 @@ def at_end(rules: Rules) -> Handler:
 
 async def _ask_sepsis(batch: PatientBatch, asked: Sequence[Asked], served: Served, rules: Rules) -> None:
     answers = await _answers(asked, served)
-    reasons = await _explained(asked, answers, served)
+    reasons = await _explained(batch, asked, answers, served)
     for index, (one, answer) in enumerate(zip(asked, answers, strict=True)):
         known = one.key in batch.state  # else forgotten meanwhile
         silent = rules.is_silent(sepsis.NAME, batch.state[one.key].stay.unit if known else None)
@@ -98,14 +98,21 @@ async def _answers(asked: Sequence[Asked], served: Served) -> list[Answered]:
 
 
 async def _explained(
-    asked: Sequence[Asked], answers: Sequence[Answered], served: Served
+    batch: PatientBatch, asked: Sequence[Asked], answers: Sequence[Answered], served: Served
 ) -> dict[int, tuple[Contribution, ...]]:
-    """Why, for the first `EXPLAINED` answers that are alerts; without an explanation an answer is still one."""
-    matter: dict[int, tuple[Prepared, Answered]] = {}
-    for index, (one, answer) in enumerate(zip(asked, answers, strict=True)):
-        if isinstance(one.prepared, Prepared) and served.is_alert(answer) and len(matter) < EXPLAINED:
-            matter[index] = one.prepared, answer
-    return dict(zip(matter, await served.explain(list(matter.values())), strict=True))
+    """Why, for `EXPLAINED` of the answers that are alerts, those of patients without an open one first."""
+
+    def has_one(index: int) -> bool:
+        key = asked[index].key
+        return key in batch.state and sepsis.NAME in batch.state[key].alerts
+
+    rows = {
+        index: (one.prepared, answer)
+        for index, (one, answer) in enumerate(zip(asked, answers, strict=True))
+        if isinstance(one.prepared, Prepared) and served.is_alert(answer)
+    }
+    matter = sorted(rows, key=has_one)[:EXPLAINED]
+    return dict(zip(matter, await served.explain([rows[index] for index in matter]), strict=True))
 
 
 def _tell(
@@ -118,8 +125,12 @@ def _tell(
 ) -> Prediction:
     """Publish a prediction."""
     event = one.cause.event
-    prepared = one.prepared if isinstance(one.prepared, Prepared) else None
-    until = None if prepared is None else prepared.input_until
+    prepared = one.prepared if isinstance(one.prepared, Prepared) else one.prepared.known
+    times = (
+        None
+        if prepared is None or prepared.input_from > prepared.input_until
+        else (prepared.input_from, prepared.input_until)
+    )
     prediction = Prediction(
         event_id=output_id(event.event_id, f"predictions/{sepsis.NAME}/{one.key}"),
         caused_by=event.event_id,
@@ -132,9 +143,9 @@ def _tell(
         probability=answer.probability,
         calibrated_probability=answer.calibrated,
         contributions=reasons,
-        input_from=None if prepared is None else datetime.fromtimestamp(prepared.input_from, UTC),
-        input_until=None if until is None else datetime.fromtimestamp(until, UTC),
-        staleness_s=None if until is None else max(0.0, one.at - until),
+        input_from=None if times is None else datetime.fromtimestamp(times[0], UTC),
+        input_until=None if times is None else datetime.fromtimestamp(times[1], UTC),
+        staleness_s=None if times is None else max(0.0, one.at - times[1]),
         missing=() if prepared is None else tuple(FIELDS[code] for code in prepared.missing),
         silent=silent,
         **one.envelope,

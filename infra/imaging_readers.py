@@ -1,7 +1,9 @@
 """The processes that read image files for a worker, few and bounded.
 
 A reader that takes too long, ends, or answers nonsense is ended and started anew; its file is `too_slow` or
-`unreadable`. Answers are plain data and checked as if they came from anybody: a file may have taken its reader over.
+`unreadable`. One that ends and has read others before may have ended on its own (out of memory, or killed): its file
+goes to a new one, once. Answers are plain data and checked as if they came from anybody: a file may have taken its
+reader over.
 """
 
 from __future__ import annotations
@@ -67,8 +69,16 @@ class Readers:
             reader: _Reader | None = None
             try:
                 async with asyncio.timeout(self._deadline_s):
-                    reader = self._idle.pop() if self._idle else await self._start()
-                    reading = msgspec.msgpack.decode(await reader.ask(request), type=Reading)
+                    answer: bytes | None = None
+                    if self._idle:
+                        reader = self._idle.pop()
+                        with contextlib.suppress(OSError, EOFError):  # it may have died before it saw this file
+                            answer = await reader.ask(request)
+                    if answer is None:
+                        await self._drop(reader)
+                        reader = await self._start()
+                        answer = await reader.ask(request)
+                    reading = msgspec.msgpack.decode(answer, type=Reading)
             except TimeoutError:
                 await self._drop(reader)
                 return Reading(refused="too_slow")
@@ -78,6 +88,7 @@ class Readers:
             except BaseException:
                 await self._drop(reader)
                 raise
+            assert reader is not None  # one has answered
             if reader.read >= READ_BY_ONE:
                 await self._drop(reader)
             else:

@@ -105,7 +105,8 @@ def _reading(code: str, value: float, hours: int) -> str:
     name = _name(code)
     when = "this hour" if hours == 0 else f"{hours} h ago"
     unit = _UNITS.get(code, "")
-    return f"{name} {np.format_float_positional(value, precision=3, fractional=False, trim='-')} {unit} ({when})"
+    number = np.format_float_positional(value, precision=3, fractional=False, trim="-")
+    return f"{name} {number}{_PRINTED.get(unit, f' {unit}')} ({when})"
 
 
 def _name(code: str) -> str:
@@ -114,6 +115,13 @@ def _name(code: str) -> str:
     return known.get(code) or _VITALS[code]
 
 
+_PRINTED: Final = {
+    **dict.fromkeys(("", "1", "[pH]", "{INR}"), ""),
+    "10*3/uL": " × 10³/µL",
+    "Cel": " °C",
+    "mm[Hg]": " mmHg",
+}
+"""Units of UCUM that people write in another way, with what stands before them."""
 _VITALS: Final = {
     "hr": "heart rate",
     "spo2": "SpO2",

@@ -108,7 +108,8 @@ class Prepared(NamedTuple):
     who : Who
         Patient and stay.
     input_from, input_until : float
-        When the oldest and the newest measurement in the window were taken, seconds since 1970.
+        When the oldest and the newest measurement in the window were taken, seconds since 1970; inf, -inf: there is
+        none.
     """
 
     medians: Doubles
@@ -138,9 +139,10 @@ SAID: Final[Mapping[Why, str]] = {
 
 
 class Abstained(NamedTuple):
-    """Why no answer is given."""
+    """Why no answer is given; `known`: the inputs, where they are too few."""
 
     why: Why
+    known: Prepared | None = None
 
 
 def hour_of(at: float, admitted_at: float) -> int:
@@ -280,10 +282,9 @@ def prepare(bins: Bins, who: Who, now: float) -> Prepared | Abstained:
         else summary(sets_in((*rows[-2], *rows[-1])), begin, present, now)
     )
     medians = np.concatenate([hour.medians for hour in hours]).reshape(len(hours), len(SIGNALS))
-    if not enough(_ages(medians)):
-        return Abstained("too_little_known")
     oldest, newest = min(hour.oldest for hour in hours), max(hour.newest for hour in hours)
-    return Prepared(medians, first, who, oldest, newest)
+    prepared = Prepared(medians, first, who, oldest, newest)
+    return prepared if enough(_ages(medians)) else Abstained("too_little_known", prepared)
 
 
 def _ages(medians: Doubles) -> Floats:

@@ -2,21 +2,23 @@
 
 The files beside each served version (`<model>/<version>/`) say how to read its answers: `calibration.json` makes a
 probability of its log-odds, `fallback.json` one of NEWS2's points, for the time in which the server does not answer.
-Both are read once a version. The version is the one that the server names in its answer, so an answer is never read
-with the calibration of another version, whatever is deployed meanwhile.
+Both are read once a version, and looked for again until they are there. The version is the one that the server names
+in its answer, so an answer is never read with the calibration of another version, whatever is deployed meanwhile.
 """
 
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 from time import monotonic
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
 from wardstream.models.explaining import contributions, groups_of, without
-from wardstream.models.sepsis import NAME, Calibration, Prepared, load_calibration, sigmoid, stacked
+from wardstream.models.sepsis import LOOK_BACK, NAME, Calibration, Prepared, load_calibration, sigmoid, stacked
 from wardstream.models.triton import Answer, Reason, Unavailable
 from wardstream.schemas.predictions import Contribution, Quality
 
@@ -24,12 +26,16 @@ ROWS = 64  # of one request: as many as the server computes at once
 BUDGET_S = 4.0  # for all rows of one call, however many hours end at once after an outage; a handler has 10 s
 CONFIG = "config.pbtxt"  # Triton's, of a model's folder
 _SERVES = re.compile(r"version_policy\s*:?\s*\{\s*specific\s*:?\s*\{\s*versions\s*:\s*\[\s*(\d+)\s*\]\s*\}\s*\}")
-_SAID: Mapping[Reason, str] = {
+CALIBRATION_AGAIN_S = 5.0  # after a calibration was not there: its version may be copied to this machine just now
+Silence = Reason | Literal["contradiction"]
+"""Why there is no answer. contradiction: what came is none: of another shape, or not finite."""
+_SAID: Mapping[Silence, str] = {
     "deadline": "the model server did not answer in time",
     "unavailable": "the model server is not reachable",
     "circuit_open": "the model server has not answered lately",
     "overloaded": "the model server is overloaded",
     "rejected": "the model server refused the request",
+    "contradiction": "what the model server said is no answer",
 }
 
 
@@ -44,7 +50,7 @@ class Answered(NamedTuple):
     logit: float = 0.0
 
 
-Said = tuple[str, float] | Reason
+Said = tuple[str, float] | Silence
 """Version and log-odds; or why there is no answer."""
 
 
@@ -78,10 +84,10 @@ class Served:
         self._client = client
         self._folder = folder
         self._turn = asyncio.Lock()
-        self._calibrations: dict[tuple[str, str], Calibration | None] = {}
+        self._calibrations: dict[tuple[str, str], tuple[Calibration | None, float]] = {}  # until when it is None
         self._answered: str | None = None
 
-    async def ask(self, rows: Sequence[Prepared]) -> list[Answered | Reason]:
+    async def ask(self, rows: Sequence[Prepared]) -> list[Answered | Silence]:
         """One answer a row, in their order, or why there is none: once the server is silent, nothing more is asked."""
         return [said if isinstance(said, str) else self._read(*said) for said in await self._logits(rows)]
 
@@ -103,7 +109,7 @@ class Served:
         while len(said) < len(rows):
             answers = await self._request(rows[len(said) : len(said) + ROWS], until)
             said += answers
-            if isinstance(answers[0], str):  # silent
+            if isinstance(answers[0], str) and answers[0] != "contradiction":
                 return said + [answers[0]] * (len(rows) - len(said))
         return said
 
@@ -122,8 +128,11 @@ class Served:
         finally:
             self._turn.release()
         self._answered = answer.version
-        logits = zip(rows, answer.outputs["logit"], strict=True)
-        return [(answer.version, float(by_hour[row.place])) for row, by_hour in logits]
+        logit = answer.outputs.get("logit")
+        if logit is None or logit.shape != (len(rows), LOOK_BACK):
+            return ["contradiction"] * len(rows)
+        present = [float(by_hour[row.place]) for row, by_hour in zip(rows, logit, strict=True)]
+        return [(answer.version, one) if isfinite(one) else "contradiction" for one in present]
 
     def _read(self, version: str, logit: float) -> Answered:
         probability, calibration = float(sigmoid(logit)), self._calibration(version, "calibration")
@@ -131,7 +140,7 @@ class Served:
             return Answered("degraded", f"nothing says how version {version} is calibrated", version, probability)
         return Answered("ok", None, version, probability, float(calibration.apply(logit)), logit)
 
-    def fall_back(self, news2: float | None, reason: Reason) -> Answered:
+    def fall_back(self, news2: float | None, reason: Silence) -> Answered:
         """What NEWS2 (points; a lower bound) says in place of the model."""
         calibration = None if news2 is None else self._calibration(self.version, "fallback")
         if news2 is None or calibration is None:
@@ -167,10 +176,9 @@ class Served:
         return str(max((int(path.name) for path in self._folder.glob("[0-9]*") if path.name.isdigit()), default=0))
 
     def _calibration(self, version: str, file: str) -> Calibration | None:
-        place = (version, file)
-        if place not in self._calibrations:
-            try:
-                self._calibrations[place] = load_calibration(self._folder / version / f"{file}.json")
-            except (OSError, msgspec.MsgspecError):
-                self._calibrations[place] = None
-        return self._calibrations[place]
+        known, until = self._calibrations.get((version, file), (None, 0.0))
+        if known is None and monotonic() >= until:
+            with suppress(OSError, msgspec.MsgspecError):
+                known = load_calibration(self._folder / version / f"{file}.json")
+            self._calibrations[version, file] = known, monotonic() + CALIBRATION_AGAIN_S
+        return known

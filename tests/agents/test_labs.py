@@ -88,7 +88,6 @@ async def test_a_result_is_kept_in_its_canonical_unit(bedside: Bedside) -> None:
         ({"value": 9.0, "unit": "%"}, "unknown_unit"),
         ({"value": 9.0, "unit": None}, "unknown_unit"),
         ({"loinc": "14682-9", "value": 88.0, "unit": "mol/L"}, "impossible"),
-        ({"value": 0.1, "comparator": "<"}, "no_number"),
         ({"text": "clotted"}, "no_number"),
         ({"loinc": "2019-8", "value": 5.3, "unit": "bar"}, "unknown_unit"),
     ],
@@ -219,6 +218,55 @@ async def test_a_correction_takes_flags_back(
     await bedside.give(lab("a", 0, value=4.2, **K), lab("b", 60, value=7.0, **K))
     assert told(await bedside.give(lab("c", 60, 90, supersedes="b", **K, **correction))) == [now]
     assert next(one.values for one in bedside.sets()) == {"k": 4.2}
+
+
+@pytest.mark.parametrize(
+    ("fields", "flag"),
+    [
+        ({"loinc": "2823-3", "unit": "mmol/L", "value": 10.0, "comparator": ">"}, "critical_high"),
+        ({"loinc": "2345-7", "unit": "mg/dL", "value": 20.0, "comparator": "<"}, "critical_low"),
+        ({"loinc": "2345-7", "unit": "mg/dL", "value": 600.0, "comparator": ">="}, "critical_high"),
+        ({"loinc": "14749-6", "unit": "mmol/L", "value": 33.3, "comparator": ">"}, "critical_high"),
+        ({"loinc": "6301-6", "unit": "{INR}", "value": 10.0, "comparator": ">"}, "critical_high"),
+        ({"loinc": "777-3", "unit": "10*3/uL", "value": 5.0, "comparator": "<"}, "critical_low"),
+        ({"loinc": "2524-7", "unit": "mmol/L", "value": 15.0, "comparator": ">"}, "critical_high"),
+        ({"value": 0.1, "comparator": "<="}, "critical_low"),
+        ({"loinc": "2823-3", "unit": "mmol/L", "value": 6.0, "comparator": ">"}, None),
+        ({"loinc": "67151-1", "unit": "ng/L", "value": 3.0, "comparator": "<"}, None),
+    ],
+)
+async def test_the_end_of_a_measuring_range_may_be_critical_and_is_no_number(
+    bedside: Bedside, fields: dict[str, object], flag: str | None
+) -> None:
+    said = await bedside.give(lab("l", 0, **fields))
+    assert [flags for _, _, flags in told(said)] == ([] if flag is None else [[flag]])
+    assert [result.comparator for record in said.scores for result in record.results] == (
+        [] if flag is None else [fields["comparator"]]
+    )
+    assert said.counts["lab_results_total", ("beyond_range",)] == 1
+    assert bedside.patient().signals == {}
+    assert all(bedside.lab_bins().past(analyte.code) == [] for analyte in ANALYTES)
+
+
+async def test_a_result_beyond_the_range_is_in_no_delta_or_stage_and_its_flag_ends(bedside: Bedside) -> None:
+    await bedside.give(lab("a", 0, value=1.0, **CREATININE))
+    said = await bedside.give(lab("b", 60, value=30.0, comparator=">", **CREATININE))
+    assert told(said) == [("creatinine_mg_per_dl", 30.0, ["critical_high"])]
+    assert said.scores[0].results[0].previous is not None
+    assert [score.name for score in said.scores[0].scores[6:]] == []
+    assert bedside.patient().signals["creat"].value == 1.0
+    bedside.restart()
+    said = await bedside.give(lab("c", 120, value=1.1, **CREATININE))
+    assert told(said) == [("creatinine_mg_per_dl", 1.1, [])], "no fall from 30"
+    assert said.scores[0].scores[-1].value == 0
+
+
+@pytest.mark.parametrize("correction", [{"status": "cancelled"}, {"status": "corrected", "value": 4.2}])
+async def test_a_critical_end_of_the_range_is_taken_back(bedside: Bedside, correction: dict[str, object]) -> None:
+    await bedside.give(lab("b", 0, value=10.0, comparator=">", **K))
+    said = await bedside.give(lab("c", 0, 90, supersedes="b", **K, **correction))
+    assert told(said) == [("potassium_mmol_per_l", correction.get("value"), [])]
+    assert said.counts["revisions_total", ("revised",)] == 1
 
 
 async def test_a_cancellation_of_the_only_result_leaves_none(bedside: Bedside) -> None:

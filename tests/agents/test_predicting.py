@@ -19,6 +19,7 @@ from wardstream.models import serving
 from wardstream.models.explaining import contributions
 from wardstream.models.sepsis import (
     HORIZON_H,
+    LOOK_BACK,
     NAME,
     SIGNALS,
     TARGET,
@@ -220,6 +221,9 @@ async def test_abstains_with_a_reason(bedside: Bedside, server: Server) -> None:
     (one,) = said.predictions
     assert (one.quality, one.probability, one.calibrated_probability) == ("abstained", None, None)
     assert one.reason == "fewer than 3 of five vital signs in the last 12 h"
+    assert "respiratory_rate_per_min" in one.missing
+    assert "heart_rate_bpm" not in one.missing
+    assert (one.input_from, one.input_until, one.staleness_s) == (at(10), at(10), 3000.0)
     child = {"patient_id": "P2"}
     said = await bedside.give(admitted("b", age_years=9.0, **child), well("w", 62, **child), tick(122))
     assert [one.reason for one in said.predictions if one.patient_id == "P2"] == ["made for adults"]
@@ -238,6 +242,65 @@ async def test_degraded_while_the_server_is_silent(bedside: Bedside, server: Ser
     assert len(said.scores) == 1, "rule scores go on"
     server.silent = None
     assert (await bedside.give(tick(121))).predictions[0].quality == "ok"
+
+
+@pytest.mark.parametrize(
+    "logit",
+    [
+        np.full((1, LOOK_BACK), np.nan),
+        np.full((1, LOOK_BACK), np.inf),
+        np.zeros((1, LOOK_BACK // 2)),
+        np.zeros(1),
+        None,
+    ],
+)
+async def test_an_answer_that_is_none_is_not_taken(bedside: Bedside, server: Server, logit: Any) -> None:
+    answering = server.infer
+
+    async def infer(model: str, inputs: Mapping[str, Any]) -> Answer:
+        await answering(model, inputs)
+        return Answer("3", {} if logit is None else {"logit": logit}, 0.0)
+
+    server.infer = infer  # type: ignore[method-assign]
+    said = await bedside.give(admitted(), well("v", 10), tick(61))
+    (one,) = said.predictions
+    assert (one.quality, one.reason) == ("degraded", "what the model server said is no answer: from NEWS2 alone")
+    assert len(said.scores) == 1, "rule scores go on"
+    server.infer = answering  # type: ignore[method-assign]
+    assert (await bedside.give(tick(121))).predictions[0].quality == "ok"
+
+
+async def test_one_answer_that_is_none_takes_nothing_from_the_others(bedside: Bedside, server: Server) -> None:
+    for key in ("P1", "P2"):
+        await bedside.give(admitted(f"a {key}", patient_id=key), well(f"v {key}", 5, patient_id=key))
+    answering = server.infer
+
+    async def infer(model: str, inputs: Mapping[str, Any]) -> Answer:
+        answer = await answering(model, inputs)
+        answer.outputs["logit"] = np.array(answer.outputs["logit"])
+        answer.outputs["logit"][0] = np.nan
+        return answer
+
+    server.infer = infer  # type: ignore[method-assign]
+    said = await bedside.give(tick(61))
+    assert [one.quality for one in said.predictions] == ["degraded", "ok"]
+
+
+async def test_a_calibration_that_comes_later_is_found(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "CALIBRATION_AGAIN_S", 0.0)
+    served, folder = Served(server, tmp_path), tmp_path / "3"
+    row = Prepared(np.full((1, len(SIGNALS)), np.nan), 1, Who(0.0, 60.0, "female"), 0.0, 0.0)
+    (one,) = await served.ask([row])
+    assert not isinstance(one, str)
+    assert one.quality == "degraded"
+    folder.mkdir()
+    calibration = Calibration(method="platt", slope=1.0, intercept=0.0)
+    (folder / "calibration.json").write_bytes(msgspec.json.encode(calibration))
+    (one,) = await served.ask([row])
+    assert not isinstance(one, str)
+    assert one.quality == "ok"
 
 
 async def test_an_unknown_version_is_not_read_with_anothers_calibration(bedside: Bedside, server: Server) -> None:

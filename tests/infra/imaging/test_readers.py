@@ -69,14 +69,27 @@ async def test_one_that_takes_too_long_is_ended() -> None:
     assert children() == []
 
 
-async def test_one_that_dies_is_replaced(readers: Readers) -> None:
+async def test_one_that_dies_idle_costs_no_film(readers: Readers) -> None:
     await readers(film("a", NOW, 3), About(), RULES)
     (child,) = children()
     child.kill()
     child.wait(5)
-    assert (await readers(film("a", NOW, 3), About(), RULES)).refused == "unreadable"
     assert (await readers(film("a", NOW, 3), About(), RULES)).refused is None
     assert readers.started == 2
+
+
+async def test_a_file_that_ends_its_readers_is_given_up(readers: Readers, monkeypatch: pytest.MonkeyPatch) -> None:
+    await readers(film("a", NOW, 3), About(), RULES)
+    ask = imaging_readers._Reader.ask
+
+    async def die(reader: imaging_readers._Reader, request: bytes) -> bytes:
+        reader.process.kill()
+        return await ask(reader, request)
+
+    monkeypatch.setattr(imaging_readers._Reader, "ask", die)
+    assert (await readers(film("a", NOW, 3), About(), RULES)).refused == "unreadable"
+    assert readers.started == 2
+    assert children() == []
 
 
 async def test_memory_is_bounded() -> None:
