@@ -20,6 +20,8 @@ list, DLMP CL 041647. HEFT: Heart of England NHS Foundation Trust, Pathology pho
 
 from typing import Final, Literal, NamedTuple
 
+from wardstream.schemas.labs import Comparator
+
 Direction = Literal["critical_low", "critical_high"]
 
 
@@ -127,8 +129,12 @@ NO_LIMIT: Final = {
 """Why an analyte has no critical limit."""
 
 
-def critical(code: str, value: float, age_years: float | None = None) -> tuple[Direction, Limit] | None:
+def critical(
+    code: str, value: float, age_years: float | None = None, comparator: Comparator | None = None
+) -> tuple[Direction, Limit] | None:
     """Tell whether a value is critical, at which end and by which limit.
+
+    A result with a comparator is critical if every value that it may be is: above the high limit, or below the low one.
 
     Parameters
     ----------
@@ -138,6 +144,8 @@ def critical(code: str, value: float, age_years: float | None = None) -> tuple[D
         In its canonical unit.
     age_years : float or None
         None: not known, and taken for an adult's.
+    comparator : Comparator or None
+        The result is below or above `value`; None: it is exact.
 
     Returns
     -------
@@ -148,18 +156,26 @@ def critical(code: str, value: float, age_years: float | None = None) -> tuple[D
     --------
     >>> critical("k", 6.5)[0], critical("k", 6.4), critical("tsh", 90.0)
     ('critical_high', None, None)
+    >>> critical("k", 10, comparator=">")[0], critical("k", 6.0, comparator=">")
+    ('critical_high', None)
     """
     limits = CRITICAL.get(code)
     if limits is None:
         return None
     age = float("inf") if age_years is None else age_years
     low, high = limits
-    if low is not None and age >= low.from_age_years and (value < low.value or (low.on_limit and value == low.value)):
+    if (
+        low is not None
+        and age >= low.from_age_years
+        and comparator not in (">", ">=")
+        and (value < low.value or (value == low.value and (low.on_limit or comparator == "<")))
+    ):
         return "critical_low", low
     if (
         high is not None
         and age >= high.from_age_years
-        and (value > high.value or (high.on_limit and value == high.value))
+        and comparator not in ("<", "<=")
+        and (value > high.value or (value == high.value and (high.on_limit or comparator == ">")))
     ):
         return "critical_high", high
     return None

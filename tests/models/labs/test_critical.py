@@ -66,6 +66,21 @@ def test_below_at_and_above_each_limit(code: str) -> None:
     assert [known.low is None, known.high is None] == [low == "-", high == "-"]
 
 
+@pytest.mark.parametrize("code", EXPECTED)
+def test_with_a_comparator_only_what_is_certainly_critical_is(code: str) -> None:
+    for limit, into, away, end in zip(CRITICAL[code], "<>", "><", ("critical_low", "critical_high"), strict=True):
+        if limit is None:
+            continue
+        inside, outside = (0.999, 1.001) if into == ">" else (1.001, 0.999)
+        for sign, at_limit in ((into, True), (f"{into}=", limit.on_limit)):
+            assert critical(code, limit.value * inside, comparator=sign) is None  # type: ignore[arg-type]
+            assert (critical(code, limit.value, comparator=sign) is not None) is at_limit  # type: ignore[arg-type]
+            found = critical(code, limit.value * outside, comparator=sign)  # type: ignore[arg-type]
+            assert found == (end, limit)
+        for sign in (away, f"{away}="):
+            assert critical(code, limit.value * outside, comparator=sign) is None  # type: ignore[arg-type]
+
+
 def test_every_analyte_has_a_sourced_limit_or_a_reason() -> None:
     assert set(EXPECTED) == set(CRITICAL)
     assert not set(CRITICAL) & set(NO_LIMIT)
