@@ -50,8 +50,8 @@ def handler(rules: Rules) -> Handler:
             # a venous one, of a count that was a clot. Another analyte it becomes by a correction only.
             corrects = event.status in ("corrected", "cancelled") and event.patient_id in batch.state
             if values or (event.supersedes is not None and (event.loinc in BY_LOINC or corrects)):
-                take_in(batch, received, measurements(event, values), rules)
-                if rules.sepsis is not None and any(code in sepsis.SIGNALS for code in values):
+                revised = take_in(batch, received, measurements(event, values), rules)
+                if rules.sepsis is not None and any(code in sepsis.SIGNALS for code in (*values, *revised)):
                     patient = batch.state[event.patient_id]
                     at = max(patient.heard, event.received_at.timestamp())
                     ask(batch, event.patient_id, patient, received, at)

@@ -339,6 +339,29 @@ async def test_a_correction_restages_the_kidneys(bedside: Bedside) -> None:
     assert told(said) == [("creatinine_mg_per_dl", 1.1, [])]
 
 
+@pytest.mark.parametrize("correction", [{"status": "cancelled"}, {"status": "corrected", "text": "clotted"}])
+async def test_sofa_and_the_stage_are_told_once_more_when_nothing_is_left(
+    bedside: Bedside, correction: dict[str, object]
+) -> None:
+    """Who keeps the last of each would keep what came from results that do not exist any more."""
+    about = {"supersedes": "b", **CREATININE, **correction}
+    said = await bedside.give(lab("b", 600, value=6.0, **CREATININE))
+    assert [(one.name, one.value) for one in said.scores[-1].scores[6:]] == [("sofa", 4.0), ("kdigo_aki", 0.0)]
+    said = await bedside.give(lab("c", 600, 700, **about))
+    assert [(one.name, one.value, one.parts, one.complete) for one in said.scores[-1].scores[6:]] == [
+        ("sofa", 0.0, {}, False),
+        ("kdigo_aki", 0.0, {}, False),
+    ]
+    said = await bedside.give(vitals("p", 701, mean_pressure_mmhg=60.0), tick(702))
+    assert [score.name for record in said.scores for score in record.scores[6:]] == []
+
+
+async def test_the_stage_is_told_once_more_when_a_cancelled_collection_was_the_last(bedside: Bedside) -> None:
+    await bedside.give(vitals("u", 0, urine_output_ml=0.0, urine_period_h=12.0))
+    said = await bedside.give(vitals("c", 0, 30, status="cancelled", supersedes="u"))
+    assert [(one.name, one.parts) for one in said.scores[-1].scores[6:]] == [("kdigo_aki", {})]
+
+
 async def test_the_example_of_scores_is_what_a_result_says(bedside: Bedside) -> None:
     """A creatinine that is critical and has risen: flags with their sources, SOFA, the stage; then it is withdrawn."""
     about = {"source": "example-gateway", "facility": "north", "patient_id": "p-3f9a1c07", "encounter_id": "e-51c2"}
