@@ -3,8 +3,9 @@
 Every result of a known analyte is converted to its canonical unit and becomes a measurement set in the patient's hourly
 bins, where models find it, and in the history of its analyte. The seven that rule scores read are in the patient's row
 as well. A unit that is not known for an analyte is never guessed at: the result is counted, by analyte, and not used;
-neither is one that is impossible once converted. A result with a comparator (`<0.1`) or a text is no number to compute
-with. An analyte that is not known here is accepted and counted.
+neither is one that is impossible once converted. A text is no number to compute with, nor is the end of a measuring
+range: a result with a comparator (`>10`) enters no score, no delta and no model, but it may be critical, and then it is
+told as any other. An analyte that is not known here is accepted and counted.
 
 Critical values and delta checks are published where the result's consequences are: as `results` of the record of
 scores.v1 that the result caused. An analyte is named there when its newest result has a flag, and once more, without
@@ -49,8 +50,8 @@ def handler(rules: Rules) -> Handler:
             # a venous one, of a count that was a clot. Another analyte it becomes by a correction only.
             corrects = event.status in ("corrected", "cancelled") and event.patient_id in batch.state
             if values or (event.supersedes is not None and (event.loinc in BY_LOINC or corrects)):
-                take_in(batch, received, measurements(event, values), rules)
-                if rules.sepsis is not None and any(code in sepsis.SIGNALS for code in values):
+                revised = take_in(batch, received, measurements(event, values), rules)
+                if rules.sepsis is not None and any(code in sepsis.SIGNALS for code in (*values, *revised)):
                     patient = batch.state[event.patient_id]
                     at = max(patient.heard, event.received_at.timestamp())
                     ask(batch, event.patient_id, patient, received, at)
@@ -64,10 +65,12 @@ def usable(event: Lab) -> tuple[str, dict[str, Value]]:
     Returns
     -------
     use : str
-        `scored`: a rule score reads it. `kept`: for models and flags. `unknown_analyte`, `unknown_unit`, `impossible`,
+        `scored`: a rule score reads it. `kept`: for models and flags. `beyond_range`: it has a comparator, and is for
+        critical flags alone. `unknown_analyte`, `unknown_unit`, `impossible`,
         `no_number`: not used.
     values : dict
-        The value by the code of its signal; empty where it is not used, or is cancelled.
+        The value by the code of its signal, or as in `BEYOND` where it has a comparator; empty where it is not used,
+        or is cancelled.
     """
     analyte = BY_LOINC.get(event.loinc)
     if analyte is None:
@@ -75,7 +78,7 @@ def usable(event: Lab) -> tuple[str, dict[str, Value]]:
     use = "scored" if analyte.code in SCORED else "kept"
     if event.status == "cancelled":
         return use, {}
-    if event.value is None or event.comparator is not None:
+    if event.value is None:
         return "no_number", {}
     value = convert(analyte, event.value, event.unit)
     if value is None:
@@ -83,6 +86,8 @@ def usable(event: Lab) -> tuple[str, dict[str, Value]]:
     bound = LAB_BOUNDS[analyte.loinc]
     if not bound.low <= value <= bound.high:  # decoding has looked at values in the canonical unit only
         return "impossible", {}
+    if event.comparator is not None:
+        return "beyond_range", {f"{event.comparator}{analyte.code}": value}
     return use, {analyte.code: value}
 
 

@@ -1,10 +1,11 @@
 """predictions.v1: what the deep model `sepsis` is asked about the patients of a batch, all of them at once.
 
-A patient is asked about at the end of each hour of the stay and on each new result. The inputs are taken from the
-state at that very moment; the model server is asked at the end, when all topics of the lane's batch have been gone
-through. It answers within the client's deadline or the prediction is `degraded`: made from NEWS2 by a curve fitted
-beside the model. Who knows too little abstains, and says why. So nothing is left out in silence, and of a server that
-does not answer a batch waits for one deadline.
+A patient is asked about at the end of each hour of the stay and on each new, corrected or cancelled result: an alert
+that stood on a result must not outlive it for an hour. The inputs are taken from the state at that very moment; the
+model server is asked at the end, when all topics of the lane's batch have been gone through. It answers within the
+client's deadline or the prediction is `degraded`: made from NEWS2 by a curve fitted beside the model. Who knows too
+little abstains, and says why. So nothing is left out in silence, and of a server that does not answer a batch waits
+for one deadline.
 
 What a prediction means for the patient's alert is judged then too: of who has left meanwhile it raises none.
 

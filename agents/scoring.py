@@ -1,7 +1,8 @@
 """From a changed patient to scores and alerts: the step that vitals, labs, admissions, outcomes and ticks share.
 
 Scores of the bedside follow every event. SOFA and KDIGO's stage follow those that changed something they read, and only
-in patients who have laboratory results for them: a heart rate computes neither. A consumer keeps the last of each.
+in patients who have laboratory results for them: a heart rate computes neither. A consumer keeps the last of each, so
+each is told once more, with its parts missing, when a revision has taken the last of what it is about.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from wardstream.agents import metrics as m
 from wardstream.agents.streams.batch import Batch, Received
 from wardstream.models.alerts import Change, close, judge
-from wardstream.models.bins import Bins, MeasurementSet, Reach
+from wardstream.models.bins import MeasurementSet, Reach
 from wardstream.models.labs.flags import news_of
 from wardstream.models.labs.history import LabBins, Past, changes
 from wardstream.models.patient import Outcome, Patient
@@ -90,14 +91,23 @@ def bins_of(batch: PatientBatch, key: str, event: Event | None = None) -> LabBin
     return LabBins(PatientRows(batch, key, "bin/"), PatientRows(batch, key, "lab/"), preliminary)
 
 
-def take_in(batch: PatientBatch, received: Received[Any], measured: MeasurementSet, rules: Rules) -> None:
-    """Measure, and rescore if that may have changed a score or what is to be told of a result."""
+def take_in(
+    batch: PatientBatch,
+    received: Received[Any],
+    measured: MeasurementSet,
+    rules: Rules,
+    retracted: Collection[str] = (),
+) -> Collection[str]:
+    """Measure, and rescore if that may have changed a score or what is to be told of a result.
+
+    Returns the codes of the results that were there already and have been revised.
+    """
     event, key = received.event, received.event.patient_id
     patient, bins = batch.state[key], bins_of(batch, key, event)
     # A preliminary set and its final one are of one time; there are many, and most are alone.
     paired = event.status == "preliminary" or (event.status == "final" and event.supersedes is not None)
     reach: Reach = "its hour" if paired else "everywhere"
-    taken = patient.measure(bins, measured, event.supersedes, reach)
+    taken = patient.measure(bins, measured, event.supersedes, reach, retracted)
     if event.status in ("corrected", "cancelled") or taken.outcome in ("revised", "already_revised"):
         batch.count(m.REVISIONS, (taken.outcome,))
     revised = taken.outcome == "revised"
@@ -108,6 +118,7 @@ def take_in(batch: PatientBatch, received: Received[Any], measured: MeasurementS
                 batch.count(m.LAB_FLAGS, (result.name, flag.kind))
         codes = None if revised else measured.values.keys()
         rescore(batch, key, patient, received, rules, bins if revised else None, codes, results)
+    return bins.before.keys() if revised else ()
 
 
 def news(bins: LabBins, patient: Patient, outcome: Outcome) -> tuple[Result, ...]:
@@ -131,7 +142,7 @@ def rescore(
     patient: Patient,
     cause: Received[Any],
     rules: Rules,
-    revised: Bins | None = None,
+    revised: LabBins | None = None,
     codes: Collection[str] | None = None,
     results: tuple[Result, ...] = (),
 ) -> None:
@@ -147,7 +158,7 @@ def rescore(
     at = patient.scored = max(patient.heard, patient.scored, event.received_at.timestamp())
     current = patient.current(at)
     seen = patient.observations(current)
-    scores = rule_scores(seen) + _organs(batch, key, patient, seen, at, codes)
+    scores = rule_scores(seen) + _organs(batch, key, patient, seen, at, codes, revised)
     for score in scores:
         batch.count(m.SCORES, (score.name, "yes" if score.complete else "no"))
     about = envelope(key, patient, event, at)
@@ -170,10 +181,18 @@ def rescore(
 
 
 def _organs(
-    batch: PatientBatch, key: str, patient: Patient, seen: Observations, at: float, codes: Collection[str] | None
+    batch: PatientBatch,
+    key: str,
+    patient: Patient,
+    seen: Observations,
+    at: float,
+    codes: Collection[str] | None,
+    revised: LabBins | None,
 ) -> tuple[Score, ...]:
-    """SOFA and KDIGO's stage, each if something it reads may have changed and the patient has what it is about."""
-    known = patient.signals.keys()
+    """SOFA and KDIGO's stage, each if something it reads may have changed and the patient has what it is about, or had
+    it before it was revised."""
+    had = frozenset[str]() if revised is None else revised.before.keys()
+    known = patient.signals.keys() | had
     if known.isdisjoint(_ORGANS):  # so it is for most patients
         return ()
     found: tuple[Score, ...] = ()
@@ -183,7 +202,7 @@ def _organs(
         bins = bins_of(batch, key)
         creatinine = [Creatinine(one.at, one.value) for one in bins.past("creat")]
         urine = [Urine(one.at, one.value, one.period_h) for one in bins.past("urine")]
-        if creatinine or urine:
+        if creatinine or urine or not _KIDNEYS.isdisjoint(had):
             found += (kdigo(Kidneys(at, creatinine, urine, seen.weight_kg, seen.age_years)),)
     return found
 

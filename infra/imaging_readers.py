@@ -2,7 +2,8 @@
 
 A reader that takes too long, ends, or answers nonsense is ended and started anew; its file is `too_slow` or
 `unreadable`. One that ends and has read others before may have ended on its own (out of memory, or killed): its file
-goes to a new one, once. Answers are plain data and checked as if they came from anybody: a file may have taken its reader over.
+goes to a new one, once. Answers are plain data and checked as if they came from anybody: a file may have taken its
+reader over.
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ class Readers:
             except BaseException:
                 await self._drop(reader)
                 raise
+            assert reader is not None  # one has answered
             if reader.read >= READ_BY_ONE:
                 await self._drop(reader)
             else:

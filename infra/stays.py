@@ -137,6 +137,9 @@ def survey(paths: Sequence[Path], report: Report, limit: int | None = None) -> S
         else:
             sound.append(record)
     main, others, tally = _stacked(sound, report)
+    kept = {name.partition("-")[2] for name in (*main.ids, *others.ids)}  # after the source
+    if lost := sorted({record.id for record in sound} - kept):
+        faults.append(f"{len(lost)} stays have no value that can be used: {', '.join(lost)}")
     return Survey(Recorded(main, others, *hashes), tally, len(found), len(found) - len(sound), faults)
 
 

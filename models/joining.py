@@ -49,7 +49,7 @@ def join_results(patient: Patient, bins: LabBins, theirs: Mapping[str, Sequence[
         return
     gone = {event_id for one in bins.sets() for event_id in one.revised} | patient.awaited.keys()
     for code, results in theirs.items():
-        both = [*results, *bins.past(code)]
+        both = [*results, *bins.results(code)]
         bins.join_past(code, both, gone.union(*(one.revised for one in both)))
 
 

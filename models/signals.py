@@ -8,7 +8,7 @@ results are in `labs/analytes.py`.
 
 from typing import Final, NamedTuple
 
-from wardstream.models.labs.analytes import ANALYTES
+from wardstream.models.labs.analytes import ANALYTES, BEYOND
 
 MINUTE: Final = 60.0
 HOUR: Final = 3600.0
@@ -75,7 +75,7 @@ NEWS2_GROUPS: Final = (
 BEDSIDE: Final = frozenset(code for group in NEWS2_GROUPS for code in group)
 _SCORED_LABS: Final = frozenset(("wbc", "bands", "paco2", "pao2", "plt", "bili", "creat"))
 SCORED: Final = BEDSIDE | _SCORED_LABS  # what any rule score reads, orders apart
-BINS_ONLY: Final = frozenset(analyte.code for analyte in ANALYTES) - _SCORED_LABS
+BINS_ONLY: Final = (frozenset(analyte.code for analyte in ANALYTES) | BEYOND.keys()) - _SCORED_LABS
 """Laboratory results that no score reads: they are in the bins, for models, and not in the patient's row."""
 
 # Of signals that say the same thing in different ways, only the newest statement counts: a flow of 2 L/min measured

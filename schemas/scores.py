@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.envelope import Event, Label, Moment, Phrase
+from wardstream.schemas.labs import Comparator
 from wardstream.schemas.topic import Topic
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -65,6 +66,10 @@ class Result(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: Annotated[Name, Meta(description="The analyte's signal.", examples=["potassium_mmol_per_l"])]
     value: Annotated[
         float | None, Meta(description="In the unit the name ends with; null: there is no result any more.")
+    ] = None
+    comparator: Annotated[
+        Comparator | None,
+        Meta(description="The result is below or above `value`, beyond what was measured; null: exact."),
     ] = None
     observed_at: Annotated[Moment | None, Meta(description="When the specimen was taken; null: no result.")] = None
     result_id: Annotated[UUID | None, Meta(description="event_id of the result; null: no result.")] = None

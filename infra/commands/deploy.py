@@ -16,6 +16,8 @@ from wardstream.infra.settings import load_settings
 from wardstream.models.serving import CONFIG
 from wardstream.models.triton import TritonClient
 
+_SET = "is the one to serve: a server that starts takes it (WARDSTREAM_TRITON_URL is not set, so none was told)"
+
 
 def deploy(
     model: Annotated[str, typer.Argument(help="such as sepsis")],
@@ -30,8 +32,9 @@ def deploy(
     config = chosen / CONFIG
     if code_differs(model, made):
         typer.echo(OTHER_CODE, err=True)
-    number = store.deploy(chosen, config.read_text(encoding="utf-8") if config.is_file() else "", _loader())
-    typer.echo(f"version {number} of {model} serves")
+    loader = _loader()
+    number = store.deploy(chosen, config.read_text(encoding="utf-8") if config.is_file() else "", loader)
+    typer.echo(f"version {number} of {model} serves" if loader else f"version {number} of {model} {_SET}")
 
 
 def rollback(
@@ -48,8 +51,11 @@ def rollback(
         )
     if wanted not in store.versions():
         raise Failure(f"there is no version {wanted} of {model}; there are {store.versions() or 'none'}")
-    store.serve(wanted, "rolled back", "", _loader())
-    typer.echo(f"version {wanted} of {model} serves again")
+    if not any(change["version"] == wanted for change in store.history()):
+        raise Failure(f"version {wanted} of {model} has never been deployed")
+    loader = _loader()
+    store.serve(wanted, "rolled back", "", loader)
+    typer.echo(f"version {wanted} of {model} serves again" if loader else f"version {wanted} of {model} {_SET}")
 
 
 def _store(model: str) -> Store:

@@ -17,7 +17,7 @@ from wardstream.infra.failure import Failure
 from wardstream.infra.model_store import Store
 from wardstream.infra.recipes import OTHER_CODE, code_differs, missing, recipe_of
 from wardstream.infra.settings import load_settings
-from wardstream.models.training.recipe import LEARNT_FROM
+from wardstream.models.training.recipe import LEARNT_FROM, LOCKED_OUT, MAYBE_LOCKED, Metrics
 
 _WIDE = 120
 
@@ -30,7 +30,7 @@ def evaluate(
     predictions: Annotated[Path | None, typer.Option(help="write each answer here, one JSON a line")] = None,
     patients: Annotated[int | None, typer.Option(min=1, help="the first so many of each path")] = None,
 ) -> None:
-    """Judge a model. Of the data of its training the locked patients are left out, and the others flatter it."""
+    """Judge a model. Locked films, and of the data of its training the locked patients, are left out."""
     reader, recipe = recipe_of(model)
     chosen = folder if folder is not None else serving_folder(model)
     with shown() as report:
@@ -46,9 +46,8 @@ def evaluate(
             raise Failure(str(error)) from error
     if other_code:
         typer.echo(OTHER_CODE, err=True)
-    if evaluation.metrics[LEARNT_FROM]:
-        told = "the model has learnt from these data (its locked patients are left out): others will be answered worse"
-        typer.echo(told, err=True)
+    for line in _told(evaluation.metrics):
+        typer.echo(line, err=True)
     if predictions is not None:
         predictions.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in evaluation.rows))
     if as_json:
@@ -70,6 +69,21 @@ def serving_folder(model: str) -> Path:
     if version is None:
         raise Failure(f"no version of {model} serves yet: name a folder with --folder, or deploy one")
     return store.version(version)
+
+
+def _told(metrics: Metrics) -> list[str]:
+    """What must be known to read the measures."""
+    found = []
+    if metrics[LEARNT_FROM]:
+        found.append("the model has learnt from these data: others will be answered worse")
+    if locked := metrics[LOCKED_OUT]:
+        found.append(f"{locked} are locked, for the gate alone, and left out")
+    if maybe := metrics.get(MAYBE_LOCKED):
+        found.append(
+            f"if these are patients of the training, {maybe} of them are locked: this was a look at them that is not "
+            "counted, and the others were learnt from; give the whole data of the training, or others"
+        )
+    return found
 
 
 def _table(metrics: Any) -> Table:

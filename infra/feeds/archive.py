@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -35,18 +36,21 @@ def texts(path: Path, choose: Callable[[list[str]], list[str]]) -> dict[str, byt
     Raises
     ------
     SourceError
-        There is no such path, or it cannot be read as what it seems to be; names every file that cannot.
+        There is no such path, or it cannot be read as what it seems to be; names every file that cannot. Or what was
+        chosen is the name of several files: which of them is meant, nobody knows.
     """
     if path.is_dir():
-        files = {file.name: file for file in path.rglob("*") if file.is_file()}
-        return _contents({name: files[name] for name in choose(sorted(files))})
+        there = sorted(file for file in path.rglob("*") if file.is_file())
+        files = {file.name: file for file in there}
+        return _contents({name: files[name] for name in _chosen(path, [file.name for file in there], choose)})
     if not path.is_file():
         raise SourceError(f"no such file or folder: {path}")
     if not tarfile.is_tarfile(path):
         return _contents({name: path for name in choose([path.name])})
     try:
         with tarfile.open(path) as archive:
-            chosen = choose(sorted(PurePosixPath(member.name).name for member in archive if member.isfile()))
+            names = [PurePosixPath(member.name).name for member in archive if member.isfile()]
+        chosen = _chosen(path, names, choose)
         wanted, found = set(chosen), dict[str, bytes]()
         with tarfile.open(path) as archive:
             for member in archive:
@@ -58,6 +62,14 @@ def texts(path: Path, choose: Callable[[list[str]], list[str]]) -> dict[str, byt
     except (tarfile.TarError, EOFError, OSError) as error:
         raise SourceError(f"{path} is damaged: {type(error).__name__}") from error
     return {name: found[name] for name in chosen}
+
+
+def _chosen(path: Path, names: list[str], choose: Callable[[list[str]], list[str]]) -> list[str]:
+    times = Counter(names)
+    chosen = choose(sorted(times))
+    if several := [name for name in chosen if times[name] > 1]:
+        raise SourceError(f"{path}: {len(several)} names are of more than one file each: {', '.join(several)}")
+    return chosen
 
 
 def _contents(files: Mapping[str, Path]) -> dict[str, bytes]:

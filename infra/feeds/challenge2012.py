@@ -31,7 +31,17 @@ from pathlib import Path, PurePath
 from typing import Any, Final
 
 from wardstream.infra.feeds.archive import NoRecords, SourceError, texts
-from wardstream.infra.feeds.records import LONGEST_H, Fault, Record, Tally, event_id, listed, possible, possible_lab
+from wardstream.infra.feeds.records import (
+    LONGEST_H,
+    OLDEST_YEARS,
+    Fault,
+    Record,
+    Tally,
+    event_id,
+    listed,
+    possible,
+    possible_lab,
+)
 from wardstream.models.labs import analytes
 from wardstream.schemas.admissions import Admission, Sex
 from wardstream.schemas.envelope import Event
@@ -223,6 +233,8 @@ def _at_one_time(record: str, lines: list[Line], known: dict[str, Any], tally: T
                 )
         elif parameter in CUFF and has_arterial:
             tally.dropped[f"{parameter} (arterial at the same minute)"] += 1
+        elif parameter == "GCS" and not value.is_integer():
+            tally.rejected["GCS (not_whole)"] += 1
         elif parameter in VITALS:
             field = VITALS[parameter]
             if not sets or field in sets[-1][1]:
@@ -267,6 +279,8 @@ def _parsed(text: bytes) -> tuple[list[Line], list[Fault]]:
             value = math.nan
         if not math.isfinite(value):
             wrong.append(Fault(number, cells[1] if cells[1] in KNOWN else "Value", "not a number"))
+        elif cells[1] == "Age" and value != -1 and not 0 <= value <= OLDEST_YEARS:
+            wrong.append(Fault(number, "Age", f"neither -1 nor from 0 to {OLDEST_YEARS:g} years"))
         elif time is not None:
             lines.append((number - 1, time, cells[1], value))
     return lines, wrong
@@ -274,7 +288,7 @@ def _parsed(text: bytes) -> tuple[list[Line], list[Fault]]:
 
 def _time(text: str) -> timedelta | None:
     hours, _, minutes = text.partition(":")
-    if not (hours.isdecimal() and minutes.isdecimal() and len(hours) < 10 > len(minutes)):
+    if not (hours.isdecimal() and minutes.isdecimal() and len(hours) < 10 > len(minutes) and int(minutes) < 60):
         return None
     found = timedelta(hours=int(hours), minutes=int(minutes))
     return found if found <= timedelta(hours=LONGEST_H) else None

@@ -28,7 +28,17 @@ from pathlib import Path, PurePath
 from typing import Any, Final
 
 from wardstream.infra.feeds.archive import NoRecords, SourceError, texts
-from wardstream.infra.feeds.records import LONGEST_H, Fault, Record, Tally, event_id, listed, possible, possible_lab
+from wardstream.infra.feeds.records import (
+    LONGEST_H,
+    OLDEST_YEARS,
+    Fault,
+    Record,
+    Tally,
+    event_id,
+    listed,
+    possible,
+    possible_lab,
+)
 from wardstream.models.labs import analytes
 from wardstream.schemas.admissions import Admission, Sex
 from wardstream.schemas.envelope import Event
@@ -77,6 +87,9 @@ LABS: Final = {
 }
 SEX: Final[dict[float | None, Sex]] = {0: "female", 1: "male"}
 DROPPED: Final = {"HospAdmTime": "hours from hospital to ICU admission: replay begins in the ICU"}
+COLUMNS: Final = (*VITALS, *LABS, "Age", "Gender", "Unit1", "Unit2", "HospAdmTime", "ICULOS")
+LABEL: Final = "SepsisLabel"
+"""The one column that may be missing."""
 LABEL_LEAD: Final = timedelta(hours=6)
 _COLUMN_OF: Final = {field: column for column, field in VITALS.items()}
 
@@ -224,6 +237,13 @@ def _parsed(text: bytes) -> tuple[list[dict[str, float]], list[Fault]]:
     rows, wrong, before = list[dict[str, float]](), list[Fault](), 0.0
     if "ICULOS" not in columns or not lines:
         return rows, [Fault(1, "", "no rows of the challenge of 2019")]
+    for column in (*COLUMNS, LABEL):
+        if (times := columns.count(column)) > 1:
+            wrong.append(Fault(1, column, "this column comes more than once"))
+        elif not times and column != LABEL:
+            wrong.append(Fault(1, column, "this column is missing"))
+    if set(columns) - {*COLUMNS, LABEL}:
+        wrong.append(Fault(1, "", "a column that the challenge of 2019 does not have"))
     for number, line in enumerate(lines, start=2):
         cells = line.split("|")
         if len(cells) != len(columns):
@@ -246,6 +266,8 @@ def _parsed(text: bytes) -> tuple[list[dict[str, float]], list[Fault]]:
             wrong.append(Fault(number, "ICULOS", "not after the hour of the row before"))
         else:
             before = hour
+        if not 0 <= row.get("Age", 0) <= OLDEST_YEARS:
+            wrong.append(Fault(number, "Age", f"not from 0 to {OLDEST_YEARS:g} years"))
         if row.get("SepsisLabel", 0) not in (0, 1):
             wrong.append(Fault(number, "SepsisLabel", "neither 0 nor 1"))
     return rows, wrong

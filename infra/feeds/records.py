@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from wardstream.models.labs.analytes import Analyte
 from wardstream.schemas.bad_event import BadEvent
+from wardstream.schemas.bounds import BOUNDS
 from wardstream.schemas.decode import check
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.vitals import Vitals
@@ -21,6 +22,8 @@ EPOCH: Final = datetime(2019, 1, 1, tzinfo=UTC)
 """Where records without a date of their own begin."""
 LONGEST_H: Final = 10 * 8766
 """Hours of a stay that are believed: ten years. Later ones are faults of a file."""
+OLDEST_YEARS: Final = BOUNDS["age_years"].high
+"""An age that is believed; one below 0 or beyond this is a fault of a file."""
 _IDS: Final = UUID("a0b6a4f7-5a0c-5f8e-8f0e-6d8a4f1f8f3b")  # namespace of the ids of replayed events
 
 EventT = TypeVar("EventT", bound=Event)

@@ -31,6 +31,7 @@ MAX_SIDE: Final = 16_384
 MAX_FRAMES: Final = 16
 _AGE: Final = re.compile(r"^(\d{3})([DWMY])$")
 _AGE_YEARS: Final = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
+_AGE_SLACK: Final = 0.1  # years: an age may have been written some weeks before or after the study
 _GREY: Final = ("MONOCHROME1", "MONOCHROME2")
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as PS3.3 C.7.6.3.1.2
 _VIEW_WORDS: Final = {"postero-anterior": "PA", "antero-posterior": "AP"}  # PS3.16 CID 4010
@@ -47,13 +48,15 @@ class DicomFile:
     Raises
     ------
     Unusable
-        It is no DICOM file, or its header cannot be read.
+        It is no DICOM file, its header cannot be read, or its age and date of birth contradict each other.
     """
 
     def __init__(self, raw: bytes) -> None:
         self._dataset = _read(raw)
         try:
             self.about = _about(self._dataset)
+        except Unusable:
+            raise
         except Exception as error:
             raise Unusable("unreadable") from error
 
@@ -120,12 +123,25 @@ def _coded_view(dataset: Dataset) -> str | None:
 
 
 def _age(dataset: Dataset) -> float | None:
-    """Years: what Patient's Age says, else from the dates of birth and of the study. 000Y is how many say "unknown"."""
-    stated = _AGE.match(str(dataset.get("PatientAge") or "").strip())
-    if stated:
-        return int(stated[1]) * _AGE_YEARS[stated[2]] if stated[1] != "000" else None
+    """Years: what Patient's Age says, else from the dates of birth and of the study. 000Y is how many say "unknown".
+
+    Raises
+    ------
+    Unusable
+        Both are there, and do not agree (`age_contradicted`).
+    """
     born, taken = _date(dataset.get("PatientBirthDate")), _date(dataset.get("StudyDate"))
-    return None if born is None or taken is None or taken < born else (taken - born).days / 365.25
+    reckoned = None if born is None or taken is None else (taken - born).days / 365.25
+    stated = _AGE.match(str(dataset.get("PatientAge") or "").strip())
+    if not stated:
+        return None if reckoned is None or reckoned < 0 else reckoned
+    if stated[1] == "000":
+        return None
+    unit = _AGE_YEARS[stated[2]]
+    age = int(stated[1]) * unit  # in completed units (PS3.5 6.2, AS)
+    if reckoned is not None and not age - _AGE_SLACK <= reckoned <= age + unit + _AGE_SLACK:
+        raise Unusable("age_contradicted")
+    return age
 
 
 def _date(value: object) -> date | None:
@@ -164,6 +180,9 @@ def _shown(dataset: Dataset, index: int) -> Numbers:
     known = _known(stored, dataset)
     values = np.asarray(apply_modality_lut(stored, dataset), np.float32)
     grey = _voi(values, known, dataset)
+    seen = grey if known is None else grey[known]
+    if np.rint(seen.min() * 255) == np.rint(seen.max() * 255):  # padding, made black below, would be its only structure
+        raise Unusable("blank")
     if photometric == "MONOCHROME1" or _text(dataset, "PresentationLUTShape") == "INVERSE":
         grey = 1 - grey
     return grey if known is None else np.where(known, grey, np.float32(0))

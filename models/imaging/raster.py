@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from io import BytesIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from wardstream.models.imaging.dicom import MAX_PIXELS, MAX_SIDE
 from wardstream.models.imaging.film import About, Film, Unusable
@@ -50,10 +50,11 @@ class RasterFile:
         if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
             raise Unusable("too_large")
         try:
-            if self._image.mode in _DEEP:  # 16 bits of grey, which Pillow would cut off at 255
-                grey = np.asarray(self._image, np.float32) / np.float32(65_535)
+            image = ImageOps.exif_transpose(self._image)  # upright, as viewers show it
+            if image.mode in _DEEP:  # 16 bits of grey, which Pillow would cut off at 255
+                grey = np.asarray(image, np.float32) / np.float32(65_535)
             else:
-                grey = np.asarray(self._image.convert("L"), np.float32) / np.float32(255)
+                grey = np.asarray(image.convert("L"), np.float32) / np.float32(255)
         except MemoryError as error:
             raise Unusable("too_large") from error
         except Exception as error:

@@ -19,7 +19,9 @@ matters, and how fast the body can change it:
 - cholesterol, HbA1c and thyrotropin: 30 days; they follow weeks, not days.
 """
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
+
+from wardstream.schemas.labs import Comparator
 
 _HOUR: Final = 3600.0
 _GAS: Final = 6 * _HOUR
@@ -146,3 +148,7 @@ ANALYTES: Final[tuple[Analyte, ...]] = tuple(known for known in list(globals().v
 """All of them, in the order above."""
 BY_LOINC: Final = {loinc: analyte for analyte in ANALYTES for loinc in analyte.loincs}
 BY_CODE: Final = {analyte.code: analyte for analyte in ANALYTES}
+SIGNS: Final[tuple[Comparator, ...]] = get_args(Comparator)
+BEYOND: Final = {f"{sign}{analyte.code}": (analyte.code, sign) for analyte in ANALYTES for sign in SIGNS}
+"""Codes of results with a comparator, such as `>k`, and what they are of: no signal, so that nothing that reads numbers
+takes the end of the measuring range for one."""

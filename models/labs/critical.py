@@ -8,6 +8,9 @@ Limits are those of adults and, where the source makes no difference by age, of 
 the age from which this one holds; below it nothing is said, which is not "not critical". An unknown age counts as
 adult. An analyte without a limit has the reason in `NO_LIMIT`.
 
+RCPath states its limits in SI units. Those given here in mg/dL are rounded, and where rounding would leave the stated
+limit out (glucose: 2.5 mmol/L is 45.039 mg/dL) it counts as well; mg/dL of glucose are reported in whole numbers.
+
 Sources
 -------
 RCPath: Royal College of Pathologists, The communication of critical and unexpected pathology results, G158, London
@@ -20,16 +23,27 @@ list, DLMP CL 041647. HEFT: Heart of England NHS Foundation Trust, Pathology pho
 
 from typing import Final, Literal, NamedTuple
 
+from wardstream.schemas.labs import Comparator
+
 Direction = Literal["critical_low", "critical_high"]
 
 
 class Limit(NamedTuple):
-    """One end. `on_limit`: whether the limit itself is critical."""
+    """One end. `on_limit`: whether the limit itself is critical.
+
+    `stated`: what the source says, in the canonical unit, where `value` is that rounded to the other side.
+    """
 
     value: float
     on_limit: bool
     source: str
     from_age_years: float = 0.0
+    stated: float | None = None
+
+    @property
+    def compared(self) -> float:
+        """What values are compared with."""
+        return self.value if self.stated is None else self.stated
 
 
 class Critical(NamedTuple):
@@ -43,8 +57,8 @@ _WEEK: Final = 7 / 365.25
 _OVER_16: Final = 16.0
 
 
-def _rcpath(value: float, from_age_years: float = 0.0) -> Limit:
-    return Limit(value, True, "RCPath 2017", from_age_years)
+def _rcpath(value: float, from_age_years: float = 0.0, stated: float | None = None) -> Limit:
+    return Limit(value, True, "RCPath 2017", from_age_years, stated)
 
 
 def _arup(value: float, on_limit: Literal["on limit", "beyond"], from_age_years: float = 0.0) -> Limit:
@@ -80,7 +94,7 @@ CRITICAL: Final[dict[str, Critical]] = {
     "lactate": Critical(high=_arup(5.0, "on limit")),
     "bun": Critical(high=_rcpath(84.0, _OVER_16)),  # urea 30 mmol/L
     "creat": Critical(high=_rcpath(4.0, _OVER_16)),  # 354 µmol/L
-    "gluc": Critical(_rcpath(45.0, _OVER_16), _rcpath(450.0, _OVER_16)),  # 2.5 and 25 mmol/L
+    "gluc": Critical(_rcpath(45.0, _OVER_16, 45.039), _rcpath(450.0, _OVER_16)),  # 2.5 and 25 mmol/L
     "bili": Critical(high=_arup(15.0, "beyond")),
     "alt": Critical(high=_pch(900)),  # RCPath: 15 times the upper limit of normal; 900 U/L as PCH applies it
     "ast": Critical(high=Limit(700, False, "HEFT phone limits")),
@@ -127,8 +141,12 @@ NO_LIMIT: Final = {
 """Why an analyte has no critical limit."""
 
 
-def critical(code: str, value: float, age_years: float | None = None) -> tuple[Direction, Limit] | None:
+def critical(
+    code: str, value: float, age_years: float | None = None, comparator: Comparator | None = None
+) -> tuple[Direction, Limit] | None:
     """Tell whether a value is critical, at which end and by which limit.
+
+    A result with a comparator is critical if every value that it may be is: above the high limit, or below the low one.
 
     Parameters
     ----------
@@ -138,6 +156,8 @@ def critical(code: str, value: float, age_years: float | None = None) -> tuple[D
         In its canonical unit.
     age_years : float or None
         None: not known, and taken for an adult's.
+    comparator : Comparator or None
+        The result is below or above `value`; None: it is exact.
 
     Returns
     -------
@@ -148,18 +168,26 @@ def critical(code: str, value: float, age_years: float | None = None) -> tuple[D
     --------
     >>> critical("k", 6.5)[0], critical("k", 6.4), critical("tsh", 90.0)
     ('critical_high', None, None)
+    >>> critical("k", 10, comparator=">")[0], critical("k", 6.0, comparator=">")
+    ('critical_high', None)
     """
     limits = CRITICAL.get(code)
     if limits is None:
         return None
     age = float("inf") if age_years is None else age_years
     low, high = limits
-    if low is not None and age >= low.from_age_years and (value < low.value or (low.on_limit and value == low.value)):
+    if (
+        low is not None
+        and age >= low.from_age_years
+        and comparator not in (">", ">=")
+        and (value < low.compared or (value == low.compared and (low.on_limit or comparator == "<")))
+    ):
         return "critical_low", low
     if (
         high is not None
         and age >= high.from_age_years
-        and (value > high.value or (high.on_limit and value == high.value))
+        and comparator not in ("<", "<=")
+        and (value > high.compared or (value == high.compared and (high.on_limit or comparator == ">")))
     ):
         return "critical_high", high
     return None

@@ -25,7 +25,8 @@ def judge_newest(code: str, history: Sequence[Past], age_years: float | None) ->
     code : str
         Of the analyte.
     history : sequence of Past
-        Its results in the order of time, preliminary ones included; a delta is against the last final one before.
+        Its results in the order of time, preliminary ones included; a delta is against the last final one before. One
+        with a comparator may be critical, and is no part of a delta.
     age_years : float or None
         Of the patient; None: not known.
     """
@@ -34,13 +35,14 @@ def judge_newest(code: str, history: Sequence[Past], age_years: float | None) ->
         return Result(name=field)
     newest = history[-1]
     flags = []
-    found = critical(code, newest.value, age_years)
+    found = critical(code, newest.value, age_years, newest.comparator)
     if found is not None:
         kind, limit = found
         flags.append(Flag(kind=kind, limit=limit.value, source=limit.source))
-    before = next((one for one in reversed(history[:-1]) if not one.preliminary and one.at < newest.at), None)
+    final = (one for one in reversed(history[:-1]) if not one.preliminary and one.comparator is None)
+    before = next((one for one in final if one.at < newest.at), None)
     previous = None if before is None else Reading(value=before.value, observed_at=_moment(before.at))
-    if before is not None:
+    if before is not None and newest.comparator is None:
         differs = delta(code, newest.value, newest.at, before.value, before.at)
         if differs is not None:
             side, change = differs
@@ -48,6 +50,7 @@ def judge_newest(code: str, history: Sequence[Past], age_years: float | None) ->
     return Result(
         name=field,
         value=newest.value,
+        comparator=newest.comparator,
         observed_at=_moment(newest.at),
         result_id=newest.event_id,
         preliminary=newest.preliminary,
@@ -65,9 +68,11 @@ def news_of(code: str, before: Sequence[Past], after: Sequence[Past], age_years:
         None: no flag was there, none is; or the newest result and its flags are what they were.
     """
     was, now = judge_newest(code, before, age_years), judge_newest(code, after, age_years)
-    if not (was.flags or now.flags) or (was.result_id, was.value, was.flags) == (now.result_id, now.value, now.flags):
-        return None
-    return now
+    return now if (was.flags or now.flags) and _told(was) != _told(now) else None
+
+
+def _told(result: Result) -> tuple[object, ...]:
+    return result.result_id, result.value, result.comparator, result.flags
 
 
 def _moment(at: float) -> datetime:

@@ -16,9 +16,10 @@ from uuid import UUID
 
 import msgspec
 
-from wardstream.models.bins import Bins, MeasurementSet, Reach, Rows
-from wardstream.models.labs.analytes import BY_CODE
+from wardstream.models.bins import Bins, MeasurementSet, Reach, Rows, Value
+from wardstream.models.labs.analytes import BEYOND, BY_CODE
 from wardstream.models.signals import DAY
+from wardstream.schemas.labs import Comparator
 
 KEPT_RESULTS: Final = 64
 KEPT_S: Final = {"urine": 2 * DAY} | dict.fromkeys(BY_CODE, 7 * DAY)
@@ -28,6 +29,7 @@ class Past(msgspec.Struct, array_like=True, frozen=True):
     """One result: when observed and received (s since 1970), its event and those that it stands in for.
 
     `value` is in the canonical unit; `period_h` is that of a collection of urine; `preliminary`: a final one follows.
+    `comparator`: the result is below or above `value`, which is no number to compute with; None: it is exact.
     """
 
     at: float
@@ -37,6 +39,7 @@ class Past(msgspec.Struct, array_like=True, frozen=True):
     period_h: float | None = None
     preliminary: bool = False
     revised: tuple[UUID, ...] = ()
+    comparator: Comparator | None = None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -64,7 +67,11 @@ class LabBins(Bins):
         """What the rows that have been changed held before, by code."""
 
     def past(self, code: str) -> list[Past]:
-        """The results of one analyte, or the collections of urine, in the order of time."""
+        """The numbers of one analyte, or the collections of urine, in the order of time."""
+        return [one for one in self.results(code) if one.comparator is None]
+
+    def results(self, code: str) -> list[Past]:
+        """All results of one analyte in the order of time, those with a comparator as well."""
         row = self._past.get(code)
         return [] if row is None else decode_past(row)
 
@@ -73,11 +80,12 @@ class LabBins(Bins):
         super().add(measured)
         values = measured.values
         if len(values) == 1:
-            (code,) = values  # a result comes alone
+            (named,) = values  # a result comes alone
+            code, comparator = BEYOND.get(named, (named, None))
             if code in KEPT_S:
-                self._keep(code, measured)
+                self._keep(code, measured, values[named], comparator)
         elif "urine" in values:
-            self._keep("urine", measured)
+            self._keep("urine", measured, values["urine"])
 
     def take_out(self, event_ids: Collection[UUID], near: float, reach: Reach = "everywhere") -> list[MeasurementSet]:
         """Remove and return sets as bins do; remove their results."""
@@ -97,13 +105,13 @@ class LabBins(Bins):
     def join_past(self, code: str, results: Iterable[Past], gone: Collection[UUID]) -> None:
         """Put other results in place of an analyte's: those of some, which may come twice, whose event is not gone."""
         kept = {one.event_id: one for one in results if one.event_id not in gone}
-        self._put(code, self.past(code), _newest(code, kept.values()))
+        self._put(code, self.results(code), _newest(code, kept.values()))
 
-    def _keep(self, code: str, measured: MeasurementSet) -> None:
-        value, hours = measured.values[code], measured.values.get("urineh")
+    def _keep(self, code: str, measured: MeasurementSet, value: Value, comparator: Comparator | None = None) -> None:
+        hours = measured.values.get("urineh")
         if isinstance(value, str):
             return
-        known = self.past(code)
+        known = self.results(code)
         same = [one for one in known if one.event_id == measured.event_id]  # of a merge whose results came first
         one = Past(
             measured.at,
@@ -113,6 +121,7 @@ class LabBins(Bins):
             None if hours is None or isinstance(hours, str) else float(hours),
             measured.event_id in self._preliminary or any(one.preliminary for one in same),
             measured.revised,
+            comparator,
         )
         self._put(code, known, _newest(code, [*(other for other in known if other not in same), one]))
 
@@ -130,4 +139,4 @@ def _newest(code: str, results: Iterable[Past]) -> list[Past]:
 
 def changes(bins: LabBins) -> Mapping[str, tuple[list[Past], list[Past]]]:
     """Of each analyte whose results the event at hand has changed: what they were, and what they are."""
-    return {code: (before, bins.past(code)) for code, before in bins.before.items() if code in BY_CODE}
+    return {code: (before, bins.results(code)) for code, before in bins.before.items() if code in BY_CODE}

@@ -30,7 +30,7 @@ from wardstream.models.training.chest_card import card
 from wardstream.models.training.chest_films import FOLDS, Films
 from wardstream.models.training.chest_gate import decide
 from wardstream.models.training.chest_measures import balanced_accuracy, difference, with_interval
-from wardstream.models.training.recipe import LEARNT_FROM, Evaluation, Report, Settings, Verdict
+from wardstream.models.training.recipe import LEARNT_FROM, LOCKED_OUT, Evaluation, Report, Settings, Verdict
 from wardstream.models.training.serving import latency_s, loaded
 from wardstream.models.training.splits import fingerprint
 
@@ -121,16 +121,27 @@ class ChestXrayRecipe:
         return _finish(folder, learners, data, films, fold, settings, began, report)
 
     def evaluate(self, model: Path, data: Films, report: Report, seed: int = 1) -> Evaluation:
-        """Judge the model in a folder on any films, labelled or not; of those of its training, on the open ones."""
-        made = _made(model)
-        if of_training := fingerprint(self.locked(data)) == made.locked:
-            data = chest_films.without_locked(data)
+        """Judge the model in a folder on any films, labelled or not, but never on locked ones: a film brings its lock.
+
+        So 15 of 100 films of anybody are left out, which is said.
+
+        Raises
+        ------
+        ValueError
+            All films are locked.
+        """
+        made, locked = _made(model), self.locked(data)
+        of_training = fingerprint(locked) == made.locked
+        data = chest_films.without_locked(data)
+        if not data.ids:
+            raise ValueError("all these films are locked (by their hash): only the gate looks at them")
         threshold, said = _threshold(made), _ask(model, data, report, seed)
         raw, calibrated = said["none"]
         known = data.label >= 0
         metrics: dict[str, Any] = {
             "films": len(data.ids),
             LEARNT_FROM: of_training,
+            LOCKED_OUT: len(locked),
             "answers": {
                 "mean": float(calibrated.mean()),
                 "deciles": [float(v) for v in np.quantile(calibrated, np.arange(0, 1.1, 0.1))],

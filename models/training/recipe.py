@@ -50,6 +50,13 @@ LEARNT_FROM: Final = "learnt_from"
 """In the metrics of an evaluation: whether these are the data of the training, of which the locked are left out."""
 
 
+LOCKED_OUT: Final = "locked_left_out"
+"""In the metrics of an evaluation: how many locked patients or films were left out."""
+
+MAYBE_LOCKED: Final = "locked_if_of_training"
+"""In the metrics of an evaluation: how many patients would be locked, if these are some of those of the training."""
+
+
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """What `evaluate` found.
 

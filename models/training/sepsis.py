@@ -26,7 +26,16 @@ import numpy.typing as npt
 from wardstream.models import sepsis as features
 from wardstream.models.training import calibrating, card, judging, record, splits
 from wardstream.models.training import measures as m
-from wardstream.models.training.recipe import LEARNT_FROM, Evaluation, Report, Settings, TooLittle, Verdict
+from wardstream.models.training.recipe import (
+    LEARNT_FROM,
+    LOCKED_OUT,
+    MAYBE_LOCKED,
+    Evaluation,
+    Report,
+    Settings,
+    TooLittle,
+    Verdict,
+)
 from wardstream.models.training.sepsis_gate import decide
 from wardstream.models.training.serving import latency_s, session
 from wardstream.models.training.splits import FOLDS, Split
@@ -116,13 +125,18 @@ class SepsisRecipe:
         """Judge a folder on any data of the format: with labels all measures, else how the answers are spread.
 
         Of the data of its training the locked patients are left out, and it is said that the others were learnt from.
+        Of other data nobody is left out: their ids may be those of the training, but they need not be its patients. It
+        is said how many would be locked.
         """
         stays = data.stays if len(data.stays) else data.unlabelled
         made, calibration = _loaded(model)
-        of_training = len(data.stays) > 0 and splits.fingerprint(self.locked(data)) == made.locked
+        locked = self.locked(data)
+        of_training = len(data.stays) > 0 and splits.fingerprint(locked) == made.locked
         places = self.split(stays).open if of_training else np.arange(len(stays))
         hours = judging.ask(stays, places, session(model / record.MODEL), report, "evaluating")
-        return evaluation(stays, places, hours, calibration, made, of_training)
+        found = evaluation(stays, places, hours, calibration, made, of_training)
+        lock = {LOCKED_OUT: len(locked) if of_training else 0, MAYBE_LOCKED: 0 if of_training else len(locked)}
+        return msgspec.structs.replace(found, metrics={**found.metrics, **lock})
 
     def gate(self, candidate: Path, serving: Path | None, data: Recorded, look: int, report: Report) -> Verdict:
         """Judge on the locked patients; see `sepsis_gate`."""

@@ -19,7 +19,8 @@ An update (A08) of a visit that has ended by its PV1-45 says nothing of a place:
 
 A swap (A17) is two transfers. A merge (A40 and its older forms) has PID and MRG for each patient who survives; each
 number in MRG-1 of the kind that names patients is one that ceases (chapter 3, MRG-1: a list of prior identifiers), up
-to `MOST_MERGES` in a message; those beyond are a reject. Where both are the same patient here, because only another
+to `MOST_MERGES` in a message; those beyond are a reject. One that does not say who gave it was given by whom PID-3 says
+of the number that survives. Where both are the same patient here, because only another
 kind of number changed, it is ignored as (`merge`, place).
 What was measured beside a movement is read by `observations.map_beside`; beside a merge it is ignored: (`segment`,
 `OBX`).
@@ -181,7 +182,7 @@ def _merge(work: Work, part: _Part, patient: Person, at: datetime, evn: Segment 
     if not part.mrg:
         work.reject(TOPIC, "missing_field", ("MRG-1",), evn, part.pid)
     for mrg in part.mrg:
-        ceased, found = identifiers(work, mrg, 1)
+        ceased, found = identifiers(work, mrg, 1, patient.authority)
         if not ceased:
             work.reject(TOPIC, "bad_format" if found else "missing_field", ("MRG-1",), evn, part.pid, mrg)
         elif len(ceased) > room - taken:

@@ -38,8 +38,16 @@ def identifier(work: Work, segment: Segment, field: int) -> tuple[Identifier | N
     return (named[0] if named else None), found
 
 
-def identifiers(work: Work, segment: Segment, field: int) -> tuple[tuple[Identifier, ...], bool]:
-    """Return the identifiers of the kind in a CX field that names the patient, and whether the field holds any."""
+def identifiers(
+    work: Work, segment: Segment, field: int, default: str | None = None
+) -> tuple[tuple[Identifier, ...], bool]:
+    """Return the identifiers of the kind in a CX field that names the patient, and whether the field holds any.
+
+    Parameters
+    ----------
+    default : str or None
+        Who gave a number that does not say who; None: whom the feed declares.
+    """
     feed = work.feed
     best, named = len(feed.identifier_types), dict[Identifier, None]()
     found = False
@@ -58,14 +66,14 @@ def identifiers(work: Work, segment: Segment, field: int) -> tuple[tuple[Identif
         if rank < best:
             best, named = rank, {}
         if rank == best:
-            named[Identifier(authority(work, segment, field, repetition), number)] = None
+            named[Identifier(authority(work, segment, field, repetition, default), number)] = None
     return tuple(named), found
 
 
-def authority(work: Work, segment: Segment, field: int, repetition: int = 1) -> str:
+def authority(work: Work, segment: Segment, field: int, repetition: int = 1, default: str | None = None) -> str:
     """Return who gave the number in a CX field (component 4, an HD: its name, or else its universal id)."""
     name = segment.text(field, 4, 1, repetition)
-    return name or segment.text(field, 4, 2, repetition) or work.feed.authority
+    return name or segment.text(field, 4, 2, repetition) or default or work.feed.authority
 
 
 def person(work: Work, pid: Segment | None, topic: str, *others: Segment | None) -> Person | None:

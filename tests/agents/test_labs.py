@@ -88,7 +88,6 @@ async def test_a_result_is_kept_in_its_canonical_unit(bedside: Bedside) -> None:
         ({"value": 9.0, "unit": "%"}, "unknown_unit"),
         ({"value": 9.0, "unit": None}, "unknown_unit"),
         ({"loinc": "14682-9", "value": 88.0, "unit": "mol/L"}, "impossible"),
-        ({"value": 0.1, "comparator": "<"}, "no_number"),
         ({"text": "clotted"}, "no_number"),
         ({"loinc": "2019-8", "value": 5.3, "unit": "bar"}, "unknown_unit"),
     ],
@@ -221,6 +220,55 @@ async def test_a_correction_takes_flags_back(
     assert next(one.values for one in bedside.sets()) == {"k": 4.2}
 
 
+@pytest.mark.parametrize(
+    ("fields", "flag"),
+    [
+        ({"loinc": "2823-3", "unit": "mmol/L", "value": 10.0, "comparator": ">"}, "critical_high"),
+        ({"loinc": "2345-7", "unit": "mg/dL", "value": 20.0, "comparator": "<"}, "critical_low"),
+        ({"loinc": "2345-7", "unit": "mg/dL", "value": 600.0, "comparator": ">="}, "critical_high"),
+        ({"loinc": "14749-6", "unit": "mmol/L", "value": 33.3, "comparator": ">"}, "critical_high"),
+        ({"loinc": "6301-6", "unit": "{INR}", "value": 10.0, "comparator": ">"}, "critical_high"),
+        ({"loinc": "777-3", "unit": "10*3/uL", "value": 5.0, "comparator": "<"}, "critical_low"),
+        ({"loinc": "2524-7", "unit": "mmol/L", "value": 15.0, "comparator": ">"}, "critical_high"),
+        ({"value": 0.1, "comparator": "<="}, "critical_low"),
+        ({"loinc": "2823-3", "unit": "mmol/L", "value": 6.0, "comparator": ">"}, None),
+        ({"loinc": "67151-1", "unit": "ng/L", "value": 3.0, "comparator": "<"}, None),
+    ],
+)
+async def test_the_end_of_a_measuring_range_may_be_critical_and_is_no_number(
+    bedside: Bedside, fields: dict[str, object], flag: str | None
+) -> None:
+    said = await bedside.give(lab("l", 0, **fields))
+    assert [flags for _, _, flags in told(said)] == ([] if flag is None else [[flag]])
+    assert [result.comparator for record in said.scores for result in record.results] == (
+        [] if flag is None else [fields["comparator"]]
+    )
+    assert said.counts["lab_results_total", ("beyond_range",)] == 1
+    assert bedside.patient().signals == {}
+    assert all(bedside.lab_bins().past(analyte.code) == [] for analyte in ANALYTES)
+
+
+async def test_a_result_beyond_the_range_is_in_no_delta_or_stage_and_its_flag_ends(bedside: Bedside) -> None:
+    await bedside.give(lab("a", 0, value=1.0, **CREATININE))
+    said = await bedside.give(lab("b", 60, value=30.0, comparator=">", **CREATININE))
+    assert told(said) == [("creatinine_mg_per_dl", 30.0, ["critical_high"])]
+    assert said.scores[0].results[0].previous is not None
+    assert [score.name for score in said.scores[0].scores[6:]] == []
+    assert bedside.patient().signals["creat"].value == 1.0
+    bedside.restart()
+    said = await bedside.give(lab("c", 120, value=1.1, **CREATININE))
+    assert told(said) == [("creatinine_mg_per_dl", 1.1, [])], "no fall from 30"
+    assert said.scores[0].scores[-1].value == 0
+
+
+@pytest.mark.parametrize("correction", [{"status": "cancelled"}, {"status": "corrected", "value": 4.2}])
+async def test_a_critical_end_of_the_range_is_taken_back(bedside: Bedside, correction: dict[str, object]) -> None:
+    await bedside.give(lab("b", 0, value=10.0, comparator=">", **K))
+    said = await bedside.give(lab("c", 0, 90, supersedes="b", **K, **correction))
+    assert told(said) == [("potassium_mmol_per_l", correction.get("value"), [])]
+    assert said.counts["revisions_total", ("revised",)] == 1
+
+
 async def test_a_cancellation_of_the_only_result_leaves_none(bedside: Bedside) -> None:
     await bedside.give(lab("b", 60, value=7.0, **K))
     said = await bedside.give(lab("c", 60, 90, supersedes="b", status="cancelled", **K))
@@ -289,6 +337,29 @@ async def test_a_correction_restages_the_kidneys(bedside: Bedside) -> None:
     said = await bedside.give(lab("c", 600, 700, value=1.1, status="corrected", supersedes="b", **CREATININE))
     assert said.scores[-1].scores[-1].value == 0
     assert told(said) == [("creatinine_mg_per_dl", 1.1, [])]
+
+
+@pytest.mark.parametrize("correction", [{"status": "cancelled"}, {"status": "corrected", "text": "clotted"}])
+async def test_sofa_and_the_stage_are_told_once_more_when_nothing_is_left(
+    bedside: Bedside, correction: dict[str, object]
+) -> None:
+    """Who keeps the last of each would keep what came from results that do not exist any more."""
+    about = {"supersedes": "b", **CREATININE, **correction}
+    said = await bedside.give(lab("b", 600, value=6.0, **CREATININE))
+    assert [(one.name, one.value) for one in said.scores[-1].scores[6:]] == [("sofa", 4.0), ("kdigo_aki", 0.0)]
+    said = await bedside.give(lab("c", 600, 700, **about))
+    assert [(one.name, one.value, one.parts, one.complete) for one in said.scores[-1].scores[6:]] == [
+        ("sofa", 0.0, {}, False),
+        ("kdigo_aki", 0.0, {}, False),
+    ]
+    said = await bedside.give(vitals("p", 701, mean_pressure_mmhg=60.0), tick(702))
+    assert [score.name for record in said.scores for score in record.scores[6:]] == []
+
+
+async def test_the_stage_is_told_once_more_when_a_cancelled_collection_was_the_last(bedside: Bedside) -> None:
+    await bedside.give(vitals("u", 0, urine_output_ml=0.0, urine_period_h=12.0))
+    said = await bedside.give(vitals("c", 0, 30, status="cancelled", supersedes="u"))
+    assert [(one.name, one.parts) for one in said.scores[-1].scores[6:]] == [("kdigo_aki", {})]
 
 
 async def test_the_example_of_scores_is_what_a_result_says(bedside: Bedside) -> None:

@@ -216,6 +216,27 @@ async def test_on_each_new_result(bedside: Bedside) -> None:
     assert said.predictions == []
 
 
+@pytest.mark.parametrize(
+    "correction",
+    [{"status": "cancelled"}, {"status": "corrected", "text": "clotted"}, {"status": "corrected", "value": 9}],
+)
+async def test_an_alert_that_stood_on_a_result_is_taken_back_with_it(
+    bedside: Bedside, server: Server, monkeypatch: pytest.MonkeyPatch, correction: dict[str, Any]
+) -> None:
+    async def infer(model: str, inputs: Mapping[str, Any]) -> Answer:
+        cells = inputs["values"][:, :, SIGNALS.index("wbc")]
+        return Answer(server.version, {"logit": np.where(cells > 12, 3.0, -3.0)}, 0.001)
+
+    monkeypatch.setattr(server, "infer", infer)
+    said = await bedside.give(admitted(), well("v", 10), lab("wbc", 30, value=14.0))
+    assert ("sepsis", "raised") in said.transitions()
+    said = await bedside.give(lab("c", 30, 40, supersedes="wbc", **correction))
+    assert [(one.observed_at, one.caused_by) for one in said.predictions] == [(at(40), event_id("c"))]
+    assert ("sepsis", "retracted") in said.transitions()
+    said = await bedside.give(lab("unknown", 30, 41, supersedes="other", status="cancelled"))
+    assert said.predictions == [], "it took nothing away"
+
+
 async def test_abstains_with_a_reason(bedside: Bedside, server: Server) -> None:
     said = await bedside.give(admitted(), vitals("v", 10, heart_rate_bpm=80.0), tick(61))
     (one,) = said.predictions

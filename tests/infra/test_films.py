@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import orjson
 import pytest
 
 from tests.infra.test_model_store import run, site
+from wardstream.models.training.chest_films import is_locked
 
 __all__ = ["site"]
+SERVED = Path(__file__).parents[2] / "models" / "repository" / "chest_xray" / "1"
 
 
 def write(path: Path, **arrays: Any) -> Path:
@@ -87,3 +90,25 @@ def spoil(path: Path) -> None:
     raw = bytearray(path.read_bytes())
     raw[at] ^= 255
     path.write_bytes(raw)
+
+
+def test_locked_films_are_never_evaluated_in_whatever_file_they_come(site: Path) -> None:
+    """All but one of the locked ones, among others and alone: nothing is learnt of them but through the gate."""
+    images = np.random.default_rng(2).integers(0, 256, (200, 28, 28), np.uint8)
+    images[::2] //= 2
+    locked = np.array([is_locked(hashlib.sha256(image.tobytes()).hexdigest()) for image in images])
+    labels = (np.arange(200) % 2).astype(np.int64)
+    some = np.flatnonzero(locked)[1:]
+    both = np.concatenate([some, np.flatnonzero(~locked)[:40]])
+    for chosen, left in ((both, 40), (np.arange(200), int((~locked).sum()))):
+        file = write(site / "films.npz", train_images=images[chosen], train_labels=labels[chosen])
+        code, output = run("evaluate", "chest_xray", file, "--folder", SERVED, "--json")
+        assert code == 0, output
+        assert told(output)["films"] == left
+        assert told(output)["locked_left_out"] == len(chosen) - left
+        assert f"{len(chosen) - left} are locked, for the gate alone, and left out" in output
+    for chosen in (some, np.flatnonzero(locked)):
+        file = write(site / "films.npz", train_images=images[chosen], train_labels=labels[chosen])
+        code, output = run("evaluate", "chest_xray", file, "--folder", SERVED, "--json")
+        assert code == 2
+        assert "all these films are locked" in output

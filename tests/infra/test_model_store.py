@@ -150,12 +150,18 @@ def test_only_what_the_gate_accepted_is_deployed(site: Path) -> None:
     assert "the gate has not accepted" in told
     store = Store(site / "repository", "sepsis")
     store.settle_look(store.count_look(candidate, "begun", "d").number, "accepted")
-    assert run("deploy", "sepsis") == (0, "version 1 of sepsis serves\n")
+    told_nobody = (
+        "is the one to serve: a server that starts takes it (WARDSTREAM_TRITON_URL is not set, so none was told)"
+    )
+    assert run("deploy", "sepsis") == (0, f"version 1 of sepsis {told_nobody}\n")
     code, told = run("rollback", "sepsis")
     assert (code, "no version of sepsis served before version 1" in told) == (2, True)
-    assert run("deploy", "sepsis", "--candidate", candidate) == (0, "version 2 of sepsis serves\n")
-    assert run("rollback", "sepsis") == (0, "version 1 of sepsis serves again\n")
+    assert run("deploy", "sepsis", "--candidate", candidate) == (0, f"version 2 of sepsis {told_nobody}\n")
+    assert run("rollback", "sepsis") == (0, f"version 1 of sepsis {told_nobody}\n")
     assert run("rollback", "sepsis", "--version", 7)[0] == 2
+    store.add(candidate)
+    code, told = run("rollback", "sepsis", "--version", 3)
+    assert (code, "version 3 of sepsis has never been deployed" in told) == (2, True)
 
 
 def test_rolling_back_twice_goes_back_twice(tmp_path: Path) -> None:
@@ -354,3 +360,14 @@ def test_other_code_than_made_it_is_told_and_kept_with_the_look(site: Path) -> N
         store.settle_look(look.number, "accepted")
         status, output = run("deploy", "sepsis", "--candidate", candidate)
         assert (status, told in output) == (0, differs)
+
+
+def test_a_part_of_the_locked_is_told(site: Path) -> None:
+    """Ids alone do not say whose they are, so nobody is left out, and what it would mean is said."""
+    data = patients(site, 30)
+    with TemporaryDirectory() as cache:
+        locked = len(RECIPE.locked(read([data], Path(cache), lambda *_: None)[0]))
+    assert locked
+    code, output = run("evaluate", "sepsis", data, "--folder", write_candidate(site / "candidate"))
+    assert code == 0, output
+    assert f"if these are patients of the training, {locked} of them are locked" in output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +212,75 @@ def test_labels_of_the_real_files_are_those_of_their_rows(shared_data: Path, tmp
         labels = record.labels()
         assert len(labels) == record.rows
         assert {h: int(v) for h, v in enumerate(found.stays.labels(i), 1) if v != UNLABELLED} == labels
+
+
+def checked(*paths: Path) -> tuple[int, list[str]]:
+    code, output = run("data", "check", *paths, "--json")
+    found: list[str] = orjson.loads(output[output.index("{") :])["problems"] if "{" in output else [output]
+    return code, found
+
+
+def test_data_check_tells_columns_that_are_not_those_of_the_set(site: Path) -> None:
+    text = psv({"HR": 80, "O2Sat": 97})
+    (site / "set").mkdir()
+    for name, wrong in {
+        "p1": text.replace(b"HR|", b"Heart|", 1),
+        "p2": text.replace(b"HR|", b"O2Sat|", 1),
+        "p3": b"\n".join(line.partition(b"|")[2] for line in text.splitlines()),
+        "p4": text.replace(b"SepsisLabel", b"Label"),
+    }.items():
+        (site / "set" / f"{name}.psv").write_bytes(wrong)
+    foreign = "a column that the challenge of 2019 does not have"
+    assert checked(site / "set") == (
+        1,
+        [
+            "p1.psv, line 1, HR: this column is missing",
+            f"p1.psv, line 1: {foreign}",
+            "p2.psv, line 1, HR: this column is missing",
+            "p2.psv, line 1, O2Sat: this column comes more than once",
+            "p3.psv, line 1, HR: this column is missing",
+            f"p4.psv, line 1: {foreign}",
+        ],
+    )
+
+
+def test_data_check_tells_ages_that_nobody_has(site: Path) -> None:
+    ages = {"p1": -4, "p2": 300, "p3": "inf", "p4": 100, "p5": "NaN"}
+    folder = write(site / "set", **{name: [{"HR": 80 + n, "Age": age}] for n, (name, age) in enumerate(ages.items())})
+    wanted = [f"{name}.psv, line 2, Age: not from 0 to 130 years" for name in ("p1", "p2", "p3")]
+    assert checked(folder) == (1, wanted)
+    (site / "older").mkdir()
+    for name, age in {"1": "-4", "2": "300", "3": "-1"}.items():
+        text = f"Time,Parameter,Value\n00:00,Age,{age}\n00:30,HR,{80 + int(name)}\n"
+        (site / "older" / f"{name}.txt").write_text(text)
+    wanted = [f"{name}.txt, line 2, Age: neither -1 nor from 0 to 130 years" for name in ("1", "2")]
+    assert checked(site / "older") == (1, wanted)
+
+
+def test_data_check_of_the_older_set_tells_what_is_silently_nothing(site: Path) -> None:
+    (site / "set").mkdir()
+    for name, line in {"1": "00:30,HR,7000", "2": "00:30,HR,80", "3": "00:61,HR,80", "4": "00:30,GCS,14.5"}.items():
+        (site / "set" / f"{name}.txt").write_text(f"Time,Parameter,Value\n{line}\n")
+    assert checked(site / "set") == (
+        1,
+        [
+            "3.txt, line 2, Time: not hours and minutes from 00:00 to 87660:00",
+            "2 stays have no value that can be used: 1, 4",
+        ],
+    )
+
+
+def test_data_check_tells_files_of_one_name(site: Path) -> None:
+    """Which of them the patient is, nobody knows; one of them was dropped without a word."""
+    folder = site / "set"
+    folder.mkdir()
+    write(folder / "a", p1=[{"HR": 80}])
+    write(folder / "b", p1=[{"HR": 81}], p2=[{"HR": 82}])
+    with tarfile.open(site / "set.tar", "w") as archive:
+        archive.add(folder)
+    other = write(site / "other", p3=[{"HR": 83}])
+    for path in (folder, site / "set.tar"):
+        code, found = checked(path, other)
+        assert code == 1
+        assert found == [f"{path}: 1 names are of more than one file each: p1.psv"]
+        assert checked(path)[0] == 2

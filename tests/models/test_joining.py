@@ -119,6 +119,15 @@ def test_a_preliminary_result_stays_one() -> None:
     assert theirs.bins.past("wbc") == []
 
 
+def test_a_result_with_a_comparator_stays_one() -> None:
+    mine = Side()
+    mine.measure(MeasurementSet(1e9, 1e9, event_id("r"), False, {">wbc": 100.0}), None)
+    (past,) = mine.bins.results("wbc")
+    join_results(mine.patient, mine.bins, {"wbc": [past]})
+    assert mine.bins.results("wbc") == [past]
+    assert (past.comparator, mine.bins.past("wbc")) == (">", [])
+
+
 def test_what_is_older_than_the_bins_is_taken_as_it_is() -> None:
     mine, theirs = Side(), Side()
     theirs.measure(MeasurementSet(1e9, 1e9, event_id("w"), False, {"kg": 70.0}), None)

@@ -15,7 +15,9 @@ from pydicom.sequence import Sequence
 from wardstream.infra.feeds.films import PADDING, draw, film
 from wardstream.models.imaging import dicom
 from wardstream.models.imaging.dicom import DicomFile
-from wardstream.models.imaging.film import Film, Unusable
+from wardstream.models.imaging.film import About, Film, Unusable
+from wardstream.models.imaging.reading import read
+from wardstream.models.imaging.suitability import Rules
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 
@@ -167,6 +169,16 @@ def test_blank_and_tiny() -> None:
         assert caught.value.code == code
 
 
+@pytest.mark.parametrize("header", [{"RescaleSlope": 0}, {"WindowCenter": 1e9}, {"WindowCenter": -1e9}])
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_padding_is_no_structure(header: dict[str, Any], photometric: str) -> None:
+    """One value, and black padding beside it."""
+    shape = "INVERSE" if photometric == "MONOCHROME1" else "IDENTITY"
+    with pytest.raises(Unusable) as caught:
+        shown(film("a", NOW, 3, PhotometricInterpretation=photometric, PresentationLUTShape=shape, **header))
+    assert caught.value.code == "blank"
+
+
 @pytest.mark.parametrize("kept", [0, 4, 132, 140, 300, 600, 50_000])
 def test_truncated(kept: int) -> None:
     with pytest.raises(Unusable) as caught:
@@ -193,6 +205,25 @@ def test_large_films_are_made_smaller() -> None:
 def test_age(header: dict[str, Any], age: float | None) -> None:
     found = DicomFile(film("a", NOW, 3, **header)).about.age_years
     assert found == (None if age is None else pytest.approx(age, abs=0.01))
+
+
+@pytest.mark.parametrize(
+    ("age", "born", "fits"),
+    [
+        ("003Y", "20230215", True),
+        ("003Y", "20220401", True),
+        ("003Y", "20220101", False),
+        ("003Y", "20230601", False),
+        ("003Y", "19800101", False),
+        ("003Y", "20300101", False),
+        ("018M", "20240820", True),
+        ("018M", "20200820", False),
+        ("003Y", "", True),
+    ],
+)
+def test_an_age_that_the_date_of_birth_contradicts(age: str, born: str, fits: bool) -> None:
+    reading = read(film("a", NOW, 3, PatientAge=age, PatientBirthDate=born), About(age_years=3), Rules())
+    assert reading.refused == (None if fits else "age_contradicted")
 
 
 def test_what_the_header_says() -> None:

@@ -89,6 +89,24 @@ def test_pictures_that_say_nothing_themselves(kind: str, mode: str) -> None:
     assert read(raw, About(modality="CR", body_part="CHEST", view="PA"), Rules()).refused == "age_unknown"
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_shown_upright(kind: str, orientation: int) -> None:
+    """Stored in any of the eight orientations of EXIF, and 16 bits deep where the format can."""
+    upright = Image.fromarray((draw("left") * 255).astype(np.uint8)[:240])
+    undone = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Image.Transpose
+    stored = upright if orientation == 1 else upright.transpose(Image.Transpose(undone[orientation]))
+    if kind == "PNG":
+        stored = Image.fromarray(np.asarray(stored).astype(np.uint16) * 257)
+    exif, out = Image.Exif(), BytesIO()
+    exif[0x0112] = orientation
+    stored.save(out, kind, exif=exif)
+    reading = read(out.getvalue(), STATED, Rules())
+    assert reading.refused is None
+    assert (reading.films[0].width, reading.films[0].height) == upright.size
+    assert np.abs(reading.films[0].array() - np.asarray(upright, np.float32)).mean() < 3
+
+
 @pytest.mark.parametrize("kept", [8, 20, 100, 5_000])
 def test_truncated_pictures(kept: int) -> None:
     for kind in ("PNG", "JPEG"):

@@ -153,9 +153,11 @@ def test_of_the_data_of_its_training_the_locked_patients_are_left_out_and_the_ot
     locked = set(RECIPE.locked(data))
     learnt = RECIPE.evaluate(write_candidate(tmp_path / "own", fingerprint(sorted(locked))), data, quiet)
     assert learnt.metrics["learnt_from"] is True
+    assert (learnt.metrics["locked_left_out"], learnt.metrics["locked_if_of_training"]) == (len(locked), 0)
     assert {row["patient_id"] for row in learnt.rows} == set(data.stays.ids.tolist()) - locked
     stranger = RECIPE.evaluate(write_candidate(tmp_path / "other"), data, quiet)
     assert stranger.metrics["learnt_from"] is False
+    assert (stranger.metrics["locked_left_out"], stranger.metrics["locked_if_of_training"]) == (0, len(locked))
     assert len(stranger.rows) == len(data.stays.label)
 
 

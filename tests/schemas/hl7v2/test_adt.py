@@ -110,6 +110,16 @@ def test_merges(trigger: str) -> None:
     assert event.encounter_id is None
 
 
+def test_a_number_that_ceases_has_the_authority_of_the_one_that_survives_unless_it_says_another() -> None:
+    survivor = "PID|1||5^^^south^MR||Invented^Ina"
+    event = one(mapped(EVN, survivor, "MRG|1234^^^^MR", kind="ADT^A40"))
+    assert event.patient_id == PSEUDONYMS.patient("south", "5")
+    assert event.merged_patient_id == PSEUDONYMS.patient("south", "1234")
+    assert one(mapped(EVN, survivor, "MRG|1234", kind="ADT^A40")).merged_patient_id == event.merged_patient_id
+    said = one(mapped(EVN, survivor, "MRG|1234^^^north^MR", kind="ADT^A40"))
+    assert said.merged_patient_id == PSEUDONYMS.patient("north", "1234")
+
+
 def test_a_message_with_several_merges() -> None:
     found = mapped(
         *(EVN, PID, "MRG|1^^^north^MR", PID.replace("4711", "5"), "MRG|2^^^north^MR", PID.replace("4711", "6")),
