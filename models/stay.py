@@ -10,7 +10,9 @@ for good into the stay's `base`: they can be cancelled no more, and what comes f
 nothing.
 
 A patient can have two encounters at once: the emergency visit is closed when the patient lies upstairs already, and an
-outpatient appointment or the registration of a next stay falls into this one. Such events move nobody.
+outpatient appointment or the registration of a next stay falls into this one. Such events move nobody. An inpatient
+who is seen in the emergency department under another number is there, and back in bed when that visit ends. What comes
+of a visit that has ended moves nobody out of the one that goes on.
 
 An update that gives the place of an inpatient or emergency visit that nobody has admitted says that the patient is
 there: the admission was before this stream began, or is on its way. It brings nobody back who has left.
@@ -28,6 +30,7 @@ from wardstream.schemas.occupancy import row_key
 
 KEPT_EVENTS = 40
 KEPT_VISITS = 40  # of those that are folded for good
+KEPT_ENDED = 8
 
 _CANCELS: dict[str, str] = {
     "cancel_admit": "admit",
@@ -41,6 +44,8 @@ class Stay(msgspec.Struct, omit_defaults=True):
     """The present of a stay. Times in seconds since 1970; None: not known.
 
     `since` and `came_from` are about the unit in which the patient is present: when entered, and the unit before.
+    `inpatient` is the inpatient visit that goes on during this emergency visit. `ended` are the numbers of visits that
+    have ended, the newest last.
     """
 
     phase: Literal["unknown", "preadmitted", "present", "left"] = "unknown"
@@ -61,6 +66,8 @@ class Stay(msgspec.Struct, omit_defaults=True):
     acuity: int | None = None
     complaint: str | None = None
     code_status: str | None = None
+    inpatient: "Stay | None" = None
+    ended: tuple[str, ...] = ()
 
     @property
     def inferred(self) -> bool:
@@ -164,24 +171,37 @@ def course(log: "StayLog") -> list[Step]:
 
 
 def _brief(stay: Stay) -> Stay:
-    """Without the texts that nobody asks of a visit."""
-    return msgspec.structs.replace(stay, complaint=None, code_status=None)
+    """Without the texts that nobody asks of a visit, and without other visits."""
+    return msgspec.structs.replace(stay, complaint=None, code_status=None, inpatient=None, ended=())
 
 
 def _after(event: Admission, stay: Stay) -> Stay:
     """The stay after one more event; may change the one given."""
     at, elsewhere = event.observed_at.timestamp(), _is_elsewhere(event, stay)
     if _cancels_admission(event):
+        other = stay.inpatient
+        if other is not None and other.inferred and other.encounter_id == event.encounter_id:
+            stay.inpatient = None
         if stay.phase == "unknown" or (stay.inferred and not elsewhere):  # no other admission holds: nobody came
             stay.phase, stay.left_at = "left", at
         return stay
+    if event.kind == "discharge" and event.encounter_id is not None:
+        stay.ended = (*(visit for visit in stay.ended if visit != event.encounter_id), event.encounter_id)[-KEPT_ENDED:]
+        if stay.inpatient is not None and stay.inpatient.encounter_id == event.encounter_id:
+            stay.inpatient = None
     if event.kind == "admit" and stay.phase == "left":  # another stay: only who the patient is lasts
-        stay = Stay(age_years=stay.age_years, sex=stay.sex)
+        stay = Stay(age_years=stay.age_years, sex=stay.sex, ended=stay.ended)
+    if not elsewhere and event.kind in ("admit", "transfer"):
+        stay.ended = tuple(visit for visit in stay.ended if visit != event.encounter_id)
+        _change_visit(event, stay)
     _state(event, stay, _WHO if elsewhere else _LASTING)
     if elsewhere:
         return stay
     if event.kind == "discharge":
-        stay.phase, stay.left_at, stay.disposition = "left", at, event.disposition
+        if stay.inpatient is not None and event.disposition != "died":
+            lasts = {name: getattr(stay, name) for name in (*_WHO, "code_status", "ended")}
+            return msgspec.structs.replace(stay.inpatient, **lasts)
+        stay.phase, stay.left_at, stay.disposition, stay.inpatient = "left", at, event.disposition, None
     elif event.kind not in ("admit", "transfer"):  # update, merge
         if event.unit is not None and event.unit != stay.unit:
             stay.room = stay.bed = None  # those of the unit before
@@ -198,6 +218,16 @@ def _after(event: Admission, stay: Stay) -> Stay:
         if stay.admitted_at is None and stay.phase == "present":
             stay.admitted_at = at
     return stay
+
+
+def _change_visit(event: Admission, stay: Stay) -> None:
+    """Keep the inpatient visit that an emergency visit interrupts; any other one takes its place."""
+    if stay.phase != "present" or not _differ(event.encounter_id, stay.encounter_id):
+        return
+    if event.kind == "transfer" or event.patient_class != "emergency":
+        stay.inpatient = None
+    elif stay.patient_class == "inpatient":
+        stay.inpatient = msgspec.structs.replace(stay, inpatient=None, ended=())
 
 
 class StayLog(msgspec.Struct, omit_defaults=True):
@@ -239,7 +269,10 @@ class StayLog(msgspec.Struct, omit_defaults=True):
         self.settled = settled
         known = {event.event_id for event in self.events}
         self.events = [*self.events, *(event for event in other.events if event.event_id not in known)]
-        self.base = max(self.base, other.base, key=_goes_on(self.base, other.base))
+        less, more = sorted((other.base, self.base), key=_goes_on(self.base, other.base))
+        still = more.encounter_id if more.phase == "present" else None
+        over = dict.fromkeys(visit for visit in (*less.ended, *more.ended) if visit != still)
+        self.base = msgspec.structs.replace(more, ended=tuple(over)[-KEPT_ENDED:])
         ended = [*self.past, *(visit for visit in other.past if visit not in self.past)]
         self.told = other.told | self.told
         self._keep(sorted(ended, key=lambda visit: (visit.since, visit.unit)))
@@ -343,7 +376,7 @@ def _is_elsewhere(event: Admission, stay: Stay) -> bool:
         return False
     if event.kind == "admit":
         return stay.phase == "present" and event.patient_class in ("outpatient", "preadmit")
-    return event.kind != "transfer"  # which may bring a new number with a new class
+    return event.kind != "transfer" or event.encounter_id in stay.ended  # it may bring a new number with a new class
 
 
 def _state(event: Admission, stay: Stay, names: Iterable[str]) -> None:

@@ -426,6 +426,7 @@ def test_two_long_histories_joined_keep_the_patient_where_the_open_visit_is(move
     assert [visit.unit for visit in here.visits() if visit.until is None] == ["W"]
     if moves <= 5:
         assert {visit.unit for visit in here.visits()} == told
+    assert here.add(admission("late", 490, "transfer", encounter_id="E1", unit="Y")).unit == "W"
     out = here.add(admission("out", 500, "discharge", encounter_id="E2"))
     assert out.phase == "left"
 
@@ -450,3 +451,78 @@ def test_of_two_records_of_one_visit_the_last_movement_counts() -> None:
     for one, other in ((here, there), (there, here)):
         copy = msgspec.json.decode(msgspec.json.encode(one), type=StayLog)
         assert copy.join(msgspec.json.decode(msgspec.json.encode(other), type=StayLog)).phase == "left"
+
+
+WARD = admission("ward", 0, "admit", encounter_id="E1", unit="W", bed="1", patient_class="inpatient")
+SEEN = admission("seen", 60, "admit", encounter_id="E2", unit="ED", patient_class="emergency")
+SEEN_OUT = admission("seen out", 120, "discharge", encounter_id="E2")
+
+
+def test_an_inpatient_is_back_in_bed_when_an_emergency_visit_ends() -> None:
+    assert present(WARD, SEEN).unit == "ED"
+    stay = present(WARD, SEEN, SEEN_OUT)
+    assert (stay.phase, stay.unit, stay.bed, stay.encounter_id) == ("present", "W", "1", "E1")
+    assert (stay.since, stay.came_from, stay.admitted_at) == (at(120).timestamp(), "ED", at(0).timestamp())
+    assert stay.patient_class == "inpatient"
+    gone = admission("gone", 200, "discharge", encounter_id="E1")
+    assert present(WARD, SEEN, SEEN_OUT, gone).phase == "left"
+    again = admission("undo", 130, "cancel_discharge", encounter_id="E2")
+    assert present(WARD, SEEN, SEEN_OUT, again).unit == "ED"
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        [admission("gone", 90, "discharge", encounter_id="E1"), SEEN_OUT],
+        [admission("died", 120, "discharge", encounter_id="E2", disposition="died")],
+        [
+            admission("again", 90, "admit", encounter_id="E3", unit="X", patient_class="inpatient"),
+            admission("gone", 150, "discharge", encounter_id="E3"),
+        ],
+    ],
+    ids=["its own discharge", "death", "another admission"],
+)
+def test_an_inpatient_visit_that_has_ended_brings_nobody_back(ends: list[Admission]) -> None:
+    assert present(WARD, SEEN, *ends).phase == "left"
+
+
+def test_an_emergency_visit_that_nobody_closed_ends_with_the_admission_upstairs() -> None:
+    emergency = admission("ed", 0, "admit", encounter_id="E1", unit="ED", patient_class="emergency")
+    upstairs = admission("up", 60, "admit", encounter_id="E2", unit="W", patient_class="inpatient")
+    assert present(emergency, upstairs, admission("out", 90, "discharge", encounter_id="E2")).phase == "left"
+
+
+def test_a_transfer_of_a_visit_that_has_ended_moves_nobody() -> None:
+    gone = admission("gone", 120, "discharge", encounter_id="E1")
+    again = admission("again", 180, "admit", encounter_id="E2", unit="X", patient_class="inpatient")
+    move = admission("move", 240, "transfer", encounter_id="E1", unit="Y")
+    stay = present(WARD, gone, again, move)
+    assert (stay.phase, stay.unit, stay.encounter_id) == ("present", "X", "E2")
+    log = StayLog(events=[WARD, gone, again, move])
+    assert [visit.unit for visit in log.visits()] == ["W", "X"]
+    unknown = msgspec.structs.replace(move, encounter_id="E3", patient_class="inpatient")
+    assert present(WARD, gone, again, unknown).unit == "Y"
+    undone = admission("undo", 130, "cancel_discharge", encounter_id="E1")
+    assert present(WARD, gone, undone, again, move).unit == "Y"
+    third = admission("third", 300, "admit", encounter_id="E1", unit="Z")
+    assert present(WARD, gone, again, third, msgspec.structs.replace(move, observed_at=at(360))).unit == "Y"
+
+
+def test_the_late_discharge_of_the_emergency_visit_ends_its_transfers() -> None:
+    emergency = admission("ed", 0, "admit", encounter_id="E1", unit="ED", patient_class="emergency")
+    upstairs = admission("up", 60, "transfer", encounter_id="E2", unit="W", patient_class="inpatient")
+    closed = admission("closed", 90, "discharge", encounter_id="E1")
+    move = admission("move", 100, "transfer", encounter_id="E1", unit="ED2")
+    assert present(emergency, upstairs, closed, move).unit == "W"
+
+
+def test_a_cancelled_admission_of_which_only_an_update_told_brings_nobody_back() -> None:
+    told = admission("a08", 0, "update", encounter_id="E1", unit="W", patient_class="inpatient")
+    assert present(told, SEEN, SEEN_OUT).unit == "W"
+    undone = admission("undo", 90, "cancel_admit", encounter_id="E1")
+    assert present(told, SEEN, undone, SEEN_OUT).phase == "left"
+    limits = admission("dnr", 70, "update", encounter_id="E2", code_status="dnr", acuity=2)
+    assert (present(WARD, SEEN, limits, SEEN_OUT).code_status, present(WARD, SEEN, limits, SEEN_OUT).acuity) == (
+        "dnr",
+        None,
+    )
