@@ -81,6 +81,13 @@ EXTREMES = Metric("extreme_values_total", "counter", "values", "Values kept alth
 REVISIONS = Metric(
     "revisions_total", "counter", "events", "Corrections and cancellations by what became of them", ("outcome",)
 )
+LATE_ADMISSIONS = Metric(
+    "late_admissions_total",
+    "counter",
+    "events",
+    "Admission events not applied: what came after them in a long stay is folded for good",
+    ("kind",),
+)
 LABS = Metric("lab_results_total", "counter", "results", "Laboratory results by the use that is made of them", ("use",))
 LAB_UNITS = Metric(
     "lab_unknown_units_total", "counter", "results", "Results not used, for their unit is not known", ("analyte",)

@@ -8,6 +8,9 @@ Limits are those of adults and, where the source makes no difference by age, of 
 the age from which this one holds; below it nothing is said, which is not "not critical". An unknown age counts as
 adult. An analyte without a limit has the reason in `NO_LIMIT`.
 
+RCPath states its limits in SI units. Those given here in mg/dL are rounded, and where rounding would leave the stated
+limit out (glucose: 2.5 mmol/L is 45.039 mg/dL) it counts as well; mg/dL of glucose are reported in whole numbers.
+
 Sources
 -------
 RCPath: Royal College of Pathologists, The communication of critical and unexpected pathology results, G158, London
@@ -26,12 +29,21 @@ Direction = Literal["critical_low", "critical_high"]
 
 
 class Limit(NamedTuple):
-    """One end. `on_limit`: whether the limit itself is critical."""
+    """One end. `on_limit`: whether the limit itself is critical.
+
+    `stated`: what the source says, in the canonical unit, where `value` is that rounded to the other side.
+    """
 
     value: float
     on_limit: bool
     source: str
     from_age_years: float = 0.0
+    stated: float | None = None
+
+    @property
+    def compared(self) -> float:
+        """What values are compared with."""
+        return self.value if self.stated is None else self.stated
 
 
 class Critical(NamedTuple):
@@ -45,8 +57,8 @@ _WEEK: Final = 7 / 365.25
 _OVER_16: Final = 16.0
 
 
-def _rcpath(value: float, from_age_years: float = 0.0) -> Limit:
-    return Limit(value, True, "RCPath 2017", from_age_years)
+def _rcpath(value: float, from_age_years: float = 0.0, stated: float | None = None) -> Limit:
+    return Limit(value, True, "RCPath 2017", from_age_years, stated)
 
 
 def _arup(value: float, on_limit: Literal["on limit", "beyond"], from_age_years: float = 0.0) -> Limit:
@@ -82,7 +94,7 @@ CRITICAL: Final[dict[str, Critical]] = {
     "lactate": Critical(high=_arup(5.0, "on limit")),
     "bun": Critical(high=_rcpath(84.0, _OVER_16)),  # urea 30 mmol/L
     "creat": Critical(high=_rcpath(4.0, _OVER_16)),  # 354 µmol/L
-    "gluc": Critical(_rcpath(45.0, _OVER_16), _rcpath(450.0, _OVER_16)),  # 2.5 and 25 mmol/L
+    "gluc": Critical(_rcpath(45.0, _OVER_16, 45.039), _rcpath(450.0, _OVER_16)),  # 2.5 and 25 mmol/L
     "bili": Critical(high=_arup(15.0, "beyond")),
     "alt": Critical(high=_pch(900)),  # RCPath: 15 times the upper limit of normal; 900 U/L as PCH applies it
     "ast": Critical(high=Limit(700, False, "HEFT phone limits")),
@@ -168,14 +180,14 @@ def critical(
         low is not None
         and age >= low.from_age_years
         and comparator not in (">", ">=")
-        and (value < low.value or (value == low.value and (low.on_limit or comparator == "<")))
+        and (value < low.compared or (value == low.compared and (low.on_limit or comparator == "<")))
     ):
         return "critical_low", low
     if (
         high is not None
         and age >= high.from_age_years
         and comparator not in ("<", "<=")
-        and (value > high.value or (value == high.value and (high.on_limit or comparator == ">")))
+        and (value > high.compared or (value == high.compared and (high.on_limit or comparator == ">")))
     ):
         return "critical_high", high
     return None

@@ -27,13 +27,17 @@ Direction = Literal["delta_down", "delta_up"]
 
 
 class Limit(NamedTuple):
-    """The change to one side from which it counts: positive; `on_limit`: whether the limit itself does."""
+    """The change to one side from which it counts: positive; `on_limit`: whether the limit itself does.
+
+    `in_si`: the same limit as the source states it in SI units too, converted, where it is a little smaller.
+    """
 
     change: float
     kind: Kind
     window_s: float
     on_limit: bool
     source: str
+    in_si: float | None = None
 
 
 class Delta(NamedTuple):
@@ -93,6 +97,7 @@ MEASURED: Final[dict[str, Delta]] = {
 """By code of the analyte."""
 
 _KDIGO: Final = "KDIGO AKI 2012: 0.3 mg/dL within 48 h"
+_KDIGO_SI: Final = 0.299768  # 26.5 µmol/L; no laboratory reports mg/dL so finely that one lies between
 _HYPONATRAEMIA: Final = "Spasovski et al., Eur J Endocrinol 2014;170:G1: at most 10 mmol/L in 24 h, or myelinolysis"
 _MAJOR_BLEED: Final = "ISTH, Schulman and Kearon, J Thromb Haemost 2005;3:692: a fall of 2 g/dL; the window is ours"
 _HIT: Final = (
@@ -101,7 +106,7 @@ _HIT: Final = (
 _ESC: Final = "ESC 2020 (Collet et al., Eur Heart J 2021;42:1289), 0/2 h, Elecsys: 10 ng/L; up to 3 h taken for two"
 
 DELTA: Final[dict[str, Delta]] = MEASURED | {
-    "creat": Delta(MEASURED["creat"].down, Limit(0.3, "difference", 48 * HOUR_S, True, _KDIGO), False),
+    "creat": Delta(MEASURED["creat"].down, Limit(0.3, "difference", 48 * HOUR_S, True, _KDIGO, _KDIGO_SI), False),
     "na": Delta(MEASURED["na"].down, Limit(10, "difference", 24 * HOUR_S, False, _HYPONATRAEMIA), False),
     "hgb": Delta(Limit(2.0, "difference", 48 * HOUR_S, True, _MAJOR_BLEED), MEASURED["hgb"].up, False),
     "plt": Delta(Limit(50, "percent", 7 * 24 * HOUR_S, False, _HIT), MEASURED["plt"].up, False),
@@ -157,6 +162,7 @@ def delta(code: str, value: float, at: float, previous: float, previous_at: floa
             return None
         size *= 100 / previous
     size = float(f"{size:.10g}")  # 1.3 - 1.0 is a hair above 0.3, 2.3 - 2.0 a hair below
-    if size > limit.change or (limit.on_limit and size == limit.change):
+    least = limit.change if limit.in_si is None else limit.in_si
+    if size > least or (limit.on_limit and size == least):
         return ("delta_down" if change < 0 else "delta_up"), limit
     return None

@@ -17,6 +17,7 @@ mmol/L of urea, as laboratories report it. NT-proBNP (76 amino acids) 8457 g/mol
 makers convert. HbA1c: NGSP = 0.09148 × IFCC + 2.152 (Hoelzel et al., Clin Chem 2004;50:166).
 """
 
+import math
 import re
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -114,6 +115,22 @@ def convert(analyte: Analyte, value: float, unit: str | None) -> float | None:
         return None
     factor, offset = conversion
     return value if factor == 1.0 and not offset else float(f"{factor * value + offset:.10g}")
+
+
+def stated_umol_per_l(code: str, mg_per_dl: float) -> float | None:
+    """Return the µmol/L in which a canonical value in mg/dL was reported, or None if it was not.
+
+    Laboratories report µmol/L with one decimal at most, and mg/dL with three: what `convert` made of the one is, to its
+    ten digits, a value that the other does not have.
+
+    Examples
+    --------
+    >>> stated_umol_per_l("creat", 1.934352), stated_umol_per_l("creat", 1.93)
+    (171.0, None)
+    """
+    amount = mg_per_dl * 1e4 / SUBSTANCES[code].molar_mass
+    stated = round(amount, 1)
+    return stated if math.isclose(amount, stated, rel_tol=2e-9) and mg_per_dl != round(mg_per_dl, 3) else None
 
 
 @lru_cache(maxsize=2048)

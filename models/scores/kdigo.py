@@ -8,6 +8,9 @@ stage 3 only where one of the criteria above is met, as the guideline says of it
 for years). So with an eGFR below 35 mL/min/1.73 m² under 18 years (bedside Schwartz: 0.413 × height / creatinine);
 without age or height it is missing.
 
+The guideline states its limits in both units: a rise of 0.3 mg/dL (26.5 µmol/L, definition 2.1.1), and 4.0 mg/dL (353.6
+µmol/L, table 2). Those in µmol/L are a hair lower, by less than any laboratory's mg/dL can tell, and are the ones used.
+
 Urine. Mean flow per kg over the last 6, 12 and 24 hours, each only if collections cover it without a gap: below 0.5
 mL/kg/h over 6 hours is stage 1, over 12 hours stage 2; below 0.3 over 24 hours, or none at all in 12, stage 3. A
 collection without a stated period began when the one before it ended. The newest must be of the last six hours.
@@ -24,7 +27,7 @@ from typing import Final, NamedTuple
 from wardstream.schemas.scores import Score
 
 NAME = "kdigo_aki"
-VERSION = "kdigo-2012.1"
+VERSION = "kdigo-2012.2"
 """Edition of the rule, then the revision of our reading of it."""
 
 HOUR_S: Final = 3600.0
@@ -33,6 +36,8 @@ CREATININE_HOLDS_S: Final = 24 * HOUR_S
 URINE_HOLDS_S: Final = 6 * HOUR_S
 LONGEST_COLLECTION_H: Final = 24.0
 ADULT_YEARS: Final = 18
+RISE_MG_PER_DL: Final = 0.299768  # 26.5 µmol/L; 0.3 mg/dL
+SEVERE_MG_PER_DL: Final = 3.9999232  # 353.6 µmol/L; 4.0 mg/dL
 
 
 class Result(NamedTuple):
@@ -76,9 +81,9 @@ def _by_creatinine(k: Kidneys, missing: list[str]) -> float | None:
     lately = min((one.mg_per_dl for one in before if one.at >= last.at - 48 * HOUR_S), default=value)
     # Differences and ratios of decimals: 1.3 - 1.0 is a hair below 0.3, so both are rounded before they are compared.
     rise, ratio = round(value - lately, 9), round(value / baseline, 9) if baseline > 0 else 0.0
-    if rise < 0.3 and ratio < 1.5:
+    if rise < RISE_MG_PER_DL and ratio < 1.5:
         return 0.0
-    if ratio >= 3 or value >= 4.0:
+    if ratio >= 3 or value >= SEVERE_MG_PER_DL:
         return 3.0
     if k.age_years is None:
         missing.append("age_years")

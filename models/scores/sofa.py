@@ -12,20 +12,25 @@ falls when the patient gets better.
   known they are named as missing and the pressure's point is a bound. No score is complete without them.
 - Kidneys: creatinine, or urine of a day if that gives more. A volume of 500 mL or more in a day or less, and any volume
   of a day or more, tell of a day's urine; what came in a few hours does not. Normal creatinine needs no urine.
+- Bilirubin and creatinine have limits in mg/dL and in µmol/L, both in Vincent's table 3 and in table 1 of Sepsis-3, and
+  the columns are rounded apart (creatinine of 2.0 mg/dL is 176.8 µmol/L, and its line begins at 171). Each value is
+  compared in the unit in which it was reported.
 
 There is no band: the score has no published steps that a ward acts on (Sepsis-3 counts a rise of 2).
 """
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Final
 
+from wardstream.models.labs.units import stated_umol_per_l
 from wardstream.models.scores.bedside import gcs_total, on_oxygen
 from wardstream.models.scores.chart import not_applicable
 from wardstream.models.scores.observations import Observations
 from wardstream.schemas.scores import Score
 
 NAME = "sofa"
-VERSION = "vincent-1996.1"
+VERSION = "vincent-1996.2"
 """Edition of the rule, then the revision of our reading of it."""
 
 ADULT_YEARS = 18
@@ -52,6 +57,8 @@ _SUPPORT: Final = frozenset(("invasive_ventilation", "non_invasive_ventilation",
 _PLATELETS: Final = (20.0, 50.0, 100.0, 150.0)  # below: 4, 3, 2, 1
 _BILIRUBIN: Final = (1.2, 2.0, 6.0, 12.0)  # from: 1, 2, 3, 4
 _CREATININE: Final = (1.2, 2.0, 3.5, 5.0)  # from: 1, 2, 3, 4
+_BILIRUBIN_UMOL: Final = (20.0, 33.0, 102.0, 204.1)  # the last: above 204
+_CREATININE_UMOL: Final = (110.0, 171.0, 300.0, 440.1)  # the last: above 440
 _GCS: Final = (6, 10, 13, 15)  # below: 4, 3, 2, 1
 _PRESSURE: Final = 69.5  # charted as 70
 _DRUGS: Final = {"none": 0.0, "low": 2.0, "medium": 3.0, "high": 4.0}
@@ -104,6 +111,12 @@ def _urine(o: Observations) -> float | None:
     return 0.0 if volume >= 500 else 3.0 if volume >= 200 else 4.0
 
 
+def _points(code: str, mg_per_dl: float, limits: Sequence[float], limits_umol: Sequence[float]) -> float:
+    """Points by the column of the unit in which the value was reported."""
+    umol = stated_umol_per_l(code, mg_per_dl)
+    return float(bisect_right(limits, mg_per_dl) if umol is None else bisect_right(limits_umol, umol))
+
+
 def sofa(o: Observations) -> Score:
     """Score SOFA, 0–24 points.
 
@@ -143,7 +156,7 @@ def sofa(o: Observations) -> Score:
     if bilirubin is None:
         missing.append("bilirubin_mg_per_dl")
     else:
-        parts["bilirubin_mg_per_dl"] = float(bisect_right(_BILIRUBIN, bilirubin))
+        parts["bilirubin_mg_per_dl"] = _points("bili", bilirubin, _BILIRUBIN, _BILIRUBIN_UMOL)
     circulation = _circulation(o, missing)
     if circulation is not None:
         parts["vasopressors" if circulation > 1 else "mean_pressure_mmhg"] = circulation
@@ -153,7 +166,7 @@ def sofa(o: Observations) -> Score:
     else:
         parts["gcs_total"] = 4.0 - bisect_right(_GCS, coma)
     creatinine, by_urine = o.creatinine_mg_per_dl, _urine(o)
-    by_creatinine = None if creatinine is None else float(bisect_right(_CREATININE, creatinine))
+    by_creatinine = None if creatinine is None else _points("creat", creatinine, _CREATININE, _CREATININE_UMOL)
     if by_creatinine is None:
         missing.append("creatinine_mg_per_dl")
     if by_urine is not None and by_urine > (by_creatinine or 0.0):

@@ -9,6 +9,7 @@ import pytest
 from wardstream.models.labs import critical as module
 from wardstream.models.labs.analytes import ANALYTES, BY_CODE
 from wardstream.models.labs.critical import CRITICAL, NO_LIMIT, critical
+from wardstream.models.labs.units import convert
 from wardstream.schemas.bounds import LAB_BOUNDS
 
 # What the sources say, written down a second time: low end, high end; [ and ]: the limit itself is critical.
@@ -73,8 +74,8 @@ def test_with_a_comparator_only_what_is_certainly_critical_is(code: str) -> None
             continue
         inside, outside = (0.999, 1.001) if into == ">" else (1.001, 0.999)
         for sign, at_limit in ((into, True), (f"{into}=", limit.on_limit)):
-            assert critical(code, limit.value * inside, comparator=sign) is None  # type: ignore[arg-type]
-            assert (critical(code, limit.value, comparator=sign) is not None) is at_limit  # type: ignore[arg-type]
+            assert critical(code, limit.compared * inside, comparator=sign) is None  # type: ignore[arg-type]
+            assert (critical(code, limit.compared, comparator=sign) is not None) is at_limit  # type: ignore[arg-type]
             found = critical(code, limit.value * outside, comparator=sign)  # type: ignore[arg-type]
             assert found == (end, limit)
         for sign in (away, f"{away}="):
@@ -121,6 +122,19 @@ def test_limits_lie_within_what_is_possible() -> None:
 )
 def test_limits_that_depend_on_age(code: str, value: float, age: float | None, is_critical: bool) -> None:
     assert (critical(code, value, age) is not None) is is_critical
+
+
+def test_a_limit_that_the_source_states_in_si_units_counts_at_the_limit_itself() -> None:
+    def at_limit(code: str, value: float, unit: str) -> bool:
+        canonical = convert(BY_CODE[code], value, unit)
+        assert canonical is not None
+        return critical(code, canonical, 50) is not None
+
+    assert [at_limit("gluc", value, "mmol/L") for value in (2.4, 2.5, 2.51, 2.6)] == [True, True, False, False]
+    assert [at_limit("gluc", value, "mg/dL") for value in (45, 46)] == [True, False]
+    assert [at_limit("gluc", value, "mmol/L") for value in (24.9, 25.0)] == [False, True]
+    assert [at_limit("bun", value, "mmol/L") for value in (29.9, 30.0)] == [False, True]
+    assert [at_limit("creat", value, "umol/L") for value in (353.0, 354.0)] == [False, True]
 
 
 def test_the_examples_in_the_docstrings() -> None:

@@ -13,8 +13,9 @@ import pytest
 from wardstream.infra.feeds import challenge2012, challenge2019, mimic_iv
 from wardstream.infra.feeds.archive import texts
 from wardstream.models.labs import delta as module
-from wardstream.models.labs.analytes import ANALYTES, Analyte
+from wardstream.models.labs.analytes import ANALYTES, BY_CODE, Analyte
 from wardstream.models.labs.delta import DELTA, HOUR_S, MEASURED, NO_LIMIT, Limit, delta
+from wardstream.models.labs.units import convert
 
 SIDES = [
     (code, side, limit)
@@ -52,6 +53,15 @@ def test_a_change_that_is_not_exact_in_binary_is_on_the_limit() -> None:
     assert delta("creat", 2.3, HOUR_S, 2.0, 0.0) is not None  # 2.3 - 2.0 is 0.2999…
     assert delta("creat", 1.3, HOUR_S, 1.0, 0.0) is not None
     assert delta("creat", 1.29, HOUR_S, 1.0, 0.0) is None
+
+
+def test_a_limit_that_is_stated_in_si_units_too_counts_at_the_limit_itself() -> None:
+    creatinine = BY_CODE["creat"]
+    for before in range(30, 400):
+        first, *later = (convert(creatinine, before + rise, "umol/L") for rise in (0.0, 26.4, 26.5))
+        assert first is not None
+        flagged = [delta("creat", value, HOUR_S, first, 0.0) is not None for value in later if value is not None]
+        assert flagged == [False, True], before
 
 
 def test_a_percentage_of_nothing_is_no_number() -> None:

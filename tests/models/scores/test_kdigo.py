@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wardstream.models.labs.analytes import BY_CODE
+from wardstream.models.labs.units import convert
 from wardstream.models.scores.kdigo import Collection, Kidneys, Result, kdigo
 from wardstream.schemas.scores import Score
 
@@ -21,6 +23,28 @@ def by_creatinine(*results: tuple[float, float], age: float | None = 60, height:
     """Stage a history given as (hours ago, mg/dL), oldest first."""
     history = [Result(NOW - ago * HOUR, value) for ago, value in results]
     return kdigo(Kidneys(NOW, history, age_years=age, height_cm=height))
+
+
+@pytest.mark.parametrize(
+    ("ago", "before", "now", "stage"),
+    [
+        (48, 80.0, 106.4, 0),
+        (48, 80.0, 106.5, 1),  # 26.5, as the guideline says
+        (48, 160.0, 186.5, 1),
+        (48.1, 160.0, 186.5, 0),
+        (72, 80.0, 120.0, 1),
+        (72, 80.0, 160.0, 2),
+        (72, 80.0, 240.0, 3),
+        (48, 300.0, 353.5, 1),
+        (48, 300.0, 353.6, 3),
+        (48, 340.0, 353.6, 0),  # no criterion is met
+    ],
+)
+def test_limits_in_micromoles_count_at_the_limit_itself(ago: float, before: float, now: float, stage: int) -> None:
+    first, last = (convert(BY_CODE["creat"], value, "umol/L") for value in (before, now))
+    assert first is not None
+    assert last is not None
+    assert by_creatinine((ago, first), (0, last)).value == stage
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from wardstream.models.labs.analytes import BY_CODE as ANALYTES
+from wardstream.models.labs.units import convert
 from wardstream.models.scores import Observations, sofa
 from wardstream.models.scores.sofa import LABS, READS
 from wardstream.models.signals import BY_CODE
@@ -29,6 +31,30 @@ WELL: dict[str, Any] = {
 
 def score_of(**fields: Any) -> Any:
     return sofa(Observations(**(WELL | fields)))
+
+
+# Vincent, table 3, in µmol/L: the first value of each line, 0 to 4 points.
+COLUMNS = {"bili": (0, 20, 33, 102, 205), "creat": (0, 110, 171, 300, 441)}
+
+
+@pytest.mark.parametrize("code", COLUMNS)
+def test_what_was_reported_in_micromoles_is_read_from_their_column(code: str) -> None:
+    field, column = BY_CODE[code].field, COLUMNS[code]
+    for amount in range(500):
+        value = convert(ANALYTES[code], amount, "umol/L")
+        points = max(points for points, first in enumerate(column) if amount >= first)
+        assert score_of(**{field: value}).value == points, amount
+    assert score_of(**{field: convert(ANALYTES[code], column[4] - 0.9, "umol/L")}).value == 4, (
+        "more than the line below"
+    )
+
+
+@pytest.mark.parametrize(("code", "limits"), [("bili", (1.2, 2.0, 6.0, 12.0)), ("creat", (1.2, 2.0, 3.5, 5.0))])
+def test_what_was_reported_in_milligrams_is_read_from_theirs(code: str, limits: tuple[float, ...]) -> None:
+    for thousandths in range(13_000):
+        value = thousandths / 1000
+        points = sum(value >= limit for limit in limits)
+        assert score_of(**{BY_CODE[code].field: value}).value == points, value
 
 
 def test_a_well_patient_has_none_and_the_score_is_complete() -> None:
