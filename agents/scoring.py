@@ -91,7 +91,13 @@ def bins_of(batch: PatientBatch, key: str, event: Event | None = None) -> LabBin
     return LabBins(PatientRows(batch, key, "bin/"), PatientRows(batch, key, "lab/"), preliminary)
 
 
-def take_in(batch: PatientBatch, received: Received[Any], measured: MeasurementSet, rules: Rules) -> Collection[str]:
+def take_in(
+    batch: PatientBatch,
+    received: Received[Any],
+    measured: MeasurementSet,
+    rules: Rules,
+    retracted: Collection[str] = (),
+) -> Collection[str]:
     """Measure, and rescore if that may have changed a score or what is to be told of a result.
 
     Returns the codes of the results that were there already and have been revised.
@@ -101,7 +107,7 @@ def take_in(batch: PatientBatch, received: Received[Any], measured: MeasurementS
     # A preliminary set and its final one are of one time; there are many, and most are alone.
     paired = event.status == "preliminary" or (event.status == "final" and event.supersedes is not None)
     reach: Reach = "its hour" if paired else "everywhere"
-    taken = patient.measure(bins, measured, event.supersedes, reach)
+    taken = patient.measure(bins, measured, event.supersedes, reach, retracted)
     if event.status in ("corrected", "cancelled") or taken.outcome in ("revised", "already_revised"):
         batch.count(m.REVISIONS, (taken.outcome,))
     # Histories look back further than bins: a baseline of five days ago may be revised there alone.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wardstream.agents import metrics as m
 from wardstream.agents.scoring import PatientBatch, Rules, take_in
 from wardstream.agents.streams.batch import Handler
-from wardstream.models.vitals import measurements
+from wardstream.models.vitals import measurements, retracted
 from wardstream.schemas.bounds import extremes
 from wardstream.schemas.vitals import Vitals
 
@@ -19,6 +19,6 @@ def handler(rules: Rules) -> Handler:
             event: Vitals = received.event
             for field in extremes(event):
                 batch.count(m.EXTREMES, (field,))
-            take_in(batch, received, measurements(event), rules)
+            take_in(batch, received, measurements(event), rules, retracted(event))
 
     return on_vitals

@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from wardstream.models.signals import HOUR
 
@@ -102,6 +103,23 @@ class Bins:
                 if len(found) >= len(wanted):
                     break
         return found
+
+    def take_from(self, codes: Collection[str], at: float, *, device: bool) -> list[MeasurementSet]:
+        """Remove values from the sets of a time; return those sets as they were.
+
+        If any of them has the provenance asked for, only those: a set of which one value is a device's is a device's.
+        """
+        holding = [
+            measured
+            for measured in self.hour(int(at // HOUR))
+            if measured.at == at and not measured.values.keys().isdisjoint(codes)
+        ]
+        hit = [measured for measured in holding if measured.device == device] or holding
+        for measured in hit:
+            self.take_out({measured.event_id}, at, "its hour")
+            left = {code: value for code, value in measured.values.items() if code not in codes}
+            self.add(replace(measured, values=left))
+        return hit
 
     def hours(self) -> list[int]:
         """The hours that have a row, the newest first."""

@@ -8,6 +8,7 @@ Scores are of the time at which what they rest on was known, not of when it was 
 late makes a score of now. Who learns from scores, or counts how early an alert came, sees no later knowledge in them.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
@@ -125,9 +126,18 @@ class Patient(msgspec.Struct, omit_defaults=True):
         self.heard = max(self.heard, *(time.timestamp() for time in times))
 
     def measure(
-        self, bins: Bins, measured: MeasurementSet, supersedes: UUID | None, reach: Reach = "everywhere"
+        self,
+        bins: Bins,
+        measured: MeasurementSet,
+        supersedes: UUID | None,
+        reach: Reach = "everywhere",
+        retracted: Collection[str] = (),
     ) -> Taken:
         """Take in what an event measured; empty `values` with `supersedes` cancel.
+
+        `retracted` are the codes that a revision is about. Where what it revises is not there, their values of the same
+        time are taken away: they came in a larger set, of which this is a part. A larger set that comes after the
+        revision of its part counts in full: nothing says then what they have to do with each other.
 
         With the reach `its hour` what the set revises is looked for there alone, and not awaited; so is what may have
         taken its place already.
@@ -137,9 +147,16 @@ class Patient(msgspec.Struct, omit_defaults=True):
             bins.add(measured)
             newer = take(self.signals, measured)
             return Taken("new" if newer else "late", newer)
-        return self._revise(bins, measured, supersedes, reach)
+        return self._revise(bins, measured, supersedes, reach, retracted)
 
-    def _revise(self, bins: Bins, measured: MeasurementSet, supersedes: UUID | None, reach: Reach) -> Taken:
+    def _revise(
+        self,
+        bins: Bins,
+        measured: MeasurementSet,
+        supersedes: UUID | None,
+        reach: Reach,
+        retracted: Collection[str],
+    ) -> Taken:
         event_ids = set() if supersedes is None else {supersedes}
         if self.awaited.pop(measured.event_id, None) is not None:
             reach = "everywhere"
@@ -150,9 +167,10 @@ class Patient(msgspec.Struct, omit_defaults=True):
         unknown = supersedes is not None and not any(supersedes in (one.event_id, *one.revised) for one in found)
         if supersedes is not None and unknown and reach == "everywhere":
             self._await(supersedes)
+        whole = bins.take_from(retracted, measured.at, device=measured.device) if unknown and retracted else []
         holds = settle(found, measured, supersedes)
         bins.add(holds)
-        replaced = [one for one in found if one.event_id != holds.event_id]
+        replaced = [one for one in (*found, *whole) if one.event_id != holds.event_id]
         if replaced:
             codes = {code for one in (*replaced, measured) for code in one.values}
             find(self.signals, bins, codes)

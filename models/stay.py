@@ -2,9 +2,12 @@
 
 Events come late, twice, corrected and cancelled (HL7's A11 to A13 do not even say which event they cancel), so the
 present is not changed in place: the stay's events are kept, and folded anew, in the order in which they happened,
-whenever one comes. Of a long stay the oldest events are folded for good into the stay's `base`: they can be cancelled
-no more. A cancellation takes back the last event of its kind that had happened, or had been recorded, by then: people
-record an admission some minutes before the hour that they give it.
+whenever one comes. A cancellation takes back the last event of its kind that had happened, or had been recorded, by
+then: people record an admission some minutes before the hour that they give it.
+
+Of a long stay those updates go first that moved nobody and that a newer one repeats. Then the oldest events are folded
+for good into the stay's `base`: they can be cancelled no more, and what comes from before them is too late and changes
+nothing.
 
 A patient can have two encounters at once: the emergency visit is closed when the patient lies upstairs already, and an
 outpatient appointment or the registration of a next stay falls into this one. Such events move nobody.
@@ -13,7 +16,7 @@ An update that gives the place of an inpatient or emergency visit that nobody ha
 there: the admission was before this stream began, or is on its way. It brings nobody back who has left.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 from uuid import UUID
 
@@ -200,17 +203,25 @@ def _after(event: Admission, stay: Stay) -> Stay:
 class StayLog(msgspec.Struct, omit_defaults=True):
     """The events of a stay that may still be revised, and what the older ones add up to.
 
-    `past` are the visits of units that the older ones ended. `told` are the rows of occupancy.v1 that were written and
-    may still be revised, by key: a digest of each (see `models.occupancy`).
+    `past` are the visits of units that the older ones ended; `settled` is when the newest of them happened (s since
+    1970; 0: nothing is folded for good, or an older version did not say). `told` are the rows of occupancy.v1 that were
+    written and may still be revised, by key: a digest of each (see `models.occupancy`).
     """
 
     events: list[Admission] = []
     base: Stay = msgspec.field(default_factory=Stay)
     past: list[Visit] = []
+    settled: float = 0.0
     told: dict[str, str] = {}
 
+    def too_late(self, event: Admission) -> bool:
+        """Whether what came after the event is folded for good: it would be taken for the newest of all."""
+        return event.observed_at.timestamp() <= self.settled
+
     def add(self, event: Admission) -> Stay:
-        """Take an event in; returns the present."""
+        """Take an event in, unless it is too late; returns the present."""
+        if self.too_late(event):
+            return fold(self.events, self.base)
         self.events = [*(known for known in self.events if known.event_id != event.event_id), event]
         self._settle()
         return fold(self.events, self.base)
@@ -218,12 +229,17 @@ class StayLog(msgspec.Struct, omit_defaults=True):
     def join(self, other: "StayLog") -> Stay:
         """Take in the events of another id of the same patient; returns the present.
 
-        Older events that either has folded for good cannot be folded together: where both have some, this log's count.
+        Events that either has folded for good cannot be folded together: where one has some, both fold all up to the
+        same moment, and of the two presents of that moment one goes on (see `_goes_on`).
         """
+        settled = max(self.settled, other.settled)
+        for log in (self, other):
+            while log.events and (oldest := min(log.events, key=_order)).observed_at.timestamp() <= settled:
+                log._fold_for_good(oldest)
+        self.settled = settled
         known = {event.event_id for event in self.events}
         self.events = [*self.events, *(event for event in other.events if event.event_id not in known)]
-        if self.base == Stay():
-            self.base = other.base
+        self.base = max(self.base, other.base, key=_goes_on(self.base, other.base))
         ended = [*self.past, *(visit for visit in other.past if visit not in self.past)]
         self.told = other.told | self.told
         self._keep(sorted(ended, key=lambda visit: (visit.since, visit.unit)))
@@ -236,15 +252,33 @@ class StayLog(msgspec.Struct, omit_defaults=True):
         return [*self.past, *ended, *([] if stay.occupies is None else [Visit(_brief(stay))])]
 
     def _settle(self) -> None:
+        if len(self.events) > KEPT_EVENTS:
+            self._drop_updates()
         while len(self.events) > KEPT_EVENTS:
-            oldest, held = min(self.events, key=_order), effective(self.events)
-            if oldest in held:
-                self.base, ended = trace([oldest], self.base)
-                self._keep([*self.past, *ended])
-            self.events.remove(oldest)
-            # What the oldest had taken back, though it is later, stays away.
-            revived = [event for event in effective(self.events) if event not in held]
-            self.events = [event for event in self.events if event not in revived]
+            self._fold_for_good(min(self.events, key=_order))
+
+    def _drop_updates(self) -> None:
+        """Drop the updates without which the stay is the same, now and after whatever still comes late.
+
+        Such a one moved nobody, and a newer one of the same visit states all that it states, with no movement between
+        them. What comes from between the two later on holds until the newer one.
+        """
+        said = trace(self.events, self.base)
+        for update in _superseded(effective(self.events)):
+            others = [event for event in self.events if event is not update]
+            if trace(others, self.base) == said:
+                self.events = others
+
+    def _fold_for_good(self, oldest: Admission) -> None:
+        held = effective(self.events)
+        if oldest in held:
+            self.base, ended = trace([oldest], self.base)
+            self._keep([*self.past, *ended])
+        self.settled = max(self.settled, oldest.observed_at.timestamp())
+        self.events.remove(oldest)
+        # What the oldest had taken back, though it is later, stays away.
+        revived = [event for event in effective(self.events) if event not in held]
+        self.events = [event for event in self.events if event not in revived]
 
     def _keep(self, past: list[Visit]) -> None:
         """Of the visits that are folded for good the newest; the rows of the others stay as they were told."""
@@ -259,6 +293,34 @@ def _order(event: Admission) -> tuple[object, ...]:
     # A cancellation is often charted for the very minute of what it cancels.
     cancels = event.kind in _CANCELS
     return event.observed_at, cancels, event.received_at, _RANK.get(event.kind, 3), event.event_id.int
+
+
+def _superseded(held: list[Admission]) -> Iterator[Admission]:
+    """The updates after which another one of the same visit, before any movement, states all that they state."""
+    newer: list[tuple[Admission, set[str]]] = []
+    for event in reversed(held):
+        if event.kind != "update":
+            newer = []
+            continue
+        states = {name for name in (*_LASTING, *_PLACE) if getattr(event, name) is not None}
+        if event.supersedes is None and any(_covers(event, states, *other) for other in newer):
+            yield event
+        else:
+            newer.append((event, states))
+
+
+def _covers(event: Admission, states: set[str], other: Admission, covered: set[str]) -> bool:
+    one_place = "unit" not in states or event.unit == other.unit
+    return event.encounter_id == other.encounter_id and states <= covered and one_place
+
+
+def _goes_on(*ends: Stay) -> Callable[[Stay], tuple[bool, float]]:
+    """Of two presents of one patient: with two visits where the patient still is; else what was moved last."""
+    two = _differ(ends[0].encounter_id, ends[-1].encounter_id)
+    return lambda stay: (
+        two and stay.phase == "present",
+        max(stay.left_at or 0.0, stay.since or stay.admitted_at or 0.0),
+    )
 
 
 def _recorded_by(event: Admission, cancellation: Admission) -> bool:

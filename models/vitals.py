@@ -12,6 +12,16 @@ _values = attrgetter(*(signal.field for signal in _MEASURED))
 _COUNTS = [code for code in _CODES if code.startswith("gcs")]  # whole numbers in the event
 
 
+_BY_FIELD = {signal.field: signal.code for signal in _MEASURED}
+
+
+def retracted(event: Vitals) -> tuple[str, ...]:
+    """What a revision corrects or cancels, by the codes of the state."""
+    if event.status not in ("corrected", "cancelled"):
+        return ()
+    return tuple(_BY_FIELD[field] for field in event.retracted if field in _BY_FIELD)
+
+
 def measurements(event: Vitals) -> MeasurementSet:
     """The event as a measurement set; without values if it cancels."""
     values: dict[str, Value] = {}

@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.bounds import within
-from wardstream.schemas.envelope import Event
+from wardstream.schemas.envelope import Event, Label
 from wardstream.schemas.topic import Topic
 
 Consciousness = Literal["A", "C", "V", "P", "U"]
@@ -91,6 +91,14 @@ class Vitals(Event, frozen=True, kw_only=True, omit_defaults=True):
         Annotated[float, within("etco2_mmhg")] | None, Meta(description="End-tidal carbon dioxide, mmHg.")
     ] = None
     weight_kg: Annotated[Annotated[float, within("weight_kg")] | None, Meta(description="Body weight, kg.")] = None
+    retracted: Annotated[
+        tuple[Label, ...],
+        Meta(
+            max_length=32,
+            description="Of a revision, the fields that it corrects or cancels. Where the event that it names is not "
+            "known, because these were sent in a larger set, their values of this time are taken away.",
+        ),
+    ] = ()
 
     def check(self) -> None:
         """Add to the envelope's checks: there is content, and pressures and coma scale agree with themselves."""

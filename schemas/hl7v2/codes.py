@@ -30,7 +30,7 @@ _LOINC_VITALS: Final[Mapping[str, tuple[str, ...]]] = {
     "gcs_eye": ("9267-6",),
     "gcs_verbal": ("9270-0",),
     "gcs_motor": ("9268-4",),
-    "etco2_mmhg": ("19889-5",),
+    "etco2_mmhg": ("19891-1", "19889-5"),  # partial pressure; a share, which some send in mmHg: as % it has no pressure
     "weight_kg": ("29463-7", "3141-9"),
     "urine_output_ml": ("9187-6",),
     "consciousness": ("67775-7", "80288-4"),

@@ -53,7 +53,8 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     timezone : str
         IANA name of the zone of times that come without an offset, as most do.
     ambiguous : {"earlier", "later", "reject"}
-        Which of the two is meant by an hour that comes twice, when summer time ends. Of the hour that is left out when
+        Which of the two is meant by an hour that comes twice, when summer time ends, where no offset says (that of the
+        time itself or of MSH-7). Of the hour that is left out when
         it begins, a time is read by the clock that was not put forward yet; `reject` refuses both.
     authority : str
         Who gave the patients' numbers, where PID-3.4 is empty. Senders that share patients must name it alike.

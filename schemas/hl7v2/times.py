@@ -2,7 +2,8 @@
 
 Most times come without an offset. They are then in the zone that the site has declared for the sender; where MSH-7 has
 an offset that is not that zone's at the time, its sender knows better, and its offset is the default (as 2.A.22 says).
-An hour that comes twice, and the one that is left out, are read as the site has declared.
+An hour that comes twice, and the one that is left out, are read as the site has declared; but where MSH-7 has the
+offset of one of the two, that one is meant, unless the message was sent before it.
 
 A date alone is the beginning of that day, the earliest that it can mean, unless another field of the same message says
 the hour of the same day. A month or a year is no time of anything here.
@@ -14,6 +15,8 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
+
+from wardstream.schemas.envelope import FUTURE_TOLERANCE
 
 _DTM: Final = re.compile(
     r"([0-9]{4})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:\.([0-9]{1,9}))?)?)?)?)?)?"
@@ -47,22 +50,35 @@ class Moments:
         MSH-7, whose offset is the default if it is not that of the zone.
     """
 
-    __slots__ = ("_ambiguous", "_offset", "_zone")
+    __slots__ = ("_ambiguous", "_offset", "_own", "_sent", "_zone")
 
     def __init__(self, zone: ZoneInfo, ambiguous: Ambiguous, sent_at: str = "") -> None:
         self._zone = zone
         self._ambiguous = ambiguous
         sent = stated(sent_at)
-        self._offset: timezone | None = None
+        self._offset: timezone | None = None  # not the zone's
+        self._own: timezone | None = None  # one of the zone's
+        self._sent: datetime | None = None
         if sent is not None and sent.offset is not None:
             here = {
                 sent.naive.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1)
             }  # in an hour that is twice
-            self._offset = None if sent.offset.utcoffset(None) in here else sent.offset
+            if sent.offset.utcoffset(None) not in here:
+                self._offset = sent.offset
+            elif (at := _moment(sent_at, zone, ambiguous, None, None)) is not None:
+                self._own, self._sent = sent.offset, at + FUTURE_TOLERANCE
 
     def read(self, text: str) -> datetime | None:
         """Return the moment that a time or a date means, in UTC; None: it cannot be told."""
-        return None if len(text) > _LONGEST else _moment(text, self._zone, self._ambiguous, self._offset)
+        if len(text) > _LONGEST:
+            return None
+        moment = _moment(text, self._zone, self._ambiguous, self._offset, self._own)
+        if moment is None or self._sent is None or moment <= self._sent:
+            return moment
+        earlier = _moment(text, self._zone, "earlier", self._offset, None)
+        if earlier is not None and earlier <= self._sent:
+            return earlier
+        return _moment(text, self._zone, self._ambiguous, self._offset, None)
 
     def first(self, texts: Iterable[str]) -> datetime | None:
         """Return the moment of the first text that has one; a date is made more exact by a later time of that day."""
@@ -115,7 +131,9 @@ def day(text: str) -> date | None:
 
 
 @lru_cache(maxsize=4096)
-def _moment(text: str, zone: ZoneInfo, ambiguous: Ambiguous, offset: timezone | None) -> datetime | None:
+def _moment(
+    text: str, zone: ZoneInfo, ambiguous: Ambiguous, offset: timezone | None, own: timezone | None
+) -> datetime | None:
     time = stated(text)
     if time is None or time.parts < DAY:
         return None
@@ -126,9 +144,11 @@ def _moment(text: str, zone: ZoneInfo, ambiguous: Ambiguous, offset: timezone | 
         earlier, later = (time.naive.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
         if earlier.utcoffset() == later.utcoffset():
             return earlier.astimezone(UTC)
+        twice = earlier.astimezone(UTC) < later.astimezone(UTC)  # else the hour is left out; fold 0 is the old clock
+        if twice and own is not None:
+            return (later if later.utcoffset() == own.utcoffset(None) else earlier).astimezone(UTC)
         if ambiguous == "reject" and time.parts > DAY:
             return None
-        twice = earlier.astimezone(UTC) < later.astimezone(UTC)  # else the hour is left out; fold 0 is the old clock
         return (later if twice and ambiguous == "later" else earlier).astimezone(UTC)
     except (OverflowError, ValueError):
         return None

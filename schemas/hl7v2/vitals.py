@@ -7,8 +7,9 @@ impossible. Each is a reject of its own, and the set goes on without it. Where t
 
 A set is one version: it is corrected if any of its values is, and preliminary if any is and none is corrected. A value
 that is cancelled is left out of it; a set of which nothing is left is cancelled. The fields of a set are part of its
-id, for nurses chart some now and some later for the same minute; so a correction must repeat its set, as chapter 7 asks
-of ORU. One that does not is taken as a set of its own, received later than the other.
+id, for nurses chart some now and some later for the same minute. A correction should repeat its set, as chapter 7 asks
+of ORU. One that does not has another id; so it also says which of its fields it corrects or cancels (`retracted`), and
+lanes take those out of what they have of that time.
 """
 
 from collections.abc import Sequence
@@ -95,6 +96,7 @@ def _publish(
     identity = ("vitals", patient.patient_id, *sorted(orders), *sorted(names), at.isoformat())
     event_id, result_id = version(work, status, identity, sorted(values.items()), ones[0].group.obr_text(22))
     known = {"event_id": result_id} if status == "preliminary" else {"event_id": event_id, "supersedes": result_id}
+    retracted = {one.meaning.code for one in ones if one.status in ("corrected", "cancelled")}
     device = any(one.meaning.device or one.obx.text(18) for one in ones)
     fields = {
         **work.about(patient, ones[0].group.encounter(work)),
@@ -102,6 +104,7 @@ def _publish(
         "provenance": "device" if device else "charted",
         **values,
         "status": status,
+        "retracted": tuple(sorted(retracted)),
         **known,
     }
     try:

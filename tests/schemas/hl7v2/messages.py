@@ -62,5 +62,5 @@ def facts(event: Event) -> dict[str, Any]:
     return {
         name: value
         for name in event.__struct_fields__
-        if name not in Event.__struct_fields__ and (value := getattr(event, name)) is not None
+        if name not in (*Event.__struct_fields__, "retracted") and (value := getattr(event, name)) is not None
     }

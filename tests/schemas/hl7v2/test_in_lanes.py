@@ -85,3 +85,25 @@ async def test_the_versions_of_a_set(bedside: Bedside) -> None:
     assert (await hears(bedside, *signs("25", "C"), minute=3)).transitions() == [("news2", "raised")]
     await hears(bedside, *signs("25", "W"), minute=4)
     assert [one.values for one in bedside.sets(PATIENT)] == [{}]
+
+
+@pytest.mark.parametrize("device", ["", "|||monitor^7"])
+async def test_a_value_of_a_set_that_is_cancelled_or_corrected_alone(bedside: Bedside, device: str) -> None:
+    """Many senders repeat only the value that was wrong; the others of its set stay."""
+    await hears(bedside, "EVN|A01|20260310090000", PID, PV1, kind="ADT^A01")
+    whole = signs("18", "F")
+    await hears(bedside, *whole[:3], f"{whole[3]}{device}", *whole[4:])
+    pulse = next(line for line in whole if "8867-4" in line)
+    said = await hears(bedside, *whole[:3], pulse.replace("|130|", "|60|").replace("|F|", "|C|"), minute=1)
+    assert said.news2().value == 0
+    assert sorted(one.values.get("hr") for one in bedside.sets(PATIENT) if "hr" in one.values) == [60.0]
+    again = await hears(bedside, *whole[:3], pulse.replace("|130|", "|60|").replace("|F|", "|C|"), minute=1)
+    assert again.scores == []
+    said = await hears(
+        bedside, *whole[:3], next(line for line in whole if "9279-1" in line).replace("|F|", "|W|"), minute=2
+    )
+    assert "respiratory_rate_per_min" in said.news2().missing
+    rates = [one.values for one in bedside.sets(PATIENT) if "rr" in one.values]
+    assert rates == []
+    said = await hears(bedside, *signs("25", "C"), minute=3)  # the whole set
+    assert said.news2().value == 5

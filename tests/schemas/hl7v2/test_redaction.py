@@ -52,7 +52,7 @@ def test_an_id_is_that_of_the_text_as_it_was_sent() -> None:
     assert result("Frau Wurzelbrunft") != result("Frau Kunigunde")
 
 
-@given(st.text(max_size=80), st.text(st.characters(blacklist_characters="|^~\\&\r\n"), max_size=12))
+@given(st.text(max_size=80), st.text(st.characters(exclude_characters="|^~\\&\r\n", codec="utf-8"), max_size=12))
 def test_whatever_the_fields_and_the_text_hold_is_found_whole_or_not_at_all(text: str, said: str) -> None:
     pid = f"PID|1||{said}^^^north^MR||{said}^{said}||||||{said}^^{said}||{said}"
     without = redactor(read(message(pid)))

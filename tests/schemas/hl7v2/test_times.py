@@ -102,3 +102,25 @@ def test_there_and_back(naive: datetime) -> None:
     said = stated(f"{naive:%Y%m%d%H%M%S}.{naive.microsecond:06d}")
     assert said is not None
     assert said.naive == naive
+
+
+@pytest.mark.parametrize("ambiguous", ["earlier", "later", "reject"])
+@pytest.mark.parametrize(
+    ("sent_at", "text", "moment"),
+    [
+        ("20261025023500+0100", "20261025023000", utc(2026, 10, 25, 1, 30)),
+        ("20261025023500+0200", "20261025023000", utc(2026, 10, 25, 0, 30)),
+        ("20261025031500+0100", "20261025023000", utc(2026, 10, 25, 1, 30)),
+        ("20261025021500+0100", "20261025025000", utc(2026, 10, 25, 0, 50)),  # the second has not come yet
+        ("20261025023000+0100", "20261025023200", utc(2026, 10, 25, 1, 32)),  # clocks differ
+    ],
+)
+def test_of_an_hour_that_comes_twice_the_offset_of_the_message_decides(
+    ambiguous: Ambiguous, sent_at: str, text: str, moment: datetime
+) -> None:
+    assert moments(ambiguous, sent_at).read(text) == moment
+
+
+def test_an_offset_outside_of_the_hour_that_comes_twice_changes_nothing() -> None:
+    assert moments("reject", "20260710120000+0200").read("20260329023000") is None
+    assert moments("later", "20260710120000+0200").read("20261025023000") == utc(2026, 10, 25, 1, 30)  # planned

@@ -55,6 +55,9 @@ def test_two_times_are_two_events() -> None:
         ("29463-7^^LN", "150", "[lb_av]", "weight_kg", 68.0388555),
         ("9269-2^^LN", "15", "", "gcs_total", 15),
         ("9187-6^^LN", "0.4", "L", "urine_output_ml", 400),
+        ("19891-1^^LN", "38", "mm[Hg]", "etco2_mmhg", 38),
+        ("19891-1^^LN", "5", "kPa", "etco2_mmhg", 37.50318777),
+        ("19889-5^^LN", "38", "mm[Hg]", "etco2_mmhg", 38),
         ("HF", "82", "", "heart_rate_bpm", 82),
         ("HF", "82", "1/min", "heart_rate_bpm", 82),
         ("LOCAL^^L^8867-4^^LN", "82", "/min", "heart_rate_bpm", 82),
@@ -76,6 +79,7 @@ def test_words(word: str, said: str) -> None:
     [
         (obx("8310-5^T^LN", "98.6"), "missing_field", "OBX[2]-6"),
         (obx("8310-5^T^LN", "98.6", "furlong"), "unknown_unit", "OBX[2]-6"),
+        (obx("19889-5^CO2^LN", "5", "%"), "unknown_unit", "OBX[2]-6"),
         (obx("8310-5^T^LN", "980", "Cel"), "out_of_bounds", "OBX[2]-5"),
         (obx("8310-5^T^LN", "warm", "Cel"), "wrong_type", "OBX[2]-5"),
         (obx("8310-5^T^LN", "warm", "Cel", kind="ST"), "wrong_type", "OBX[2]-5"),
@@ -177,6 +181,14 @@ def test_a_set_that_is_deleted() -> None:
     first = one(mapped(*SET))
     gone = one(mapped(*(line.replace("|F|", "|W|") for line in SET)))
     assert (gone.status, gone.supersedes, facts(gone)) == ("cancelled", first.supersedes, {})
+
+
+def test_a_revision_of_a_part_says_which_fields_it_is_about() -> None:
+    gone = one(mapped(PID, PV1, OBR, HR.replace("|F|", "|W|")))
+    assert (gone.status, gone.retracted, facts(gone)) == ("cancelled", ("heart_rate_bpm",), {})
+    changed = one(mapped(PID, PV1, OBR, HR.replace("|F|", "|C|"), obx("8310-5^^LN", "37", "Cel")))
+    assert (changed.status, changed.retracted) == ("corrected", ("heart_rate_bpm",))
+    assert one(mapped(*SET)).retracted == ()
 
 
 def test_monitors_by_pcd_01() -> None:
