@@ -7,9 +7,10 @@ nothing, and histograms of fixed bounds, so that those of several workers and ti
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:  # it brings gRPC, which who only reads metrics does not need
     from wardstream.models.triton import Outcome
@@ -130,7 +131,7 @@ PREDICTED = Metric(
     "predicted_probability_total",
     "counter",
     "predictions",
-    "Predictions and findings by their calibrated probability: up to 0.1, 0.2, …, 1.0",
+    "Predictions and findings by their calibrated probability: up to 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, …, 1.0",
     ("model", "up_to"),
 )
 PREDICTIONS = Metric(
@@ -355,9 +356,13 @@ def series_name(metric: Metric, labels: Labels) -> str:
     return f"{metric.name}{{{pairs}}}"
 
 
+_UP_TO: Final = (0.005, 0.01, 0.02, 0.03, 0.05, *(tenth / 10 for tenth in range(1, 11)))
+"""Finer where alerts begin: `sepsis`, version 1, alerts from .0305."""
+
+
 def up_to(probability: float) -> str:
-    """The label of `PREDICTED` for a calibrated probability."""
-    return f"{max(1, math.ceil(probability * 10)) / 10:.1f}"
+    """The label of `PREDICTED` for a calibrated probability: the first of `_UP_TO` that it does not exceed."""
+    return str(_UP_TO[min(bisect_left(_UP_TO, probability), len(_UP_TO) - 1)])
 
 
 def measure_model(meters: Meters, outcome: Outcome) -> None:

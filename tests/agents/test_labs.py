@@ -356,6 +356,20 @@ async def test_sofa_and_the_stage_are_told_once_more_when_nothing_is_left(
     assert [score.name for record in said.scores for score in record.scores[6:]] == []
 
 
+@pytest.mark.parametrize(
+    ("correction", "parts"),
+    [({"status": "cancelled"}, {}), ({"status": "corrected", "value": 3.0}, {"creatinine_mg_per_dl": 0.0})],
+)
+async def test_a_baseline_that_is_older_than_the_bins_is_taken_back(
+    bedside: Bedside, correction: dict[str, object], parts: dict[str, float]
+) -> None:
+    await bedside.give(lab("a", 0, value=1.0, **CREATININE))
+    said = await bedside.give(lab("b", 100 * 60, value=3.1, **CREATININE))
+    assert said.scores[-1].scores[-1].band == "stage 3"
+    said = await bedside.give(lab("c", 0, 101 * 60, supersedes="a", **CREATININE, **correction))
+    assert (said.scores[-1].scores[-1].name, said.scores[-1].scores[-1].parts) == ("kdigo_aki", parts)
+
+
 async def test_the_stage_is_told_once_more_when_a_cancelled_collection_was_the_last(bedside: Bedside) -> None:
     await bedside.give(vitals("u", 0, urine_output_ml=0.0, urine_period_h=12.0))
     said = await bedside.give(vitals("c", 0, 30, status="cancelled", supersedes="u"))
