@@ -7,6 +7,7 @@ hand-over between lanes as well (see `agents.handovers`).
 from __future__ import annotations
 
 from wardstream.agents import handovers, occupancy
+from wardstream.agents import metrics as m
 from wardstream.agents.scoring import PatientBatch, Rules, rescore
 from wardstream.agents.streams.batch import Handler
 from wardstream.schemas.admissions import Admission
@@ -23,6 +24,8 @@ def handler(rules: Rules) -> Handler:
                 continue
             key = event.patient_id
             log = occupancy.log_of(batch, key)
+            if log.too_late(event):
+                batch.count(m.LATE_ADMISSIONS, (event.kind,))
             stay = log.add(event)
             patient = batch.state[key]
             before = patient.observations({}), patient.stay.phase

@@ -7,9 +7,10 @@ nothing, and histograms of fixed bounds, so that those of several workers and ti
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:  # it brings gRPC, which who only reads metrics does not need
     from wardstream.models.triton import Outcome
@@ -80,6 +81,13 @@ EXTREMES = Metric("extreme_values_total", "counter", "values", "Values kept alth
 REVISIONS = Metric(
     "revisions_total", "counter", "events", "Corrections and cancellations by what became of them", ("outcome",)
 )
+LATE_ADMISSIONS = Metric(
+    "late_admissions_total",
+    "counter",
+    "events",
+    "Admission events not applied: what came after them in a long stay is folded for good",
+    ("kind",),
+)
 LABS = Metric("lab_results_total", "counter", "results", "Laboratory results by the use that is made of them", ("use",))
 LAB_UNITS = Metric(
     "lab_unknown_units_total", "counter", "results", "Results not used, for their unit is not known", ("analyte",)
@@ -123,7 +131,7 @@ PREDICTED = Metric(
     "predicted_probability_total",
     "counter",
     "predictions",
-    "Predictions and findings by their calibrated probability: up to 0.1, 0.2, …, 1.0",
+    "Predictions and findings by their calibrated probability: up to 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, …, 1.0",
     ("model", "up_to"),
 )
 PREDICTIONS = Metric(
@@ -349,9 +357,13 @@ def series_name(metric: Metric, labels: Labels) -> str:
     return f"{metric.name}{{{pairs}}}"
 
 
+_UP_TO: Final = (0.005, 0.01, 0.02, 0.03, 0.05, *(tenth / 10 for tenth in range(1, 11)))
+"""Finer where alerts begin: `sepsis`, version 1, alerts from .0305."""
+
+
 def up_to(probability: float) -> str:
-    """The label of `PREDICTED` for a calibrated probability."""
-    return f"{max(1, math.ceil(probability * 10)) / 10:.1f}"
+    """The label of `PREDICTED` for a calibrated probability: the first of `_UP_TO` that it does not exceed."""
+    return str(_UP_TO[min(bisect_left(_UP_TO, probability), len(_UP_TO) - 1)])
 
 
 def measure_model(meters: Meters, outcome: Outcome) -> None:

@@ -110,9 +110,13 @@ def take_in(
     taken = patient.measure(bins, measured, event.supersedes, reach, retracted)
     if event.status in ("corrected", "cancelled") or taken.outcome in ("revised", "already_revised"):
         batch.count(m.REVISIONS, (taken.outcome,))
-    revised = taken.outcome == "revised"
+    # Histories look back further than bins: a baseline of five days ago may be revised there alone.
+    older = taken.outcome == "unknown_original" and any(
+        event.supersedes in (one.event_id, *one.revised) for past in bins.before.values() for one in past
+    )
+    revised = taken.outcome == "revised" or older
     results = news(bins, patient, taken.outcome) if bins.before else ()
-    if taken.changed or results:
+    if taken.changed or results or older:
         for result in results:
             for flag in result.flags:
                 batch.count(m.LAB_FLAGS, (result.name, flag.kind))

@@ -2,18 +2,23 @@
 
 Events come late, twice, corrected and cancelled (HL7's A11 to A13 do not even say which event they cancel), so the
 present is not changed in place: the stay's events are kept, and folded anew, in the order in which they happened,
-whenever one comes. Of a long stay the oldest events are folded for good into the stay's `base`: they can be cancelled
-no more. A cancellation takes back the last event of its kind that had happened, or had been recorded, by then: people
-record an admission some minutes before the hour that they give it.
+whenever one comes. A cancellation takes back the last event of its kind that had happened, or had been recorded, by
+then: people record an admission some minutes before the hour that they give it.
+
+Of a long stay those updates go first that moved nobody and that a newer one repeats. Then the oldest events are folded
+for good into the stay's `base`: they can be cancelled no more, and what comes from before them is too late and changes
+nothing.
 
 A patient can have two encounters at once: the emergency visit is closed when the patient lies upstairs already, and an
-outpatient appointment or the registration of a next stay falls into this one. Such events move nobody.
+outpatient appointment or the registration of a next stay falls into this one. Such events move nobody. An inpatient
+who is seen in the emergency department under another number is there, and back in bed when that visit ends. What comes
+of a visit that has ended moves nobody out of the one that goes on.
 
 An update that gives the place of an inpatient or emergency visit that nobody has admitted says that the patient is
 there: the admission was before this stream began, or is on its way. It brings nobody back who has left.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 from uuid import UUID
 
@@ -25,6 +30,7 @@ from wardstream.schemas.occupancy import row_key
 
 KEPT_EVENTS = 40
 KEPT_VISITS = 40  # of those that are folded for good
+KEPT_ENDED = 8
 
 _CANCELS: dict[str, str] = {
     "cancel_admit": "admit",
@@ -38,6 +44,8 @@ class Stay(msgspec.Struct, omit_defaults=True):
     """The present of a stay. Times in seconds since 1970; None: not known.
 
     `since` and `came_from` are about the unit in which the patient is present: when entered, and the unit before.
+    `inpatient` is the inpatient visit that goes on during this emergency visit. `ended` are the numbers of visits that
+    have ended, the newest last.
     """
 
     phase: Literal["unknown", "preadmitted", "present", "left"] = "unknown"
@@ -58,6 +66,8 @@ class Stay(msgspec.Struct, omit_defaults=True):
     acuity: int | None = None
     complaint: str | None = None
     code_status: str | None = None
+    inpatient: "Stay | None" = None
+    ended: tuple[str, ...] = ()
 
     @property
     def inferred(self) -> bool:
@@ -161,24 +171,37 @@ def course(log: "StayLog") -> list[Step]:
 
 
 def _brief(stay: Stay) -> Stay:
-    """Without the texts that nobody asks of a visit."""
-    return msgspec.structs.replace(stay, complaint=None, code_status=None)
+    """Without the texts that nobody asks of a visit, and without other visits."""
+    return msgspec.structs.replace(stay, complaint=None, code_status=None, inpatient=None, ended=())
 
 
 def _after(event: Admission, stay: Stay) -> Stay:
     """The stay after one more event; may change the one given."""
     at, elsewhere = event.observed_at.timestamp(), _is_elsewhere(event, stay)
     if _cancels_admission(event):
+        other = stay.inpatient
+        if other is not None and other.inferred and other.encounter_id == event.encounter_id:
+            stay.inpatient = None
         if stay.phase == "unknown" or (stay.inferred and not elsewhere):  # no other admission holds: nobody came
             stay.phase, stay.left_at = "left", at
         return stay
+    if event.kind == "discharge" and event.encounter_id is not None:
+        stay.ended = (*(visit for visit in stay.ended if visit != event.encounter_id), event.encounter_id)[-KEPT_ENDED:]
+        if stay.inpatient is not None and stay.inpatient.encounter_id == event.encounter_id:
+            stay.inpatient = None
     if event.kind == "admit" and stay.phase == "left":  # another stay: only who the patient is lasts
-        stay = Stay(age_years=stay.age_years, sex=stay.sex)
+        stay = Stay(age_years=stay.age_years, sex=stay.sex, ended=stay.ended)
+    if not elsewhere and event.kind in ("admit", "transfer"):
+        stay.ended = tuple(visit for visit in stay.ended if visit != event.encounter_id)
+        _change_visit(event, stay)
     _state(event, stay, _WHO if elsewhere else _LASTING)
     if elsewhere:
         return stay
     if event.kind == "discharge":
-        stay.phase, stay.left_at, stay.disposition = "left", at, event.disposition
+        if stay.inpatient is not None and event.disposition != "died":
+            lasts = {name: getattr(stay, name) for name in (*_WHO, "code_status", "ended")}
+            return msgspec.structs.replace(stay.inpatient, **lasts)
+        stay.phase, stay.left_at, stay.disposition, stay.inpatient = "left", at, event.disposition, None
     elif event.kind not in ("admit", "transfer"):  # update, merge
         if event.unit is not None and event.unit != stay.unit:
             stay.room = stay.bed = None  # those of the unit before
@@ -197,20 +220,38 @@ def _after(event: Admission, stay: Stay) -> Stay:
     return stay
 
 
+def _change_visit(event: Admission, stay: Stay) -> None:
+    """Keep the inpatient visit that an emergency visit interrupts; any other one takes its place."""
+    if stay.phase != "present" or not _differ(event.encounter_id, stay.encounter_id):
+        return
+    if event.kind == "transfer" or event.patient_class != "emergency":
+        stay.inpatient = None
+    elif stay.patient_class == "inpatient":
+        stay.inpatient = msgspec.structs.replace(stay, inpatient=None, ended=())
+
+
 class StayLog(msgspec.Struct, omit_defaults=True):
     """The events of a stay that may still be revised, and what the older ones add up to.
 
-    `past` are the visits of units that the older ones ended. `told` are the rows of occupancy.v1 that were written and
-    may still be revised, by key: a digest of each (see `models.occupancy`).
+    `past` are the visits of units that the older ones ended; `settled` is when the newest of them happened (s since
+    1970; 0: nothing is folded for good, or an older version did not say). `told` are the rows of occupancy.v1 that were
+    written and may still be revised, by key: a digest of each (see `models.occupancy`).
     """
 
     events: list[Admission] = []
     base: Stay = msgspec.field(default_factory=Stay)
     past: list[Visit] = []
+    settled: float = 0.0
     told: dict[str, str] = {}
 
+    def too_late(self, event: Admission) -> bool:
+        """Whether what came after the event is folded for good: it would be taken for the newest of all."""
+        return event.observed_at.timestamp() <= self.settled
+
     def add(self, event: Admission) -> Stay:
-        """Take an event in; returns the present."""
+        """Take an event in, unless it is too late; returns the present."""
+        if self.too_late(event):
+            return fold(self.events, self.base)
         self.events = [*(known for known in self.events if known.event_id != event.event_id), event]
         self._settle()
         return fold(self.events, self.base)
@@ -218,12 +259,20 @@ class StayLog(msgspec.Struct, omit_defaults=True):
     def join(self, other: "StayLog") -> Stay:
         """Take in the events of another id of the same patient; returns the present.
 
-        Older events that either has folded for good cannot be folded together: where both have some, this log's count.
+        Events that either has folded for good cannot be folded together: where one has some, both fold all up to the
+        same moment, and of the two presents of that moment one goes on (see `_goes_on`).
         """
+        settled = max(self.settled, other.settled)
+        for log in (self, other):
+            while log.events and (oldest := min(log.events, key=_order)).observed_at.timestamp() <= settled:
+                log._fold_for_good(oldest)
+        self.settled = settled
         known = {event.event_id for event in self.events}
         self.events = [*self.events, *(event for event in other.events if event.event_id not in known)]
-        if self.base == Stay():
-            self.base = other.base
+        less, more = sorted((other.base, self.base), key=_goes_on(self.base, other.base))
+        still = more.encounter_id if more.phase == "present" else None
+        over = dict.fromkeys(visit for visit in (*less.ended, *more.ended) if visit != still)
+        self.base = msgspec.structs.replace(more, ended=tuple(over)[-KEPT_ENDED:])
         ended = [*self.past, *(visit for visit in other.past if visit not in self.past)]
         self.told = other.told | self.told
         self._keep(sorted(ended, key=lambda visit: (visit.since, visit.unit)))
@@ -236,15 +285,33 @@ class StayLog(msgspec.Struct, omit_defaults=True):
         return [*self.past, *ended, *([] if stay.occupies is None else [Visit(_brief(stay))])]
 
     def _settle(self) -> None:
+        if len(self.events) > KEPT_EVENTS:
+            self._drop_updates()
         while len(self.events) > KEPT_EVENTS:
-            oldest, held = min(self.events, key=_order), effective(self.events)
-            if oldest in held:
-                self.base, ended = trace([oldest], self.base)
-                self._keep([*self.past, *ended])
-            self.events.remove(oldest)
-            # What the oldest had taken back, though it is later, stays away.
-            revived = [event for event in effective(self.events) if event not in held]
-            self.events = [event for event in self.events if event not in revived]
+            self._fold_for_good(min(self.events, key=_order))
+
+    def _drop_updates(self) -> None:
+        """Drop the updates without which the stay is the same, now and after whatever still comes late.
+
+        Such a one moved nobody, and a newer one of the same visit states all that it states, with no movement between
+        them. What comes from between the two later on holds until the newer one.
+        """
+        said = trace(self.events, self.base)
+        for update in _superseded(effective(self.events)):
+            others = [event for event in self.events if event is not update]
+            if trace(others, self.base) == said:
+                self.events = others
+
+    def _fold_for_good(self, oldest: Admission) -> None:
+        held = effective(self.events)
+        if oldest in held:
+            self.base, ended = trace([oldest], self.base)
+            self._keep([*self.past, *ended])
+        self.settled = max(self.settled, oldest.observed_at.timestamp())
+        self.events.remove(oldest)
+        # What the oldest had taken back, though it is later, stays away.
+        revived = [event for event in effective(self.events) if event not in held]
+        self.events = [event for event in self.events if event not in revived]
 
     def _keep(self, past: list[Visit]) -> None:
         """Of the visits that are folded for good the newest; the rows of the others stay as they were told."""
@@ -259,6 +326,34 @@ def _order(event: Admission) -> tuple[object, ...]:
     # A cancellation is often charted for the very minute of what it cancels.
     cancels = event.kind in _CANCELS
     return event.observed_at, cancels, event.received_at, _RANK.get(event.kind, 3), event.event_id.int
+
+
+def _superseded(held: list[Admission]) -> Iterator[Admission]:
+    """The updates after which another one of the same visit, before any movement, states all that they state."""
+    newer: list[tuple[Admission, set[str]]] = []
+    for event in reversed(held):
+        if event.kind != "update":
+            newer = []
+            continue
+        states = {name for name in (*_LASTING, *_PLACE) if getattr(event, name) is not None}
+        if event.supersedes is None and any(_covers(event, states, *other) for other in newer):
+            yield event
+        else:
+            newer.append((event, states))
+
+
+def _covers(event: Admission, states: set[str], other: Admission, covered: set[str]) -> bool:
+    one_place = "unit" not in states or event.unit == other.unit
+    return event.encounter_id == other.encounter_id and states <= covered and one_place
+
+
+def _goes_on(*ends: Stay) -> Callable[[Stay], tuple[bool, float]]:
+    """Of two presents of one patient: with two visits where the patient still is; else what was moved last."""
+    two = _differ(ends[0].encounter_id, ends[-1].encounter_id)
+    return lambda stay: (
+        two and stay.phase == "present",
+        max(stay.left_at or 0.0, stay.since or stay.admitted_at or 0.0),
+    )
 
 
 def _recorded_by(event: Admission, cancellation: Admission) -> bool:
@@ -281,7 +376,7 @@ def _is_elsewhere(event: Admission, stay: Stay) -> bool:
         return False
     if event.kind == "admit":
         return stay.phase == "present" and event.patient_class in ("outpatient", "preadmit")
-    return event.kind != "transfer"  # which may bring a new number with a new class
+    return event.kind != "transfer" or event.encounter_id in stay.ended  # it may bring a new number with a new class
 
 
 def _state(event: Admission, stay: Stay, names: Iterable[str]) -> None:

@@ -30,6 +30,7 @@ def card(record: Record) -> str:
         "",
         "## Compared",
         "",
+        *_budget(record.settings),
         f"The folds taken together. Hours before onset: mean over patients of known onset, 0 without an alert in the "
         f"{CREDITED} hours before, all at {BURDEN:g} alerts a patient-day. Utility: the challenge's, its threshold "
         "found on other folds. 95 % intervals over patients. `boosting+…`: the mean of their log-odds.",
@@ -73,6 +74,15 @@ def card(record: Record) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _budget(settings: Mapping[str, Any]) -> list[str]:
+    """The budget of the search; records of before it was kept say nothing of it."""
+    tried = settings.get("tried")
+    if not tried:
+        return []
+    counts = ", ".join(f"{name} {_n(count)}" for name, count in tried.items())
+    return [f"Settings tried, all on the fold that chooses: {counts}; every other learner had one or took these.", ""]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

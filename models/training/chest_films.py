@@ -131,8 +131,17 @@ def is_locked(film_id: str) -> bool:
 
 
 def without_locked(films: Films) -> Films:
-    """Those that are not locked."""
-    return films.only(np.flatnonzero([not is_locked(one) for one in films.ids]))
+    """Those that are not locked: of anybody's films 15 of 100 are, for a film brings its lock.
+
+    Raises
+    ------
+    TooLittle
+        All are.
+    """
+    found = films.only(np.flatnonzero([not is_locked(one) for one in films.ids]))
+    if not found.ids:
+        raise TooLittle("all these films are locked (by their hash): only the gate looks at them")
+    return found
 
 
 def folds(label: Labels, seed: int, count: int = FOLDS) -> npt.NDArray[np.int64]:
@@ -164,7 +173,7 @@ def open_films(films: Films) -> Films:
     Raises
     ------
     TooLittle
-        Fewer than `LEAST` of a label.
+        Fewer than `LEAST` of a label, or all are locked.
     """
     found = without_locked(films)
     found = found.only(np.flatnonzero(found.label >= 0))

@@ -135,6 +135,10 @@ class Bench:
         """What the search found, by learner."""
         return {name: repr(self._trial(name, self._best(name))) for name in names if len(parts(name)) == 1}
 
+    def tried(self, names: list[str]) -> dict[str, int]:
+        """How many settings were tried, by learner; pre-trained nets and those without inputs take what was found."""
+        return {name: len(SEARCH[name]) for name in names if name in SEARCH and len(SEARCH[name]) > 1}
+
     def curves(self, names: list[str]) -> dict[str, Any]:
         """The curve of learning on fold 0, by learner that has one."""
         found = {}

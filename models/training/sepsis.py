@@ -259,7 +259,12 @@ def finish(bench: Any, data: Recorded, settings: Settings, report: Report) -> Pa
         data_hash=data.data_hash,
         code_hash=data.code_hash,
         inputs_version=features.VERSION,
-        settings={"seed": settings.seed, "epochs": settings.epochs, "search": bench.chosen_settings(done)},
+        settings={
+            "seed": settings.seed,
+            "epochs": settings.epochs,
+            "search": bench.chosen_settings(done),
+            "tried": bench.tried(done),
+        },
         sizes={
             "open": len(bench.split.open),
             "judged": len(places),

@@ -6,6 +6,7 @@ import pytest
 
 from tests.agents.bedside import Bedside
 from tests.events import WELL, admission, at, event_id, tick, vitals
+from wardstream.models.stay import KEPT_EVENTS
 
 ILL = WELL | {"heart_rate_bpm": 140.0, "respiratory_rate_per_min": 28.0, "systolic_mmhg": 95.0}  # NEWS2 8
 
@@ -107,6 +108,26 @@ async def test_the_stay_survives_a_restart(bedside: Bedside) -> None:
     bedside.restart()
     await bedside.give(admission("k", 9, "cancel_transfer"))
     assert bedside.patient().stay.unit == "A"
+
+
+async def test_what_comes_too_late_is_counted_and_moves_nobody(bedside: Bedside) -> None:
+    moves = [admission(f"m{n}", n, "transfer" if n else "admit", unit=f"U{n}") for n in range(2 * KEPT_EVENTS)]
+    said = await bedside.give(*moves)
+    assert not any(name == "late_admissions_total" for name, _ in said.counts)
+    said = await bedside.give(admission("late", 5.5, "transfer", 200, unit="X"))
+    assert said.counts["late_admissions_total", ("transfer",)] == 1
+    assert said.occupancy == {}
+    assert bedside.patient().stay.unit == f"U{2 * KEPT_EVENTS - 1}"
+
+
+async def test_updates_by_the_dozen_hide_no_late_move(bedside: Bedside) -> None:
+    bills = [admission(f"u{n}", 60 + n, "update", acuity=3) for n in range(45)]
+    await bedside.give(
+        admission("in", 0, "admit", unit="A"), admission("t", 50, "transfer", unit="B"), vitals("v", 55, **ILL), *bills
+    )
+    await bedside.give(admission("late", 30, "transfer", 120, unit="C"))
+    assert bedside.patient().stay.unit == "B"
+    assert bedside.patient().alerts.keys() == {"news2"}
 
 
 async def test_a_patient_heard_of_only_at_admission_is_forgotten_in_the_end(bedside: Bedside) -> None:

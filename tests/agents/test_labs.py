@@ -310,58 +310,6 @@ async def test_a_late_critical_result_says_nothing(bedside: Bedside) -> None:
     assert [one.values["k"] for one in bedside.sets()] == [7.0, 4.2]
 
 
-async def test_sofa_and_the_kidneys_stage_follow_what_they_read(bedside: Bedside) -> None:
-    def names(said: Said) -> list[str]:
-        return [score.name for score in said.scores[-1].scores[6:]]
-
-    await bedside.give(admission("adm", 0, "admit", age_years=60))
-    assert names(await bedside.give(vitals("v", 0, **WELL))) == []
-    assert names(await bedside.give(lab("a", 1, value=1.0, **CREATININE))) == ["sofa", "kdigo_aki"]
-    said = await bedside.give(lab("b", 600, value=2.0, **CREATININE))
-    sofa, kidneys = said.scores[-1].scores[6:]
-    assert (sofa.parts["creatinine_mg_per_dl"], kidneys.value, kidneys.band) == (2, 2, "stage 2")
-    assert names(await bedside.give(vitals("hr", 601, heart_rate_bpm=70.0))) == []
-    assert names(await bedside.give(vitals("p", 602, mean_pressure_mmhg=60.0))) == ["sofa"]
-    assert names(await bedside.give(vitals("u", 603, urine_output_ml=50.0, urine_period_h=1.0))) == [
-        "sofa",
-        "kdigo_aki",
-    ]
-    assert names(await bedside.give(lab("plt", 604, loinc="777-3", value=90.0))) == ["sofa"]
-    lapsed = await bedside.give(tick(600 + 24 * 60))
-    assert names(lapsed) == ["sofa", "kdigo_aki"]
-    assert "creatinine_mg_per_dl" in lapsed.scores[-1].scores[-1].missing
-
-
-async def test_a_correction_restages_the_kidneys(bedside: Bedside) -> None:
-    await bedside.give(lab("a", 0, value=1.0, **CREATININE), lab("b", 600, value=3.1, **CREATININE))
-    said = await bedside.give(lab("c", 600, 700, value=1.1, status="corrected", supersedes="b", **CREATININE))
-    assert said.scores[-1].scores[-1].value == 0
-    assert told(said) == [("creatinine_mg_per_dl", 1.1, [])]
-
-
-@pytest.mark.parametrize("correction", [{"status": "cancelled"}, {"status": "corrected", "text": "clotted"}])
-async def test_sofa_and_the_stage_are_told_once_more_when_nothing_is_left(
-    bedside: Bedside, correction: dict[str, object]
-) -> None:
-    """Who keeps the last of each would keep what came from results that do not exist any more."""
-    about = {"supersedes": "b", **CREATININE, **correction}
-    said = await bedside.give(lab("b", 600, value=6.0, **CREATININE))
-    assert [(one.name, one.value) for one in said.scores[-1].scores[6:]] == [("sofa", 4.0), ("kdigo_aki", 0.0)]
-    said = await bedside.give(lab("c", 600, 700, **about))
-    assert [(one.name, one.value, one.parts, one.complete) for one in said.scores[-1].scores[6:]] == [
-        ("sofa", 0.0, {}, False),
-        ("kdigo_aki", 0.0, {}, False),
-    ]
-    said = await bedside.give(vitals("p", 701, mean_pressure_mmhg=60.0), tick(702))
-    assert [score.name for record in said.scores for score in record.scores[6:]] == []
-
-
-async def test_the_stage_is_told_once_more_when_a_cancelled_collection_was_the_last(bedside: Bedside) -> None:
-    await bedside.give(vitals("u", 0, urine_output_ml=0.0, urine_period_h=12.0))
-    said = await bedside.give(vitals("c", 0, 30, status="cancelled", supersedes="u"))
-    assert [(one.name, one.parts) for one in said.scores[-1].scores[6:]] == [("kdigo_aki", {})]
-
-
 async def test_the_example_of_scores_is_what_a_result_says(bedside: Bedside) -> None:
     """A creatinine that is critical and has risen: flags with their sources, SOFA, the stage; then it is withdrawn."""
     about = {"source": "example-gateway", "facility": "north", "patient_id": "p-3f9a1c07", "encounter_id": "e-51c2"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -12,8 +13,8 @@ from tests.models.training.recorded import recorded, stays
 from tests.models.training.tiny import write_candidate, write_model
 from wardstream.models.bins import MeasurementSet
 from wardstream.models.sepsis import LOOK_BACK, SIGNALS, Inputs, Prepared, Who, hourly, prepare, stacked
+from wardstream.models.training import card, record, sepsis_gate
 from wardstream.models.training import measures as m
-from wardstream.models.training import sepsis_gate
 from wardstream.models.training.boosting import partial_news2, table
 from wardstream.models.training.calibrating import fit
 from wardstream.models.training.judging import score_curves
@@ -159,6 +160,14 @@ def test_of_the_data_of_its_training_the_locked_patients_are_left_out_and_the_ot
     assert stranger.metrics["learnt_from"] is False
     assert (stranger.metrics["locked_left_out"], stranger.metrics["locked_if_of_training"]) == (0, len(locked))
     assert len(stranger.rows) == len(data.stays.label)
+
+
+def test_the_card_says_how_many_settings_were_tried() -> None:
+    made = record.load(Path(__file__).parents[3] / "models" / "repository" / "sepsis" / "1")
+    told = msgspec.structs.replace(made, settings={**made.settings, "tried": {"boosting": 4, "recurrent": 3}})
+    said = "Settings tried, all on the fold that chooses: boosting 4, recurrent 3; every other"
+    assert said in card.card(told)
+    assert "Settings tried" not in card.card(made), "its record does not say"
 
 
 def test_another_contract_is_refused(tmp_path: Path) -> None:

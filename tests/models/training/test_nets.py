@@ -142,7 +142,7 @@ def test_a_run_leaves_a_candidate_that_reproduces(tmp_path: Path, monkeypatch: p
     small = Trial(Shape("recurrent", 8, 1), batch=64, rate=1e-2, epochs=1)
     monkeypatch.setitem(SEARCH, "recurrent", (small,))
     monkeypatch.setattr(measures, "BOOTSTRAPS", 20)
-    monkeypatch.setitem(SEARCH, "boosting", (Setting(rounds=5),))
+    monkeypatch.setitem(SEARCH, "boosting", (Setting(rounds=5), Setting(rounds=4)))
     learners = ("news2", "boosting", "recurrent", "boosting+recurrent", "recurrent-pretrained")
     data, settings = recorded(60), Settings(only=(*learners, "finish"))
     first = RECIPE.train(data, tmp_path / "a", settings, quiet)
@@ -152,6 +152,8 @@ def test_a_run_leaves_a_candidate_that_reproduces(tmp_path: Path, monkeypatch: p
     made = record.load(first)
     assert set(made.compared) == {*learners, "boosting+recurrent-pretrained"}, "a mean of what is there costs nothing"
     assert made.model_hash == record.file_hash(first / "model.onnx")
+    assert made.settings["tried"] == {"boosting": 2}
+    assert "boosting 2; every other" in (first / "card.md").read_text()
     assert "| recurrent |" in (first / "card.md").read_text()
     second = RECIPE.train(data, tmp_path / "b", settings, quiet)
     assert record.load(second).compared == made.compared
