@@ -73,10 +73,10 @@ def sound(data: bytes) -> list[tuple[int, int]]:
 
 
 def _behind(data: bytes, at: int) -> int | None:
-    """Where the first sound record behind a damaged one begins: where its length says, or else wherever there is one."""
+    """Where the first sound record behind a damaged one begins: where its length says, or else the next one found."""
     budget = _SEARCHED_BYTES
     if at + _HEAD.size <= len(data):
-        told = at + _HEAD.size + _HEAD.unpack_from(data, at)[0]
+        told: int = at + _HEAD.size + _HEAD.unpack_from(data, at)[0]
         if next(unframed(data, told), None) is not None:
             return told
     for begin in range(at + 1, len(data) - _HEAD.size):
