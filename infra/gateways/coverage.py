@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -14,6 +14,7 @@ from wardstream.schemas.hl7v2 import Feed, Malformed, Mapped, map_message
 from wardstream.schemas.hl7v2.codes import local, meaning
 from wardstream.schemas.hl7v2.mapping import OTHER
 from wardstream.schemas.hl7v2.reading import Message, read
+from wardstream.schemas.hl7v2.redaction import redactor
 from wardstream.schemas.hl7v2.times import stated
 from wardstream.schemas.hl7v2.types import MAPPERS, NOT_FOR_US
 from wardstream.schemas.pseudonym import Pseudonyms
@@ -28,6 +29,7 @@ _CODE: Final = re.compile(r"[A-Za-z0-9_.%/*+:\[\]-]{1,40}(?:\^{1,2}[A-Za-z0-9_.-
 _UNIT: Final = re.compile(r"[A-Za-z0-9µμ°%/*.^+\[\]{}()_'\"-]{1,24}")
 _TYPE: Final = re.compile(r"[A-Z]{3}(?:\^[A-Z][A-Z0-9][0-9])?")  # PPR^PC1 too; no word
 NOT_SHOWN: Final = "(not printed)"
+Redactor = Callable[[str], str]
 
 
 @dataclass
@@ -71,11 +73,13 @@ class Coverage:
             return ()
         outcome = "events" if mapped.events else "rejected" if mapped.rejects else "not for us"
         self.outcomes[shown_type(mapped.header.type), outcome] += 1
-        self._count(mapped)
-        self._look(read(raw), feed)
+        message = read(raw)
+        without = redactor(message)
+        self._count(mapped, without)
+        self._look(message, feed, without)
         return mapped.events
 
-    def _count(self, mapped: Mapped) -> None:
+    def _count(self, mapped: Mapped, without: Redactor) -> None:
         kind = shown_type(mapped.header.type)
         for event in mapped.events:
             self.topics[kind, topic_of(event)] += 1
@@ -83,10 +87,10 @@ class Coverage:
             for place in reject.fields or ("",):
                 self.rejects[reject.topic, _unnumbered(place), reject.reason] += 1
         self.ignored.update(
-            (kind, shown_type(what) if kind == "type" else shown(what)) for kind, what in mapped.ignored
+            (kind, shown_type(what) if kind == "type" else shown(what, without)) for kind, what in mapped.ignored
         )
 
-    def _look(self, message: Message, feed: Feed) -> None:
+    def _look(self, message: Message, feed: Feed, without: Redactor) -> None:
         texts = [message.header.sent_at]
         for name, number in _TIMES:
             texts += [segment.text(number) for segment in message.all(name)]
@@ -99,7 +103,7 @@ class Coverage:
             code, system = obx.text(3, 1) or obx.text(3, 2), obx.text(3, 3)
             known = None if feed.leaves_out(code, system) else meaning(feed, obx)
             said = "ignored" if known is None else "note" if known.kind == "note" else known.code
-            self.codes[shown(local(code, system)), shown(obx.text(6), _UNIT), said] += 1
+            self.codes[shown(local(code, system), without), shown(obx.text(6), without, _UNIT), said] += 1
 
     def types(self) -> list[str]:
         """All types that came, those that are mapped first."""
@@ -115,9 +119,12 @@ def outline(raw: bytes) -> list[str]:
     names = Counter(segment.name for segment in message.segments)
     told = ", ".join(name if count == 1 else f"{count} {name}" for name, count in names.items())
     lines = [f"HL7 v2: {shown_type(message.header.type)}: MSH, {told}"]
+    without = redactor(message)
     for obx in message.all("OBX"):
         code, unit = local(obx.text(3, 1) or obx.text(3, 2), obx.text(3, 3)), obx.text(6)
-        lines.append(f"  OBX[{obx.number}]: {shown(code) or 'no code'}, {shown(unit, _UNIT) or 'no unit'}")
+        lines.append(
+            f"  OBX[{obx.number}]: {shown(code, without) or 'no code'}, {shown(unit, without, _UNIT) or 'no unit'}"
+        )
     return lines
 
 
@@ -159,6 +166,9 @@ def _unnumbered(place: str) -> str:
     return f"{name}{rest.partition(']')[2]}" if rest else place
 
 
-def shown(text: str, like: re.Pattern[str] = _CODE) -> str:
-    """Return a code or a unit as it may be printed: one that looks like none may be a name in the wrong place."""
-    return text if not text or like.fullmatch(text) else NOT_SHOWN
+def shown(text: str, without: Redactor, like: re.Pattern[str] = _CODE) -> str:
+    """Return a code or a unit as it may be printed: one that looks like none may be a name in the wrong place.
+
+    So is one that holds what the message says of who the patient is; `without` takes that out.
+    """
+    return text if not text or (like.fullmatch(text) and without(text) == text) else NOT_SHOWN

@@ -160,3 +160,12 @@ def test_an_outline_names_code_and_unit_and_nobody() -> None:
     ]
     assert outline(BROKEN)[0].startswith("no HL7 v2: MSH-")
     assert not any(word in "\n".join((*lines, *outline(BROKEN), *outline(ADMIT))) for word in PERSONAL)
+
+
+def test_a_name_that_looks_like_a_code_or_a_unit_is_not_printed(tmp_path: Path) -> None:
+    raw = RESULT.replace(b"LOC7^Secretin^L", b"LOC7^^Invented").replace(b"pg/mL", b"Invented")
+    assert raw.count(b"Invented") == RESULT.count(b"Invented") + 2
+    for more in ([], ["--events"]):
+        result = RUN.invoke(main, ["feed", "dry-run", str(write(tmp_path / "all.hl7", raw)), *more])
+        assert result.exit_code == 0, result.output
+        assert "Invented" not in result.output
