@@ -197,6 +197,29 @@ async def test_an_older_merge_on_its_way_while_a_newer_one_reverses_the_survivor
     assert lanes.moved() == {b: a, c: a}
 
 
+async def test_a_patient_upstairs_is_joined_to_an_old_chart_with_bills(lanes: Lanes, ids: list[str]) -> None:
+    """Both have more events than are kept: the patient stays where the open visit is, and the alert stays open."""
+    a, b, _ = ids
+    bills = [admission(f"bill {n}", 31 + n, "update", patient_id=b, encounter_id="E1", acuity=3) for n in range(45)]
+    rounds = [admission(f"round {n}", 91 + n, "update", patient_id=a, encounter_id="E2", bed="4") for n in range(45)]
+    await lanes.give(
+        admission("in", 0, "admit", patient_id=b, unit="O", encounter_id="E1"),
+        admission("out", 30, "discharge", patient_id=b, encounter_id="E1"),
+        *bills,
+        admission("up", 90, "admit", patient_id=a, unit="W", encounter_id="E2", age_years=70.0),
+        *rounds,
+        vitals("v", 140, patient_id=a, **UNWELL),
+    )
+    raised = lanes.patient(a)
+    assert raised is not None
+    await lanes.give(merge(b, a, 150))
+    one = lanes.patient(b)
+    assert one is not None
+    assert (one.stay.phase, one.stay.unit) == ("present", "W")
+    assert one.alerts["news2"].alert_id == raised.alerts["news2"].alert_id
+    assert {key: row.state for key, row in lanes.table().items()} == {f"O\tE1\t{b}": "left", f"W\tE2\t{b}": "present"}
+
+
 async def test_the_state_of_a_long_stay_goes_in_parts(lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handovers, "PART_BYTES", 3_000)
     a, b = "P1", "P2"
