@@ -277,6 +277,7 @@ DELIVERY_FAILURES = Metric("delivery_failures_total", "counter", "times", "Group
 DELIVERY_WAITING = Metric("delivery_waiting", "gauge", "messages", "Messages and requests that wait for Kafka")
 SPOOL_RECORDS = Metric("spool_records", "gauge", "messages", "Messages on disk that wait for Kafka")
 SPOOL_BYTES = Metric("spool_bytes", "gauge", "bytes", "Size of what waits on disk")
+SPOOL_DAMAGED = Metric("spool_damaged", "gauge", "bytes", "Damaged bytes of the spool that are kept aside for a person")
 
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 

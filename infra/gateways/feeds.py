@@ -4,6 +4,8 @@
     timezone = "Europe/Berlin"
     authority = "general-hospital"              # where PID-3.4 is empty
     identifier_types = ["MR", "PI"]
+    authorities = ["general-hospital"]          # whose number counts, where there are several of one type
+    aliases = { "1.2.276.0.76" = "general-hospital" }
     units = { UMOLL = "umol/L" }
     ignored = ["ORU^R40"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from wardstream.agents.metrics import DELIVERY_WAITING, SPOOL_BYTES, SPOOL_RECORDS, Meters
+from wardstream.agents.metrics import DELIVERY_WAITING, SPOOL_BYTES, SPOOL_DAMAGED, SPOOL_RECORDS, Meters
 from wardstream.client.brokers import Brokers
 from wardstream.infra.failure import Failure
 from wardstream.infra.gateways.auth import Anyone, Authority, TokenFile
@@ -68,6 +68,7 @@ async def serve_mllp(settings: Settings, feeds: Mapping[str, FeedFile], announce
         def look() -> None:
             meters.set(SPOOL_RECORDS, spool.records)
             meters.set(SPOOL_BYTES, spool.bytes)
+            meters.set(SPOOL_DAMAGED, spool.damaged)
             meters.set(DELIVERY_WAITING, delivery.waiting)
 
         reporting = partial(report, meters, options, "mllp-gateway", look)

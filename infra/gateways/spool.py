@@ -6,6 +6,9 @@ record at the end of a segment: nobody was told that it is kept, so it is cut of
 has been delivered is in the file `delivered`; that is not synced: after a power cut some records are delivered again,
 which their ids make harmless. A segment goes when all of it is delivered.
 
+Behind bytes that a disk has damaged, what is sound is found again when the spool is opened, and delivered. What is not
+is kept aside (`00000001.damaged`): it was acknowledged, and a person may have to ask its sender for it.
+
 What is in it is as the topics have it: pseudonymous events; names and raw bytes sealed.
 """
 
@@ -17,6 +20,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from struct import Struct
 from typing import Final
@@ -29,6 +33,7 @@ log = logging.getLogger(__name__)
 SEGMENT_BYTES: Final = 8 << 20
 _TAKEN_BYTES: Final = 1 << 20  # read at a time, or one record
 _HEAD: Final = Struct("<II")  # length (0: the end, as a disk may leave zeros), CRC-32 of the content
+_SEARCHED_BYTES: Final = 1 << 30  # checked, at most, to find a sound record behind damaged bytes
 _DELIVERED: Final = Struct("<QQI")  # segment, offset, CRC-32 of both
 
 
@@ -41,9 +46,8 @@ def framed(content: bytes) -> bytes:
     return _HEAD.pack(len(content), crc32(content)) + content
 
 
-def unframed(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """Each sound record from the beginning on, with the offset of its end; stops at the first that is none."""
-    at = 0
+def unframed(data: bytes, at: int = 0) -> Iterator[tuple[bytes, int]]:
+    """Each sound record from an offset on, with the offset of its end; stops at the first that is none."""
     while at + _HEAD.size <= len(data):
         length, checksum = _HEAD.unpack_from(data, at)
         end = at + _HEAD.size + length
@@ -54,6 +58,36 @@ def unframed(data: bytes) -> Iterator[tuple[bytes, int]]:
             return
         yield content, end
         at = end
+
+
+def sound(data: bytes) -> list[tuple[int, int]]:
+    """Where each sound record begins and ends, those behind damaged bytes as well."""
+    found: list[tuple[int, int]] = []
+    at: int | None = 0
+    while at is not None:
+        for _, end in unframed(data, at):
+            found.append((at, end))
+            at = end
+        at = _behind(data, at)
+    return found
+
+
+def _behind(data: bytes, at: int) -> int | None:
+    """Where the first sound record behind a damaged one begins: where its length says, or else the next one found."""
+    budget = _SEARCHED_BYTES
+    if at + _HEAD.size <= len(data):
+        told: int = at + _HEAD.size + _HEAD.unpack_from(data, at)[0]
+        if next(unframed(data, told), None) is not None:
+            return told
+    for begin in range(at + 1, len(data) - _HEAD.size):
+        length, checksum = _HEAD.unpack_from(data, begin)
+        if 0 < length <= len(data) - begin - _HEAD.size:
+            budget -= length
+            if budget < 0:
+                return None
+            if crc32(data[begin + _HEAD.size : begin + _HEAD.size + length]) == checksum:
+                return begin
+    return None
 
 
 class Spool:
@@ -72,11 +106,13 @@ class Spool:
     ----------
     records, bytes : int
         What waits to be delivered.
+    damaged : int
+        Bytes that were found damaged and are kept aside, until a person removes their files.
     """
 
     def __init__(self, folder: Path, limit_bytes: int, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._folder, self._limit, self._segment_bytes = folder, limit_bytes, segment_bytes
-        self.records = self.bytes = 0
+        self.records = self.bytes = self.damaged = 0
         self._sizes: dict[int, int] = {}  # sound bytes by number of segment; the last one is written to
         self._file = self._lock = self._mark = -1
         self._damaged = False  # the last write failed: what follows goes into a new segment
@@ -186,8 +222,7 @@ class Spool:
             self._delivered = segment, end
             self.records -= 1
             self.bytes -= size
-        place = self._delivered[0].to_bytes(8, "little") + self._delivered[1].to_bytes(8, "little")
-        os.pwrite(self._mark, place + crc32(place).to_bytes(4, "little"), 0)
+        self._write_mark(*self._delivered)
         for segment in [number for number in self._sizes if number < self._delivered[0]]:
             del self._sizes[segment]
             self._path(segment).unlink(missing_ok=True)
@@ -205,6 +240,13 @@ class Spool:
                 path.unlink()
                 continue
             data = path.read_bytes()
+            records = sound(data)
+            if any(end != begin for (_, end), (begin, _) in pairwise([(0, 0), *records])):
+                if number == segment:  # before the file: should this be cut short, the worst is to deliver again
+                    self._write_mark(number, 0)
+                    os.fsync(self._mark)
+                data = self._mend(path, data, records, offset if number == segment else 0)
+                offset = 0 if number == segment else offset
             ends = [0, *(end for _, end in unframed(data))]
             if ends[-1] < len(data):
                 log.warning("%s: cut %d bytes: half a record, or a damaged disk", path.name, len(data) - ends[-1])
@@ -215,6 +257,7 @@ class Spool:
                 self._delivered = segment, done
             self.records += sum(end > done for end in ends)
             self.bytes += ends[-1] - done
+        self.damaged = sum(path.stat().st_size for path in self._folder.glob("*.damaged"))
         first = min(self._sizes, default=1)
         if self._delivered[0] < first:
             self._delivered = first, 0
@@ -226,14 +269,41 @@ class Spool:
             self._file = os.open(self._path(max(self._sizes)), os.O_RDWR)
         self._grown.set()
 
+    def _mend(self, path: Path, data: bytes, records: list[tuple[int, int]], delivered: int) -> bytes:
+        """Write a segment anew with the sound records that were not delivered, and keep the damaged bytes aside."""
+        cuts = [data[end:begin] for (_, end), (begin, _) in pairwise([(0, 0), *records]) if end < begin]
+        aside = path.with_suffix(".damaged")
+        left = b"".join(data[begin:end] for begin, end in records if end > delivered) + data[records[-1][1] :]
+        log.error(
+            "%s: %d bytes among sound records are damaged: they are kept in %s, and what they held is not delivered",
+            *(path.name, sum(map(len, cuts)), aside.name),
+        )
+        new = path.with_suffix(".new")
+        for file, how, content in ((aside, os.O_APPEND, b"".join(cuts)), (new, os.O_TRUNC, left)):
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | how, 0o600)
+            with os.fdopen(descriptor, "wb") as written:
+                written.write(content)
+                written.flush()
+                os.fsync(descriptor)
+        new.replace(path)
+        self._sync_folder()
+        return left
+
+    def _write_mark(self, segment: int, offset: int) -> None:
+        place = segment.to_bytes(8, "little") + offset.to_bytes(8, "little")
+        os.pwrite(self._mark, place + crc32(place).to_bytes(4, "little"), 0)
+
+    def _sync_folder(self) -> None:
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # else a power cut may take the name of a file
+        finally:
+            os.close(folder)
+
     def _begin(self, number: int) -> None:
         """Begin a segment."""
         file = os.open(self._path(number), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # else a power cut may take the name of the file
-        finally:
-            os.close(folder)
+        self._sync_folder()
         if self._file >= 0:
             os.close(self._file)
         self._file = file
@@ -284,7 +354,7 @@ class Spool:
                 data = os.pread(file, min(left, _TAKEN_BYTES), offset)
                 (length, _) = _HEAD.unpack_from(data)
                 if _HEAD.size + length > len(data):
-                    data = os.pread(file, _HEAD.size + length, offset)
+                    data = os.pread(file, min(left, _HEAD.size + length), offset)
             finally:
                 os.close(file)
             begin, last = offset, 0

@@ -61,6 +61,12 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     identifier_types : tuple of str
         Which identifiers of PID-3 name the patient, by type (PID-3.5, table 0203), the best first. One without a type
         is taken where none of these is there.
+    authorities : tuple of str
+        Of several numbers of one type, whose names the patient (PID-3.4), the best first; one of others comes after
+        them. Empty: as they are sent, so that a sender must always send them in the same order.
+    aliases : mapping
+        Other names of authorities, as `"1.2.3" = "HOSP"`: what a number's authority is called there, or its universal
+        id where it has no name, and what it is called here.
     codes : mapping
         Local codes, as `<code>^^<system>` or `<code>`.
     units : mapping
@@ -81,6 +87,8 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ambiguous: Literal["earlier", "later", "reject"] = "earlier"
     authority: Label
     identifier_types: Annotated[tuple[str, ...], Meta(min_length=1)]
+    authorities: tuple[Label, ...] = ()
+    aliases: Mapping[str, Label] = {}
     codes: Mapping[str, Code] = {}
     units: Mapping[str, Label] = {}
     imaging_orders: bool = False

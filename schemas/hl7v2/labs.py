@@ -28,12 +28,13 @@ _FIELDS: Final = {"value": 5, "text": 5, "unit": 6, "loinc": 3, "observed_at": 1
 
 
 class _Read(NamedTuple):
-    """A result as it was read; `more` are the further lines of its text."""
+    """A result as it was read; `more` are the further lines of its text. One that was rejected still counts."""
 
     one: Observation
     value: Value
     unit: str | None
     more: tuple[str, ...] = ()
+    rejected: bool = False
 
 
 def map_labs(work: Work, patient: Person, observations: Sequence[Observation]) -> None:
@@ -43,11 +44,15 @@ def map_labs(work: Work, patient: Person, observations: Sequence[Observation]) -
         one, group = read.one, read.one.group
         times = ((group.spm, 17), (group.obr, 7), (one.obx, 14), (group.obr, 22))
         at, reason, place = when(work, times)
+        if at is None and read.rejected:
+            continue
         if at is None:
             work.reject(TOPIC, reason, (place,), *one.needed)
             continue
         identity = ("lab", patient.patient_id, group.order, one.code, one.obx.text(4), at.isoformat())
         seen[identity] = count = seen.get(identity, 0) + 1  # of results that nothing else tells apart
+        if read.rejected:
+            continue
         try:
             _keep(work, patient, read, at, (*identity, count))
         except BadEvent as bad:
@@ -64,11 +69,13 @@ def _read(work: Work, observations: Iterable[Observation]) -> Iterable[_Read]:
             value = value_of(one.obx)
         except Unreadable:
             work.reject(TOPIC, "wrong_type", (one.obx.place(5),), *one.needed)
+            yield _Read(one, Value(), None, rejected=True)
             continue
         unit = _unit(work, one) if value.number is not None else None
         if unit is None and value.number is not None:
             reason = "unknown_unit" if one.obx.whole(6) else "missing_field"
             work.reject(TOPIC, reason, (one.obx.place(6),), *one.needed)
+            yield _Read(one, Value(), None, rejected=True)
             continue
         yield _Read(one, value, unit or None)
 

@@ -67,13 +67,14 @@ def identifiers(
             best, named = rank, {}
         if rank == best:
             named[Identifier(authority(work, segment, field, repetition, default), number)] = None
-    return tuple(named), found
+    ranks = {name: rank for rank, name in enumerate(feed.authorities)}
+    return tuple(sorted(named, key=lambda one: ranks.get(one.authority, len(ranks)))), found
 
 
 def authority(work: Work, segment: Segment, field: int, repetition: int = 1, default: str | None = None) -> str:
     """Return who gave the number in a CX field (component 4, an HD: its name, or else its universal id)."""
-    name = segment.text(field, 4, 1, repetition)
-    return name or segment.text(field, 4, 2, repetition) or default or work.feed.authority
+    name = segment.text(field, 4, 1, repetition) or segment.text(field, 4, 2, repetition)
+    return work.feed.aliases.get(name, name) or default or work.feed.authority
 
 
 def person(work: Work, pid: Segment | None, topic: str, *others: Segment | None) -> Person | None:

@@ -98,6 +98,60 @@ def test_killed_at_any_byte(first: list[bytes], second: list[bytes], done: int, 
         asyncio.run(run(Path(name)))
 
 
+@given(RECORDS, st.integers(0, 12), st.data())
+def test_a_damaged_byte_costs_one_record(contents: list[bytes], done: int, data: st.DataObject) -> None:
+    """Records of which some are delivered; a byte that the disk changed; all others come, once more at worst."""
+
+    async def run(folder: Path) -> None:
+        async with opened(folder) as spool:
+            await keep(spool, *contents)
+            taken = (await all_of(spool))[:done]
+            if taken:
+                spool.delivered(len(taken))
+        (path,) = segments(folder)
+        whole = path.read_bytes()
+        at = data.draw(st.integers(0, len(whole) - 1))
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ data.draw(st.integers(1, 255))]) + whole[at + 1 :])
+        hit = sum(end <= at for _, end in unframed(whole))
+        expected = [content for number, content in enumerate(contents) if number != hit]
+        waiting = [content for number, content in enumerate(contents) if number != hit and number >= len(taken)]
+        async with opened(folder) as spool:
+            found = await all_of(spool)
+            again = hit == len(contents) - 1 and found == expected  # the end is gone, and the mark with it
+            assert found == waiting or again
+            followed = hit < len(contents) - 1
+            assert (folder / "00000001.damaged").exists() == followed == (spool.damaged > 0)
+            spool.delivered(spool.records)
+            await keep(spool, b"more")
+            assert await all_of(spool) == [b"more"]
+            spool.delivered(spool.records)
+        async with opened(folder) as spool:
+            assert spool.records == 0
+
+    with TemporaryDirectory() as name:
+        asyncio.run(run(Path(name)))
+
+
+async def test_damage_in_a_later_segment_loses_nothing_of_an_earlier_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(tmp_path, segment=20) as spool:
+        for content in (b"first" * 5, b"second" * 5):
+            await keep(spool, content)
+        await keep(spool, b"third" * 5)
+    later = segments(tmp_path)[1]
+    append(later, framed(b"sound") + framed(b"too"))
+    whole = later.read_bytes()
+    later.write_bytes(whole.replace(b"second", b"zecond", 1))
+    async with opened(tmp_path) as spool:
+        assert await all_of(spool) == [b"first" * 5, b"sound", b"too", b"third" * 5]
+        assert spool.damaged == len(framed(b"second" * 5))
+    assert "zecond" not in caplog.text
+    assert "are damaged" in caplog.text
+    assert (tmp_path / "00000002.damaged").read_bytes() == framed(b"second" * 5).replace(b"second", b"zecond", 1)
+    assert (tmp_path / "00000002.damaged").stat().st_mode & 0o077 == 0
+
+
 async def test_delivered_segments_go(tmp_path: Path) -> None:
     async with opened(tmp_path, segment=100) as spool:
         for number in range(20):

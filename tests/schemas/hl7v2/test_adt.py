@@ -395,3 +395,15 @@ def test_of_other_systems_than_production_nothing_is_taken_where_the_feed_says_s
     assert (len(found.events), len(found.persons)) == ((1, 1) if taken else (0, 0))
     assert found.ignored == (() if taken else (("processing", said[0]),))
     assert len(map_message(raw, FEED, PSEUDONYMS, NOW).events) == 1
+
+
+def test_whose_number_names_the_patient_is_the_sites_to_say() -> None:
+    feed = msgspec.structs.replace(FEED, authorities=("B", "A"), aliases={"1.2.3": "B"})
+    numbers = ("1^^^A^MR~2^^^B^MR", "2^^^B^MR~1^^^A^MR", "0^^^C^MR~2^^^&1.2.3&ISO^MR", "2^^^B&1.2.3&ISO^MR")
+    found = {
+        one(mapped(EVN, f"PID|1||{number}||Invented^Ina", PV1, kind="ADT^A01", feed=feed)).patient_id
+        for number in numbers
+    }
+    assert found == {PSEUDONYMS.patient("B", "2")}
+    first = one(mapped(EVN, f"PID|1||{numbers[0]}||Invented^Ina", PV1, kind="ADT^A01"))
+    assert first.patient_id == PSEUDONYMS.patient("A", "1")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from tests.schemas.hl7v2.messages import FEED, OBR, PATIENT, PID, PSEUDONYMS, PV1, facts, mapped, one, utc
+from tests.schemas.hl7v2.messages import FEED, NOW, OBR, PATIENT, PID, PSEUDONYMS, PV1, facts, mapped, one, utc
 from wardstream.models.labs.analytes import ANALYTES
 from wardstream.models.revisions import standing
 from wardstream.schemas.bounds import LAB_BOUNDS
@@ -222,3 +223,16 @@ def test_every_known_analyte_passes_in_its_usual_unit() -> None:
 
 def test_a_query_is_answered_with_results() -> None:
     assert one(mapped("QRD|1", *ORDER, K, kind="ORF^R04")).value == 6.1
+
+
+def test_a_result_that_was_rejected_and_is_mended_is_not_its_sibling() -> None:
+    """Nothing else tells the two apart: no sub-id, and one time."""
+    lines = ("OBX|1|NM|2345-7^Glu^LN||5.6|QQMOL|||||F", "OBX|2|NM|2345-7^Glu^LN||180|mg/dL|||||F")
+    found = mapped(PID, OBR, *lines)
+    (sibling,), (reject,) = found.events, found.rejects
+    mended = msgspec.structs.replace(FEED, units={"QQMOL": "mmol/L"})
+    (event,) = map_message(reject.raw, mended, PSEUDONYMS, NOW).events
+    assert (event.value, sibling.value) == (5.6, 180)
+    assert event.supersedes != sibling.supersedes
+    whole = mapped(PID, OBR, *lines, feed=mended)
+    assert {one.event_id for one in whole.events} == {event.event_id, sibling.event_id}
