@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.schemas.hl7v2.messages import FEED, NOW, PATIENT, PID, PSEUDONYMS, PV1, facts, mapped, message, one, utc
+from tests.schemas.hl7v2.messages import FEED, PATIENT, PID, PSEUDONYMS, PV1, facts, mapped, message, one, utc
 from wardstream.models.stay import fold
 from wardstream.schemas.admissions import Admission
 from wardstream.schemas.hl7v2 import Code, Feed, map_message
@@ -383,18 +383,6 @@ def test_what_stands_beside_a_merge_is_ignored() -> None:
     assert found.ignored == (("segment", "OBX"),)
     nobody = mapped(EVN, PID.replace("4711^^^north^MR~999^^^state^SS", ""), PV1, PULSE, kind="ADT^A01")
     assert (nobody.events, nobody.rejects, nobody.ignored) == ((), (), (("patient", "PID-3"),))
-
-
-@pytest.mark.parametrize(("said", "taken"), [("P", True), ("P^T", True), ("", True), ("T", False), ("D^I", False)])
-def test_of_other_systems_than_production_nothing_is_taken_where_the_feed_says_so(said: str, taken: bool) -> None:
-    raw = message(EVN, PID, f"{PV1}{'|' * 25}202603101000", kind="ADT^A01^ADT_A01").replace(
-        b"|P|", f"|{said}|".encode(), 1
-    )
-    strict = msgspec.structs.replace(FEED, processing=frozenset("P"))
-    found = map_message(raw, strict, PSEUDONYMS, NOW)
-    assert (len(found.events), len(found.persons)) == ((1, 1) if taken else (0, 0))
-    assert found.ignored == (() if taken else (("processing", said[0]),))
-    assert len(map_message(raw, FEED, PSEUDONYMS, NOW).events) == 1
 
 
 def test_whose_number_names_the_patient_is_the_sites_to_say() -> None:
