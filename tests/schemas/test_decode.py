@@ -251,8 +251,9 @@ def test_vitals_without_a_measurement(examples: Examples) -> None:
     own = [name for name in Vitals.__struct_fields__ if name not in Event.__struct_fields__]
     for name in own:
         value = examples["vitals.v1"].get(name, 4)
-        value = {"consciousness": "A", "spo2_scale_2": True}.get(name, value)
-        assert (outcome("vitals.v1", changed(envelope, **{name: value})) is None) == (name != "urine_period_h")
+        value = {"consciousness": "A", "spo2_scale_2": True, "retracted": ["heart_rate_bpm"]}.get(name, value)
+        measures = name not in ("urine_period_h", "retracted")
+        assert (outcome("vitals.v1", changed(envelope, **{name: value})) is None) == measures
 
 
 @pytest.mark.parametrize(
