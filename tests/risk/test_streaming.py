@@ -9,7 +9,7 @@ import numpy as np
 from tests.risk.halves import is_streamed
 from tests.risk.judging import Judged, Layer, compared, measures, of_patients
 from tests.risk.streaming import APART, FLUSH, chunks, in_order, stay
-from wardstream.infra.feeds.challenge2019 import events, labels
+from wardstream.infra.feeds.challenge2019 import COLUMNS, LABEL, events, labels
 from wardstream.infra.feeds.pace import Minute, Send
 from wardstream.infra.feeds.records import EPOCH, Record
 from wardstream.schemas.admissions import Admission
@@ -20,10 +20,12 @@ DAY = timedelta(hours=24)
 
 
 def record(name: str, hours: int, onset: int | None) -> Record:
-    rows = [
-        f"{80 + hour}|18|60|0|{hour}|{int(onset is not None and hour >= onset - 6)}" for hour in range(1, hours + 1)
-    ]
-    text = "\n".join(["HR|Resp|Age|Gender|ICULOS|SepsisLabel", *rows, ""]).encode()
+    columns, rows = (*COLUMNS, LABEL), []
+    for hour in range(1, hours + 1):
+        said = {"HR": 80 + hour, "Resp": 18, "Age": 60, "Gender": 0, "ICULOS": hour}
+        said[LABEL] = int(onset is not None and hour >= onset - 6)
+        rows.append("|".join(str(said.get(column, "NaN")) for column in columns))
+    text = "\n".join(["|".join(columns), *rows, ""]).encode()
 
     def made(start, tally):  # type: ignore[no-untyped-def]
         return events(name, text, start, tally)
