@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Awaitable
 from datetime import UTC, datetime
@@ -62,9 +61,14 @@ def plot(folder: Path) -> None:
         raise Failure(f"nothing on {TOPIC.name} yet: a worker of the group flow writes it when an hour is over")
     folder.mkdir(parents=True, exist_ok=True)
     for unit, flow in sorted(board.forecasts.items()):
-        path = folder / f"{re.sub(r'[^A-Za-z0-9._-]', '_', unit)}.svg"
+        path = folder / f"{file_name(unit)}.svg"
         path.write_text(picture(unit, board.census(unit), flow), encoding="utf-8")
         typer.echo(path)
+
+
+def file_name(unit: str) -> str:
+    """A name of its own for each unit, as readable as file systems allow."""
+    return "".join(char if char.isalnum() or char in "._- " else f"%{ord(char):02X}" for char in unit)
 
 
 def answer(unit: str, beds: int, delay: Delay | None) -> None:

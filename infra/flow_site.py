@@ -16,7 +16,7 @@ from __future__ import annotations
 import tomllib
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -26,15 +26,19 @@ from wardstream.models.flow.calendar import Calendar
 from wardstream.models.flow.site import Site, UnitRules
 
 
+_Staffed = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+_Ratio = Annotated[float, msgspec.Meta(ge=0.1, le=1_000)]
+
+
 class _Unit(msgspec.Struct, forbid_unknown_fields=True):
-    staffed: int | None = None
-    patients_per_nurse: float | None = None
+    staffed: _Staffed | None = None
+    patients_per_nurse: _Ratio | None = None
     emergency: bool = False
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     timezone: str = "UTC"
-    patients_per_nurse: float | None = None
+    patients_per_nurse: _Ratio | None = None
     special: dict[date, tuple[str, ...]] = {}
     units: dict[str, _Unit] = {}
 
@@ -61,8 +65,6 @@ def _site(path: Path) -> Site:
     units = {}
     for name, unit in file.units.items():
         ratio = unit.patients_per_nurse or file.patients_per_nurse
-        if (unit.staffed is not None and unit.staffed < 0) or (ratio is not None and ratio <= 0):
-            raise ValueError(f"units.{name}: staffed is 0 or more, patients_per_nurse more than 0")
         units[name] = UnitRules(staffed=unit.staffed, patients_per_nurse=ratio, emergency=unit.emergency)
     default = None
     if file.patients_per_nurse is not None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from tests.infra.feeds.test_flow_series import HEADER, ROW
 from wardstream.infra.cli import main
 from wardstream.infra.feeds.uihc import SPECIAL
+from wardstream.infra.flow_show import file_name
 from wardstream.infra.flow_trials import over_wards
 from wardstream.models.flow.measures import Quality, quality
 
@@ -71,3 +72,11 @@ def test_means_over_wards() -> None:
 
     rows = list(over_wards([ward([1.0, 0.0]), ward([0.0, 1.0])]))
     assert rows == [("wards, mean", "24", "beds", "0.500", "0.500", "0.500, 1.000", "0.500, 1.000")]
+
+
+def test_each_unit_has_a_picture_of_its_own() -> None:
+    units = ["W/1", "W_1", "W%2F1", "内科", "外科", "..", "Ward 4B"]
+    names = [file_name(unit) for unit in units]
+    assert len(set(names)) == len(units)
+    assert not any("/" in name for name in names)
+    assert names[-1] == "Ward 4B"
