@@ -25,7 +25,6 @@ from wardstream.infra.settings import PREFIX, Settings, SettingsError
 from wardstream.models.flow.calendar import Calendar
 from wardstream.models.flow.site import Site, UnitRules
 
-
 _Staffed = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 _Ratio = Annotated[float, msgspec.Meta(ge=0.1, le=1_000)]
 
