@@ -36,10 +36,14 @@ _SEASON_VARIANCE, _SPECIAL_VARIANCE = 0.01, 0.02
 
 
 class StateSpace:
-    """The forecaster of one series. `mean` and `covariance` are all it knows."""
+    """The forecaster of one series. `mean` and `covariance` are all it knows.
+
+    Restored with a calendar that names other special days, it keeps what it knows of those that are named still.
+    """
 
     def __init__(self, calendar: Calendar, first_rate: float = 1.0) -> None:
         self._calendar = calendar
+        self._special = calendar.names  # in the order of their effects
         stays, drifts = len(FADING), 1 + len(_PROFILE_VARIANCE) + 4 + len(calendar.names)
         self._keeps = np.ones(drifts + stays)
         self._keeps[drifts:] = [kept for kept, _ in FADING]
@@ -68,6 +72,21 @@ class StateSpace:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._row = lru_cache(4096)(self._row_of)
+        if self._special != self._calendar.names:
+            self._rename()
+
+    def _rename(self) -> None:
+        """Keep the effects of special days by their names; those of new names are as before anything was seen."""
+        mean, covariance = self.mean, self.covariance
+        begin = len(mean) - len(FADING) - len(self._special)
+        old = {name: begin + i for i, name in enumerate(self._special)}
+        names = self._calendar.names
+        came = [*range(begin), *(old.get(name, -1) for name in names), *range(len(mean) - len(FADING), len(mean))]
+        self.__init__(self._calendar)  # type: ignore[misc]
+        known = [i for i, place in enumerate(came) if place >= 0]
+        places = [came[i] for i in known]
+        self.mean[known] = mean[places]
+        self.covariance[np.ix_(known, known)] = covariance[np.ix_(places, places)]
 
     def _row_of(self, hour: int) -> Doubles:
         moment = self._calendar.at(hour)
