@@ -5,7 +5,7 @@ that stood on a result must not outlive it for an hour. The inputs are taken fro
 model server is asked at the end, when all topics of the lane's batch have been gone through. It answers within the
 client's deadline or the prediction is `degraded`: made from NEWS2 by a curve fitted beside the model. Who knows too
 little abstains, and says why. So nothing is left out in silence, and of a server that does not answer a batch waits
-for one deadline.
+for its turn and one deadline.
 
 What a prediction means for the patient's alert is judged then too: of who has left meanwhile it raises none.
 
@@ -159,10 +159,8 @@ def _tell(
 
 
 def _judge(batch: PatientBatch, one: Asked, answer: Answered, served: Served, prediction: Prediction) -> None:
-    """What a prediction means for the patient's alert, and for the risk model."""
+    """What a prediction means for the alert of a patient who is known still, and for the risk model."""
     if answer.quality != "ok" or answer.version is None or answer.calibrated is None:
-        return
-    if one.key not in batch.state:  # forgotten meanwhile
         return
     patient = batch.state[one.key]
     patient.answers[SEPSIS] = (log_odds(answer.calibrated), one.at)

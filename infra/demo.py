@@ -135,10 +135,8 @@ class Demo:
         deadline = quiet_since + DRAIN_DEADLINE_S
         while time.monotonic() < min(quiet_since + QUIET_S, deadline):
             await self.wait(LOOK_S / 2)
-            films, answers = (
-                tap.tally.inputs[IMAGING.name],
-                {model: n.total() for model, n in tap.tally.answers.items()},
-            )
+            films = tap.tally.inputs[IMAGING.name]
+            answers = {model: n.total() for model, n in tap.tally.answers.items()}
             count = tap.tally.events + tap.tally.scores + tap.tally.transitions.total() + sum(answers.values())
             if count != seen or answers.get(FILMS_MODEL, 0) < films:
                 quiet_since, seen = time.monotonic(), count

@@ -206,9 +206,8 @@ class Store:
                     loader.load(self.model)
                 if not isinstance(error, Exception):
                     raise
-                said = (
-                    str(error).partition("\n\n")[0] or type(error).__name__
-                )  # after it come places in the server's code
+                # After an empty line come places in the server's code.
+                said = str(error).partition("\n\n")[0] or type(error).__name__
                 raise Failure(f"the model server did not load version {number}: {said}") from error
         card = self.version(number) / CARD
         if card.is_file():
