@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from wardstream.schemas.bad_event import BadEvent
-from wardstream.schemas.envelope import FIRST_YEAR, LAST_YEAR, Label, Moment, PatientId, Phrase
+from wardstream.schemas.envelope import Label, Moment, PatientId, Phrase, check_year
 from wardstream.schemas.topic import Topic
 
 Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
@@ -55,8 +55,7 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
         BadEvent
             With reason `inconsistent` or `out_of_bounds`.
         """
-        if not FIRST_YEAR <= self.at.year <= LAST_YEAR:
-            raise BadEvent("out_of_bounds", "at")
+        check_year("at", self.at)
         if (self.sequence == 0) != (self.previous == BEGIN):
             raise BadEvent("inconsistent", "sequence", "previous")
 

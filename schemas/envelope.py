@@ -43,6 +43,18 @@ Status = Literal["preliminary", "final", "corrected", "cancelled"]
 Provenance = Literal["device", "charted", "derived"]
 
 
+def check_year(field: str, at: datetime) -> None:
+    """Check that a time lies in a year that is sensible.
+
+    Raises
+    ------
+    BadEvent
+        With reason `out_of_bounds`.
+    """
+    if not FIRST_YEAR <= at.year <= LAST_YEAR:
+        raise BadEvent("out_of_bounds", field)
+
+
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What every event about a patient carries. Where null is allowed, absent means the same: not known."""
 

@@ -17,7 +17,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from wardstream.schemas.bad_event import BadEvent
-from wardstream.schemas.envelope import FIRST_YEAR, LAST_YEAR, Label, Moment
+from wardstream.schemas.envelope import Label, Moment, check_year
 from wardstream.schemas.topic import YEAR_MS, Topic
 
 LEVELS: Final = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
@@ -103,8 +103,7 @@ class Flow(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """
         if (self.observed_at - self.hour_from).total_seconds() != 3600 or self.received_at < self.observed_at:
             raise BadEvent("inconsistent", "hour_from", "observed_at", "received_at")
-        if not FIRST_YEAR <= self.observed_at.year <= LAST_YEAR:
-            raise BadEvent("out_of_bounds", "observed_at")
+        check_year("observed_at", self.observed_at)
 
 
 TOPIC: Final = Topic(

@@ -13,8 +13,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from wardstream.schemas.bad_event import BadEvent
-from wardstream.schemas.envelope import FIRST_YEAR, LAST_YEAR, Label, Moment, PatientId
+from wardstream.schemas.envelope import Label, Moment, PatientId, check_year
 from wardstream.schemas.topic import Topic
 
 Sealed = Annotated[str, Meta(min_length=40, max_length=8192, pattern=r"^[A-Za-z0-9+/]+={0,2}$(?!\n)")]
@@ -39,8 +38,7 @@ class Identity(Struct, frozen=True, kw_only=True, omit_defaults=True):
         BadEvent
             With reason `out_of_bounds`.
         """
-        if not FIRST_YEAR <= self.changed_at.year <= LAST_YEAR:
-            raise BadEvent("out_of_bounds", "changed_at")
+        check_year("changed_at", self.changed_at)
 
 
 def record_key(patient_id: str, said: Sequence[str], whole: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from wardstream.schemas.bad_event import BadEvent
-from wardstream.schemas.envelope import FIRST_YEAR, LAST_YEAR, Label, Moment
+from wardstream.schemas.envelope import Label, Moment, check_year
 from wardstream.schemas.topic import DAY_MS, Topic
 
 Series = Annotated[
@@ -65,8 +65,7 @@ class Metrics(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """
         if self.started_at > self.at:
             raise BadEvent("inconsistent", "started_at", "at")
-        if not FIRST_YEAR <= self.at.year <= LAST_YEAR:
-            raise BadEvent("out_of_bounds", "at")
+        check_year("at", self.at)
         for histogram in self.histograms.values():
             if sum(histogram.counts.values()) != histogram.count:
                 raise BadEvent("inconsistent", "histograms[].count", "histograms[].counts")

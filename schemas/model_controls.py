@@ -10,8 +10,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from wardstream.schemas.audit import Hash
-from wardstream.schemas.bad_event import BadEvent
-from wardstream.schemas.envelope import FIRST_YEAR, LAST_YEAR, Label, Moment, Phrase
+from wardstream.schemas.envelope import Label, Moment, Phrase, check_year
 from wardstream.schemas.predictions import Probability
 from wardstream.schemas.scores import Name
 from wardstream.schemas.topic import Topic
@@ -57,8 +56,7 @@ class ModelControl(Struct, frozen=True, kw_only=True, omit_defaults=True):
         BadEvent
             With reason `out_of_bounds`.
         """
-        if not FIRST_YEAR <= self.at.year <= LAST_YEAR:
-            raise BadEvent("out_of_bounds", "at")
+        check_year("at", self.at)
 
     def is_silent(self, unit: str | None) -> bool:
         """Whether it is silent in a unit; None: the unit is not known."""

@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from wardstream.schemas.bad_event import BadEvent
-from wardstream.schemas.envelope import FIRST_YEAR, LAST_YEAR, Label, Moment, Phrase
+from wardstream.schemas.envelope import Label, Moment, Phrase, check_year
 from wardstream.schemas.topic import YEAR_MS, Topic
 
 FeedCondition = Literal["silent", "rejects"]
@@ -47,8 +47,7 @@ class Notice(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """
         if self.raised_at > self.at:
             raise BadEvent("inconsistent", "raised_at", "at")
-        if not FIRST_YEAR <= self.at.year <= LAST_YEAR:
-            raise BadEvent("out_of_bounds", "at")
+        check_year("at", self.at)
 
 
 TOPIC: Final = Topic(

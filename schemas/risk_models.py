@@ -9,8 +9,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from wardstream.schemas.bad_event import BadEvent
-from wardstream.schemas.envelope import FIRST_YEAR, LAST_YEAR, Label, Moment
+from wardstream.schemas.envelope import Label, Moment, check_year
 from wardstream.schemas.scores import Name
 from wardstream.schemas.topic import Topic
 
@@ -33,8 +32,7 @@ class RiskModel(Struct, frozen=True, kw_only=True, omit_defaults=True):
         BadEvent
             With reason `out_of_bounds`.
         """
-        if not FIRST_YEAR <= self.at.year <= LAST_YEAR:
-            raise BadEvent("out_of_bounds", "at")
+        check_year("at", self.at)
 
 
 TOPIC: Final = Topic(

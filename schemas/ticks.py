@@ -6,7 +6,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from wardstream.schemas.bad_event import BadEvent
-from wardstream.schemas.envelope import FIRST_YEAR, LAST_YEAR, Moment
+from wardstream.schemas.envelope import Moment, check_year
 from wardstream.schemas.topic import Topic
 
 
@@ -31,8 +31,7 @@ class Tick(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """
         if self.observed_at != self.received_at:
             raise BadEvent("inconsistent", "observed_at", "received_at")
-        if not FIRST_YEAR <= self.observed_at.year <= LAST_YEAR:
-            raise BadEvent("out_of_bounds", "observed_at")
+        check_year("observed_at", self.observed_at)
 
 
 TOPIC: Final = Topic(
