@@ -137,7 +137,7 @@ class Approvals:
             return
         place = control.approved.index(wanted) if wanted in control.approved else len(control.approved)
         for earlier in reversed(control.approved[:place]):
-            if self._serve(earlier):
+            if not earlier.withdrawn and self._serve(earlier):
                 return
 
     def _serve(self, approval: Approval) -> bool:

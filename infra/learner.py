@@ -5,7 +5,8 @@ and learns the rest once more, to the same bits. So no example is learned twice 
 costs time only. Its producer is transactional with the learner's own id: opening it fences another learner that may
 still run, before the newest snapshot is read; the other's next snapshot fails, and it ends.
 
-It never begins anew by itself: where there is a snapshot that it must not open, it ends with the reason.
+It never begins anew by itself: where there is a snapshot that it must not open, it ends with the reason. Told to begin
+anew (`wardstream learner --anew WHY`, audited), it learns all examples that are kept; what answers goes on answering.
 
 An operator may freeze it (`model-controls.v1`, followed in a task of its own): it stops between two examples, at most
 `FREEZE_S` after the decision is on the topic, writes where it stands, and waits. Nothing is left out: what came
@@ -30,6 +31,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from wardstream.agents.metrics import RISK_DRIFT, Meters
 from wardstream.agents.streams.producer import FENCED, read_changelog
+from wardstream.infra.audit import write_audit
 from wardstream.infra.failure import Failure
 from wardstream.infra.kafka.following import Follower
 from wardstream.infra.model_controls import LEARNER as NAME
@@ -85,6 +87,8 @@ class LearnerService:
         Of a learner that begins anew; one that goes on has those of its snapshot.
     meters : Meters
         Where it measures.
+    anew : str or None
+        Why what has been learned is to be forgotten; None: it is not.
     """
 
     def __init__(
@@ -95,8 +99,11 @@ class LearnerService:
         target: Target,
         settings: Settings,
         meters: Meters,
+        anew: str | None = None,
     ) -> None:
         self._client = client
+        self._app_id = app_id
+        self._anew = anew
         self._key = key
         self._meters = meters
         self._controls = Follower(client, (CONTROLS.name,))
@@ -163,7 +170,12 @@ class LearnerService:
         self._obey()
         self._raised = {one.notice_id: one.raised_at for one in await open_notices(self._client)}
         rows = await read_changelog(MODELS.name, 0, self._client)
-        row = rows.get(NAME.encode())
+        row = None if self._anew is not None else rows.get(NAME.encode())
+        if self._anew is not None:
+            now, why = datetime.now(UTC), self._anew
+            await write_audit(
+                self._client, self._app_id, at=now, who="learner", what="model_begun_anew", why=why, model=RISK
+            )
         if row is not None:
             self._go_on_from(row)
         async with asyncio.timeout(DEADLINE_S):
@@ -171,6 +183,8 @@ class LearnerService:
             self._consumer.assign([_PART])
             begin = (await self._consumer.beginning_offsets([_PART]))[_PART]
             end = (await self._consumer.end_offsets([_PART]))[_PART]
+        if self._anew is not None:
+            self.position = begin
         if not begin <= self.position <= end and (row is not None or begin > 0):
             raise LearnerError(f"{EXAMPLES.name} goes from {begin} to {end}, and {self.position} is next to be learned")
         self._consumer.seek(_PART, self.position)

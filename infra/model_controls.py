@@ -150,23 +150,34 @@ def approve(tables: Tables, approval: Approval, snapshot: RiskModel, what: What)
 def roll_back(tables: Tables, version: str | None) -> Decision:
     """Have what answered before answer again, or the newest approved one of a version.
 
+    What was approved after it is withdrawn: only who names its version has it answer again, no later step back, and no
+    worker that must refuse what is approved.
+
     Raises
     ------
     Failure
         There is none.
     """
     before = standing(tables, RISK)
+    place: int | None
     if version is not None:
-        wanted = next((one for one in reversed(before.approved) if one.version == version), None)
-        if wanted is None:
+        places = [place for place, one in enumerate(before.approved) if one.version == version]
+        if not places:
             raise Failure(f"version {version} has never been approved, or too long ago")
+        place = places[-1]
     elif before.serving is None:
         raise Failure("nothing answers: there is nothing to go back from")
     else:
-        place = before.approved.index(before.serving) if before.serving in before.approved else 0
-        wanted = before.approved[place - 1] if place > 0 else None
+        now = before.approved.index(before.serving) if before.serving in before.approved else 0
+        place = max((place for place in range(now) if not before.approved[place].withdrawn), default=None)
+    last = -1 if place is None else place
+    approved = tuple(
+        replace(one, withdrawn=number > last or (one.withdrawn and number != last))
+        for number, one in enumerate(before.approved)
+    )
+    wanted = None if place is None else approved[place]
     about = f"{RISK} none" if wanted is None else f"{RISK} {wanted.version} {wanted.kind}"
-    return Decision(replace(before, serving=wanted), "model_rolled_back", about)
+    return Decision(replace(before, serving=wanted, approved=approved), "model_rolled_back", about)
 
 
 def freeze(tables: Tables, frozen: bool) -> Decision:

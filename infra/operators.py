@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from wardstream.infra.failure import Failure
 from wardstream.infra.gateways.auth import Principal, TokenFile
 from wardstream.infra.settings import PREFIX, Settings, SettingsError
@@ -9,19 +11,28 @@ from wardstream.infra.settings import PREFIX, Settings, SettingsError
 ROLE = "operator"
 
 
-def operator_of(settings: Settings, why_needed: str) -> Principal:
-    """The operator whose token is shown; `why_needed` says what only operators may do.
+def operator_of(settings: Settings, why_needed: str, units: Collection[str] = ()) -> Principal:
+    """The operator whose token is shown.
+
+    Parameters
+    ----------
+    why_needed : str
+        What only operators may do.
+    units : collection of str
+        Where it is to be done; none: everywhere, which is not for tokens that are limited to units.
 
     Raises
     ------
     SettingsError
         No token is set, or no file of tokens.
     Failure
-        The token is not known, or not an operator's.
+        The token is not known, not an operator's, or limited to other units.
     """
     principal = principal_of(settings, why_needed)
     if ROLE not in principal.roles:
         raise Failure(f"this token does not have the role {ROLE}: nothing was done")
+    if principal.units is not None and not (units and principal.units.issuperset(units)):
+        raise Failure("this token is limited to units, and this is not done in these alone: nothing was done")
     return principal
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from hashlib import sha256
 from pathlib import Path
 from typing import get_args
 
@@ -16,6 +17,7 @@ from wardstream.schemas.outcomes import Kind
 
 KEY_FILE = "learner.key"  # in the home folder
 KEY_BYTES = 32
+_LONGEST = 64  # characters of a target's name
 PUBLIC_FILE = "learner.pub"  # beside it: for workers and operators on other machines
 
 
@@ -33,9 +35,15 @@ def risk_target(settings: Settings) -> Target | None:
         raise SettingsError(f"{PREFIX}RISK_OUTCOMES names no outcome: {len(unknown)} of its {len(kinds)}")
     if not kinds:
         return None
-    name = "deterioration" if kinds == frozenset(DETERIORATION) else "_or_".join(sorted(kinds))[:64]
+    name = "deterioration" if kinds == frozenset(DETERIORATION) else _name(kinds)
     known = tuple(kind for kind in get_args(Kind) if kind in kinds)
     return Target(name=name, kinds=known, horizon_h=settings.risk_horizon_h, grace_h=settings.risk_grace_h)
+
+
+def _name(kinds: frozenset[str]) -> str:
+    """Of any other set of outcomes: too long, its end is the digest of the whole."""
+    whole = "_or_".join(sorted(kinds))
+    return whole if len(whole) <= _LONGEST else f"{whole[: _LONGEST - 9]}_{sha256(whole.encode()).hexdigest()[:8]}"
 
 
 def learner_key(home: Path) -> Ed25519PrivateKey:

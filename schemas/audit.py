@@ -28,6 +28,7 @@ What = Literal[
     "model_silenced",
     "model_unsilenced",
     "model_refused",
+    "model_begun_anew",
 ]
 """What was done, or refused: `identity_refused` and `model_refused`."""
 

@@ -28,6 +28,9 @@ class Approval(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ] = None
     at: Annotated[Moment, Meta(description="When it was approved (wall clock).")]
     who: Annotated[Label, Meta(description="By whom.")]
+    withdrawn: Annotated[
+        bool, Meta(description="Another one was gone back to: it answers again only if it is named.")
+    ] = False
 
 
 class ModelControl(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -20,7 +20,12 @@ from wardstream.models.risk.target import Target
 log = logging.getLogger(__name__)
 
 
-def learner(log_level: str = typer.Option("info", help="error, warning, info or debug")) -> None:
+def learner(
+    log_level: str = typer.Option("info", help="error, warning, info or debug"),
+    anew: str = typer.Option(
+        "", metavar="WHY", help="forget what was learned, learn all kept examples; audited. For one start"
+    ),
+) -> None:
     """Learn the risk model from training-examples.v1. A second one takes over from the first."""
     level = getattr(logging, log_level.upper(), None)
     if not isinstance(level, int):
@@ -31,13 +36,13 @@ def learner(log_level: str = typer.Option("info", help="error, warning, info or 
         raise SettingsError(f"{PREFIX}RISK_OUTCOMES is not set: it says what is learned")
     log_service(level, ("aiokafka",))
     try:
-        asyncio.run(_learn(settings, target))
+        asyncio.run(_learn(settings, target, anew.strip() or None))
     except (KafkaError, TimeoutError) as error:
         said = f"the cluster does not answer: {type(error).__name__}; started anew it goes on from its last snapshot"
         raise Failure(said) from error
 
 
-async def _learn(settings: Settings, target: Target) -> None:
+async def _learn(settings: Settings, target: Target, anew: str | None) -> None:
     from wardstream.infra.learner import LearnerService  # River and SciPy: a second of every other command's start
     from wardstream.models.risk.champion import Settings as Learning
 
@@ -45,7 +50,7 @@ async def _learn(settings: Settings, target: Target) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     client, meters = kafka_client_options(settings), Meters()
-    service = LearnerService(client, settings.app_id, key, target, Learning(), meters)
+    service = LearnerService(client, settings.app_id, key, target, Learning(), meters, anew)
     reporting = asyncio.create_task(report(meters, client, "learner", service.look))
     reporting.add_done_callback(_seen)
     try:

@@ -212,7 +212,7 @@ def _silence(
     if model not in SILENCED:
         raise typer.BadParameter(f"one of {', '.join(SILENCED)}", param_hint="MODEL")
     settings = load_settings()
-    who = operator_of(settings, "models are silenced by operators only").name
+    who = operator_of(settings, "models are silenced by operators only", units or ()).name
     _say_silence(_decide(settings, who, why, lambda tables: change(tables, model, tuple(units or ()))))
 
 

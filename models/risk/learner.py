@@ -14,7 +14,7 @@ import numpy as np
 from wardstream.models.risk.challenger import Challenger
 from wardstream.models.risk.champion import Champion, Numbers, Settings
 from wardstream.models.risk.drift import Change, Drift
-from wardstream.models.risk.features import COLUMNS, NAMES, VERSION, Doubles, Inputs, columns
+from wardstream.models.risk.features import COLUMNS, NAMES, SEPSIS, VERSION, Doubles, Inputs, columns
 from wardstream.models.risk.gate import Paired, Passed, gate, ready
 from wardstream.models.risk.platt import Platt, probability
 from wardstream.models.risk.prequential import Prequential, loss
@@ -22,6 +22,8 @@ from wardstream.models.risk.target import CHALLENGER, CHAMPION, MODELS, SERVED, 
 
 KEPT_CHANGES: Final = 200
 _NAMES: Final = np.array(NAMES, object)
+_SEPSIS: Final = COLUMNS.index(SEPSIS)
+_OF_SEPSIS: Final = frozenset({"sepsis_onset", "septic_shock"})
 WATCHED: Final = (*MODELS, SERVED)
 """Whose predictions are judged: what each model says before it learns of an example, and what was told."""
 
@@ -85,6 +87,9 @@ class StateRefused(Exception):
 class Learner:
     """Learns and answers. A scorer is one that is never asked to learn.
 
+    Where sepsis alone is predicted, the champion begins at the deep model's log-odds of its onset. Of other outcomes,
+    or of several, these are no log-odds: there they are an input like others.
+
     Parameters
     ----------
     target : Target
@@ -99,7 +104,7 @@ class Learner:
         self.watch = {name: Prequential() for name in WATCHED}
         self.paired = Paired()
         self.changes: list[Change] = []
-        self._champion = Champion(len(COLUMNS), settings)
+        self._champion = Champion(len(COLUMNS), settings, _SEPSIS if _OF_SEPSIS.issuperset(target.kinds) else None)
         self._challenger = Challenger(settings.seed)
         self._layers = {name: Platt() for name in MODELS}
         self._drift = Drift()
@@ -107,9 +112,10 @@ class Learner:
     def answer(self, inputs: Inputs, kind: str = CHAMPION) -> Answer:
         """What a model says of a patient-hour, with the inputs' contributions.
 
-        Those of the champion are weight × scaled value, of value, age and missing flag together; those of the
-        challenger are by how much the log-odds would differ if that input were not known. The other model is not asked:
-        it would take longer than the answer itself, and is judged when the label comes (`learn`).
+        Those of the champion are weight × scaled value, of value, age and missing flag together, and of the log-odds
+        that it begins at also how far they are above their mean; those of the challenger are by how much the log-odds
+        would differ if that input were not known. The other model is not asked: it would take longer than the answer
+        itself, and is judged when the label comes (`learn`).
         """
         row = columns(inputs)
         if kind == CHAMPION:
@@ -134,7 +140,8 @@ class Learner:
             now = probability(layer.apply(logit))
             self.watch[name].add(now, happened, example.unit)
             losses[name] = loss(now, happened)
-            layer.learn(logit, happened)
+            if name != CHAMPION or not self._champion.waits(row):  # what it says then is no answer
+                layer.learn(logit, happened)
         told = example.said.get(SERVED)
         if told is not None:
             self.watch[SERVED].add(told, happened, example.unit)
@@ -185,8 +192,10 @@ class Learner:
         widths = {
             len(one) for one in (numbers.counts, numbers.means, numbers.variances, numbers.weights, numbers.squares)
         }
-        if widths != {len(COLUMNS)} or state.layers.keys() != set(MODELS) or state.watch.keys() != set(WATCHED):
-            raise StateRefused("of other columns or models")
+        if widths != {len(COLUMNS)} or numbers.begins_at not in (None, _SEPSIS):
+            raise StateRefused("of other columns")
+        if state.layers.keys() != set(MODELS) or state.watch.keys() != set(WATCHED):
+            raise StateRefused("of other models")
         learner = Learner(state.target, numbers.settings)
         learner.examples = state.examples
         learner.watch, learner.paired, learner.changes = state.watch, state.paired, state.changes

@@ -2,8 +2,8 @@
 
 Signed with Ed25519 (RFC 8032), not with a shared secret: there is one learner and there are many workers, and who can
 serve a model need not be able to make one. Workers hold the public key only. A signature is of the bytes that travel,
-behind a line that says what they are, so that nothing else that the key may sign one day passes for a snapshot. Nothing
-is decoded, let alone unpickled, before it holds.
+behind a line that says what they are, so that nothing else that the key may sign one day passes for a snapshot, nor one
+of another form, which older or newer code would read wrongly. Nothing is decoded, let alone unpickled, before it holds.
 
 What refuses a snapshot says why in a word, for the audit: never what was in it.
 """
@@ -19,14 +19,16 @@ from wardstream.models.risk import pickles
 from wardstream.models.risk.keys import key_id
 from wardstream.models.risk.learner import Learner, State, StateRefused
 
-_PURPOSE: Final = b"wardstream risk snapshot 1\n"
+_PURPOSE: Final = b"wardstream risk snapshot 2\n"
+_EARLIER: Final = b"wardstream risk snapshot 1\n"
+"""Of the form that came before: it is refused, but is no forgery."""
 
 Reason = Literal["foreign_key", "bad_signature", "bad_form", "other_version", "bad_objects"]
 _SAID: Final[dict[Reason, str]] = {
     "foreign_key": "it is signed with a key that is not trusted here",
     "bad_signature": "its signature does not hold",
     "bad_form": "it is no snapshot",
-    "other_version": "it is of another version of the inputs, or of other models",
+    "other_version": "it is of another version of the inputs, of the models or of wardstream",
     "bad_objects": "it holds objects that are not allowed",
 }
 
@@ -87,10 +89,8 @@ def opened(snapshot: Signed, keys: dict[str, Ed25519PublicKey]) -> tuple[Learner
     key = keys.get(snapshot.key_id)
     if key is None:
         raise SnapshotRefused("foreign_key")
-    try:
-        key.verify(snapshot.signature, _PURPOSE + snapshot.payload)
-    except InvalidSignature:
-        raise SnapshotRefused("bad_signature") from None
+    if not _signed(snapshot, key, _PURPOSE):
+        raise SnapshotRefused("other_version" if _signed(snapshot, key, _EARLIER) else "bad_signature")
     try:
         found = _decode(snapshot.payload)
     except msgspec.MsgspecError:
@@ -101,3 +101,12 @@ def opened(snapshot: Signed, keys: dict[str, Ed25519PublicKey]) -> tuple[Learner
         raise SnapshotRefused("other_version") from None
     except pickles.Refused:
         raise SnapshotRefused("bad_objects") from None
+
+
+def _signed(snapshot: Signed, key: Ed25519PublicKey, purpose: bytes) -> bool:
+    """Whether the key has signed it as what the line before it says."""
+    try:
+        key.verify(snapshot.signature, purpose + snapshot.payload)
+    except InvalidSignature:
+        return False
+    return True

@@ -19,7 +19,7 @@ from river import imblearn, linear_model, optim, preprocessing
 
 from wardstream.models.risk.challenger import Challenger
 from wardstream.models.risk.champion import Champion, Settings
-from wardstream.models.risk.features import COLUMNS, NAMES, Known, columns
+from wardstream.models.risk.features import COLUMNS, NAMES, SEPSIS, Known, columns
 from wardstream.models.risk.learner import Example, Learner, contributions
 from wardstream.models.risk.target import Target
 
@@ -42,7 +42,8 @@ def _once() -> dict[str, float]:
     labels = [one.happened for one in examples]
     dicts = [{COLUMNS[at]: value for at, value in enumerate(row.tolist()) if value == value} for row in rows]
     settings = Settings()
-    champion, tree, whole = Champion(len(COLUMNS), settings), Challenger(), Learner(Target(), settings)
+    champion = Champion(len(COLUMNS), settings, COLUMNS.index(SEPSIS))
+    tree, whole = Challenger(), Learner(Target(), settings)
     theirs = preprocessing.StandardScaler() | imblearn.RandomOverSampler(
         linear_model.LogisticRegression(optim.AdaGrad(settings.rate)),
         {True: settings.positives, False: 1 - settings.positives},

@@ -99,6 +99,23 @@ def test_what_answered_before_can_be_gone_back_to() -> None:
         roll_back(tables, "1.99")
 
 
+def test_what_was_gone_back_from_does_not_come_back_by_itself() -> None:
+    """2 was bad: after 3, too, one step back is to 1, and so for a worker that must refuse 3."""
+    tables = approved(approved(NOTHING, FIRST), SECOND)
+    tables = after(tables, roll_back(tables, None))
+    tables = approved(tables, THIRD)
+    desk = Desk()
+    desk.write(Tables(tables.controls, {**tables.models, approval_of(THIRD).snapshot: tampered(THIRD)}))
+    assert desk.version == "1.20"
+    again = after(tables, roll_back(tables, None))
+    serving = standing(again, "risk").serving
+    assert serving is not None
+    assert serving.version == "1.20"
+    named = roll_back(again, "1.30").control
+    assert named.serving is not None
+    assert (named.serving.version, named.serving.withdrawn) == ("1.30", False)
+
+
 def test_what_is_approved_twice_stands_once_and_the_oldest_are_let_go() -> None:
     tables = approved(approved(approved(NOTHING, FIRST), SECOND), FIRST, alert_from=0.3)
     control = standing(tables, "risk")

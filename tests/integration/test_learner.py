@@ -155,3 +155,40 @@ def test_killed_at_ten_moments_it_ends_with_the_same_bits(own_kafka: Cluster, tm
     refused = subprocess.run([WARDSTREAM, "learner"], env=environment, capture_output=True, timeout=120, check=False)
     assert refused.returncode == 2
     assert b"signed with a key that is not trusted here" in refused.stderr
+
+
+def test_whose_key_is_lost_begins_anew_when_told_to(own_kafka: Cluster, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    environment = worker_environment(own_kafka, home, RISK_OUTCOMES=OUTCOMES)
+    create_topics(environment)
+    client, events = own_kafka.client_options(), published()[:600]
+    asyncio.run(send(client, events))
+
+    def learn(*options: str) -> None:
+        """Until all are learned, and the snapshot has been signed with the key of now."""
+        with (tmp_path / "learner.log").open("ab") as log:
+            process = subprocess.Popen([WARDSTREAM, "learner", *options], env=environment, stdout=log, stderr=log)
+        try:
+            own = key_id(learner_key(home).public_key())
+            until(lambda: (one := snapshot(client)) is not None and one.key_id == own and position(one) == 600, process)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+    learner_key(home)
+    learn()
+    first = snapshot(client)
+    assert first is not None
+    (home / KEY_FILE).unlink()
+    refused = subprocess.run(
+        [WARDSTREAM, "learner"], env=environment, capture_output=True, text=True, timeout=90, check=False
+    )
+    assert refused.returncode != 0
+    assert "not trusted here" in refused.stderr
+    assert snapshot(client) == first
+    learn("--anew", "the key is lost")
+    anew = snapshot(client)
+    assert anew is not None
+    assert (anew.payload, anew.key_id != first.key_id) == (first.payload, True), "the same examples, from the beginning"
+    audited = asyncio.run(read_changelog("audit.v1", 0, client))[b"learner"]
+    assert msgspec.json.decode(audited)["what"] == "model_begun_anew"

@@ -7,7 +7,7 @@ served         what was told at the time, by the snapshot of the champion that w
 champion       what the champion says when the label comes, before it learns from it: it has learned from two more days
 challenger     the same of the challenger
 stopped        the champion of the moment at which the shift's first patient is told of, learning no more; without a
-               shift there is none
+               shift that of the patient from whom on parts are judged
 frozen deep    the deep model's answer, among the inputs; it is for six hours, so its level is not that of the target
 deep, again    the same through a logistic layer that learns online, so that its level is
 NEWS2          points through such a layer
@@ -18,7 +18,7 @@ All are judged on the same hours: those with a label, an answer of `served`, and
 hour. `without_deep` counts those that lack only the last: Triton was too slow, or had ended. Intervals (95 %) are
 of patients drawn with return. The curves are of windows of `WINDOW` predictions, in the order of the stream. With a
 shift all is judged by parts, too: before it, for the first `AT_FIRST` patients after it, and from then on; without one
-the same parts are judged, to compare with.
+the same parts are judged, to compare with. All that was said goes to `hours.npz`, for `tests.risk.recovering`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import gzip
 import json
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from math import exp, log1p
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -36,6 +37,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from tests.risk.streaming import APART
+from wardstream.infra.feeds.records import EPOCH
 from wardstream.models.risk.champion import Champion, Settings
 from wardstream.models.risk.features import Inputs, columns
 from wardstream.models.risk.learner import Learner, State
@@ -82,12 +85,13 @@ class Layer:
 
 
 class Judged(NamedTuple):
-    """Of each hour: what each said, whether it happened, of which patient, at which example and hour of the stay."""
+    """Of each hour: what each said, whether it happened, of which patient, at which example, which hour of the stay."""
 
     said: dict[str, Doubles]
     happened: npt.NDArray[np.int8]
     patient: npt.NDArray[np.int64]
     example: npt.NDArray[np.int64]
+    hour: npt.NDArray[np.int64]
     without_deep: int = 0
 
 
@@ -98,17 +102,17 @@ def examples(path: Path) -> Iterator[TrainingExample]:
             yield _decode(line.rstrip(b"\n"))
 
 
-def judged(path: Path, target: Target, shift_from: int | None = None) -> Judged:
+def judged(path: Path, target: Target, stop_at: int) -> Judged:
     """Go through the stream once more; the learner comes to the same numbers.
 
-    Patients are numbered in the order in which the stream first tells of them, which is that of their admission.
+    Patients are numbered in the order of their admission, as `tests.risk.streaming` did.
     """
     learner, layers = Learner(target, Settings()), {"deep, again": Layer(1), "NEWS2": Layer(1), "clock": Layer(2)}
     without_deep = 0
-    rows, patients, stopped = list[tuple[list[float], bool, int, int]](), dict[str, int](), learner
+    rows, stopped = list[tuple[list[float], bool, int, int, int]](), learner
     for number, event in enumerate(examples(path)):
-        patient = patients.setdefault(event.patient_id, len(patients))
-        if stopped is learner and patient == shift_from:
+        patient = round((event.observed_at - timedelta(hours=event.hour) - EPOCH) / APART)
+        if stopped is learner and patient >= stop_at:
             stopped = copied(learner)
         one = learnable(event, target)
         if number % SHOWN_EACH == 0:
@@ -129,17 +133,18 @@ def judged(path: Path, target: Target, shift_from: int | None = None) -> Judged:
         elif SERVED in one.said:
             said |= {"champion": learner.answer(one.inputs).probability}
             said |= {"challenger": of_challenger(learner, one.inputs)}
-            said |= {"stopped": stopped.answer(one.inputs).probability} if shift_from is not None else {}
+            said |= {"stopped": stopped.answer(one.inputs).probability}
             said |= {"served": one.said[SERVED], "frozen deep": 1.0 / (1.0 + exp(-known[SEPSIS]))}
             names = [name for name in NAMES if name in said]
-            rows.append(([said[name] for name in names], one.happened, patient, learner.examples))
+            rows.append(([said[name] for name in names], one.happened, patient, learner.examples, one.hour))
         learner.learn(one)
-    table = np.array([row for row, _, _, _ in rows])
+    table = np.array([row[0] for row in rows])
     return Judged(
         {name: table[:, place] for place, name in enumerate(names)},
         np.array([row[1] for row in rows], np.int8),
         np.array([row[2] for row in rows]),
         np.array([row[3] for row in rows]),
+        np.array([row[4] for row in rows]),
         without_deep,
     )
 
@@ -159,7 +164,7 @@ def of_patients(found: Judged, first: int, last: float) -> Judged:
     """The hours of some of the patients, by their numbers; `last` is not among them."""
     rows = (found.patient >= first) & (found.patient < last)
     said = {name: one[rows] for name, one in found.said.items()}
-    return Judged(said, found.happened[rows], found.patient[rows], found.example[rows])
+    return Judged(said, found.happened[rows], found.patient[rows], found.example[rows], found.hour[rows])
 
 
 def measures(said: Doubles, happened: npt.NDArray[np.int8]) -> dict[str, float]:
@@ -249,10 +254,11 @@ def main() -> None:
     folder: Path = options.out
     about = json.loads((folder / "promotions.json").read_text())
     target = Target(name="sepsis_onset", kinds=("sepsis_onset",), horizon_h=about["horizon"])
-    since = about["shift_from"] if about["shift"] else None
-    seen = judged(folder / "examples.ndjson.gz", target, since)
+    first = options.parts_from if about["shift"] is None and options.parts_from is not None else about["shift_from"]
+    seen = judged(folder / "examples.ndjson.gz", target, first)
+    stays = {"happened": seen.happened, "patient": seen.patient, "hour": seen.hour}
+    np.savez_compressed(folder / "hours.npz", **stays, **{f"said {name}": one for name, one in seen.said.items()})
     found = {"about": about, "without_deep": seen.without_deep} | compared(seen) | {"curves": curves(seen)}
-    first = options.parts_from if since is None and options.parts_from is not None else about["shift_from"]
     parts = {"before": (0, first), "at first": (first, first + AT_FIRST), "then": (first + AT_FIRST, float("inf"))}
     chosen = {name: of_patients(seen, *ends) for name, ends in parts.items()}
     found["parts"] = {name: compared(part) for name, part in chosen.items() if part.happened.any()}

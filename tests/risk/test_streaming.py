@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.risk.halves import is_streamed
 from tests.risk.judging import Judged, Layer, compared, measures, of_patients
-from tests.risk.streaming import APART, FLUSH, chunks, in_order, stay
+from tests.risk.streaming import APART, FLUSH, arrivals, chunks, in_order, stay
+from wardstream.infra.feeds import challenge2019
 from wardstream.infra.feeds.challenge2019 import COLUMNS, LABEL, events, labels
 from wardstream.infra.feeds.pace import Minute, Send
 from wardstream.infra.feeds.records import EPOCH, Record
@@ -22,7 +25,7 @@ DAY = timedelta(hours=24)
 def record(name: str, hours: int, onset: int | None) -> Record:
     columns, rows = (*COLUMNS, LABEL), []
     for hour in range(1, hours + 1):
-        said = {"HR": 80 + hour, "Resp": 18, "Age": 60, "Gender": 0, "ICULOS": hour}
+        said = {"HR": 80 + hour, "Resp": 18, "Temp": 37.2, "Age": 60, "Gender": 0, "ICULOS": hour}
         said[LABEL] = int(onset is not None and hour >= onset - 6)
         rows.append("|".join(str(said.get(column, "NaN")) for column in columns))
     text = "\n".join(["|".join(columns), *rows, ""]).encode()
@@ -52,9 +55,25 @@ def test_a_drifted_sensor_shows_too_much_and_changes_nothing_else() -> None:
             assert before.respiratory_rate_per_min is not None
             assert after.heart_rate_bpm == before.heart_rate_bpm + 20
             assert after.respiratory_rate_per_min == before.respiratory_rate_per_min + 6
+            assert before.temperature_celsius is not None
+            assert after.temperature_celsius == before.temperature_celsius + 1.5
             assert after.event_id == before.event_id
         else:
             assert before == after
+
+
+def test_a_changed_mix_has_all_septic_patients_and_a_quarter_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [record(f"p{number}", 12, onset=9 if number % 10 == 0 else None) for number in range(400)]
+    monkeypatch.setattr(challenge2019, "records", lambda _: known)
+    plain = [one.id for one in arrivals(Path("any"), None, 1, None, 50)]
+    mixed = [one.id for one in arrivals(Path("any"), None, 1, "mix", 50)]
+    septic = {one.id for one in known[::10]}
+    assert mixed[:50] == plain[:50]
+    after, left = plain[50:], mixed[50:]
+    assert [name for name in left if name in septic] == [name for name in after if name in septic]
+    others, kept = set(after) - septic, set(left) - septic
+    assert kept < others
+    assert 0.2 < len(kept) / len(others) < 0.3
 
 
 def test_nothing_is_lost_or_out_of_order_between_promotions() -> None:
@@ -85,7 +104,8 @@ def test_layers_learn_and_differences_are_of_patients() -> None:
     happened = rng.random(4_000) < 1 / (1 + np.exp(2 - x))
     said = np.array([layer.take([float(one)], bool(came)) for one, came in zip(x, happened, strict=True)])
     noise = rng.random(4_000)
-    found = Judged({"served": said, "noise": noise}, happened.astype(np.int8), np.arange(4_000) // 10, np.arange(4_000))
+    places = np.arange(4_000)
+    found = Judged({"served": said, "noise": noise}, happened.astype(np.int8), places // 10, places, places % 10 + 1)
     assert measures(said, found.happened)["auroc"] > 0.65 > measures(noise, found.happened)["auroc"]
     told = compared(found)
     low, high = told["served_better_by"]["noise"]["auroc"]

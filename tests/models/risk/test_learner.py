@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from tests.models.risk.rows import examples
 from wardstream.models.risk.challenger import Challenger
 from wardstream.models.risk.champion import Settings
+from wardstream.models.risk.features import SEPSIS, Known
 from wardstream.models.risk.learner import Learner, State, StateRefused
 from wardstream.models.risk.target import CHALLENGER, CHAMPION, MODELS, SERVED, Target
+from wardstream.schemas.outcomes import Kind
 
 NUMBER = 1_500
 
@@ -104,6 +106,45 @@ def test_contributions_are_the_largest_and_add_up() -> None:
     assert "lactate_mmol_per_l" in {name for name, _ in answer.contributions}, "that it is missing adds something"
 
 
+def begun(kinds: tuple[Kind, ...]) -> Learner:
+    """A learner that has learned from hours of which each has the deep model's answer."""
+    found = Learner(Target(kinds=kinds), Settings())
+    for number, one in enumerate(examples(200)):
+        logit = Known(-3.0 if number % 2 else -5.0, 0.0)
+        found.learn(msgspec.structs.replace(one, inputs={**one.inputs, SEPSIS: logit}))
+    return found
+
+
+def test_where_sepsis_is_predicted_it_begins_at_the_deep_models_log_odds() -> None:
+    found, inputs = begun(("septic_shock", "sepsis_onset")), next(examples(1, seed=9)).inputs
+    low, high = (found.answer({**inputs, SEPSIS: Known(logit, 0.0)}) for logit in (-4.0, 1.0))
+    assert high.logit - low.logit == pytest.approx(5.0, abs=0.1)
+    assert dict(high.contributions)[SEPSIS] == pytest.approx(5.0, abs=0.1), "it is among what the input added"
+    assert found.answer(inputs).logit == pytest.approx(low.logit, abs=0.2), "not known: the mean"
+    intercept = found.state().champion.intercept
+    assert high.logit == pytest.approx(-4.0 + intercept + sum(added for _, added in high.contributions))
+
+
+@pytest.mark.parametrize("kinds", [("death",), ("death", "sepsis_onset")])
+def test_elsewhere_it_begins_at_nothing(kinds: tuple[Kind, ...]) -> None:
+    assert begun(kinds).state().champion.begins_at is None
+
+
+def test_the_deep_model_that_answers_later_does_not_make_risks_vanish() -> None:
+    """Neither within the first hours, nor after months without it."""
+    for without in (300, 3_000):
+        found = Learner(Target(kinds=("sepsis_onset",)), Settings())
+        known = list(examples(without + 1_500))
+        for number, one in enumerate(known):
+            inputs = {name: value for name, value in one.inputs.items() if name != SEPSIS}
+            if number >= without:
+                inputs[SEPSIS] = Known(-3.0, 0.0)
+            found.learn(msgspec.structs.replace(one, inputs=inputs))
+        said = [found.answer({**one.inputs, SEPSIS: Known(-3.0, 0.0)}).probability for one in known[-500:]]
+        came = sum(one.happened for one in known[-500:]) / 500
+        assert 0.4 < sum(said) / 500 / came < 2.5, without
+
+
 def test_contributions_of_the_challenger_are_what_each_input_changes() -> None:
     found = learner()
     for one in examples(30_000):
@@ -149,6 +190,7 @@ def test_a_state_of_another_version_is_refused() -> None:
     for wrong in (
         msgspec.structs.replace(state, features="0"),
         msgspec.structs.replace(state, champion=msgspec.structs.replace(state.champion, weights=[0.0])),
+        msgspec.structs.replace(state, champion=msgspec.structs.replace(state.champion, begins_at=0)),
         msgspec.structs.replace(state, layers={}),
         msgspec.structs.replace(state, watch={}),
     ):

@@ -70,7 +70,14 @@ def test_one_byte_changed_is_refused(snapshot: Signed, place: int) -> None:
 
 
 def test_a_signature_of_something_else_is_refused(snapshot: Signed) -> None:
-    assert refusal(msgspec.structs.replace(snapshot, signature=KEY.sign(snapshot.payload))) == "bad_signature"
+    for purpose in (b"", b"wardstream risk snapshot 99\n"):
+        signature = KEY.sign(purpose + snapshot.payload)
+        assert refusal(msgspec.structs.replace(snapshot, signature=signature)) == "bad_signature"
+
+
+def test_a_snapshot_of_before_an_upgrade_is_refused_but_not_called_a_forgery(snapshot: Signed) -> None:
+    signature = KEY.sign(b"wardstream risk snapshot 1\n" + snapshot.payload)
+    assert refusal(msgspec.structs.replace(snapshot, signature=signature)) == "other_version"
 
 
 def resigned(snapshot: Signed, change: Callable[[Any], None]) -> Signed:
