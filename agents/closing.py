@@ -13,20 +13,30 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from wardstream.agents import metrics as m
-from wardstream.agents.flow import HOSPITAL, TOPIC, Corrections, FlowBatch, about, census_of, take_in_waiting, wait
+from wardstream.agents.flow import (
+    HOSPITAL,
+    TOPIC,
+    Corrections,
+    FlowBatch,
+    about,
+    census_of,
+    kept_from,
+    take_in_waiting,
+    wait,
+)
 from wardstream.agents.scoring import PatientRows
 from wardstream.agents.streams.batch import Handler, Received
 from wardstream.agents.streams.places import place
 from wardstream.models.flow.arrivals import HORIZONS
 from wardstream.models.flow.beds import pressure
-from wardstream.models.flow.census import DAY_H, Kept, Rows, hour_of
+from wardstream.models.flow.census import DAY_H, MOVEMENTS, Kept, Rows, hour_of
 from wardstream.models.flow.counts import Doubles, mean_of, quantile
 from wardstream.models.flow.emergency import Emergency
 from wardstream.models.flow.measures import PIT_BINS, Score
 from wardstream.models.flow.site import Site, UnitRules
 from wardstream.models.flow.snapshot import BadSnapshot, Learnt, dump, load
 from wardstream.models.flow.unit import Came, Inflow, Outlook, Present, Unit
-from wardstream.schemas.flow import KEPT_DAYS, LEVELS, Ahead, Flow, Spread
+from wardstream.schemas.flow import LEVELS, Ahead, Flow, Spread
 from wardstream.schemas.occupancy import PARTITIONS, Occupancy, Over, Withdrawn
 
 log = logging.getLogger(__name__)
@@ -34,7 +44,7 @@ log = logging.getLogger(__name__)
 MODEL: Final = "model/"  # rows of the unit's own; of the hospital's, what is known of admissions from emergency
 PART_BYTES: Final = 500_000
 SILENT: Final = 12.0  # arrivals expected while nobody came or left: by chance once in 160,000 times at the most
-GAP_H: Final = 48  # hours that are closed one by one although the clock has jumped over them
+GAP_H: Final = 48  # hours that are closed one by one, with forecasts, although the clock has jumped over them
 
 
 def handler(site: Site) -> Handler:
@@ -62,26 +72,42 @@ async def _over(batch: FlowBatch, site: Site, event: Over, cause: Received[Any])
     if len(hospital.over) < event.lanes * PARTITIONS:
         return
     over = min(hospital.over.values())
-    if hospital.closed is None or over - hospital.closed > GAP_H:
+    skipped = range(0)
+    if hospital.closed is None:
+        hospital.closed = over - 1
+    elif over - hospital.closed > GAP_H:
+        skipped = range(hospital.closed + 1, over)
+        log.warning("the clock went on by %d hours at once: they are told without forecasts", len(skipped))
         hospital.closed = over - 1
     while hospital.closed < over:
-        await _close(batch, site, hospital.closed + 1, cause)
+        await _close(batch, site, hospital.closed + 1, skipped, cause)
+        skipped = range(0)
 
 
-async def _close(batch: FlowBatch, site: Site, hour: int, cause: Received[Any]) -> None:
-    """Close one hour: take in what was received before its end, tell again what that changes, and forecast."""
+async def _close(batch: FlowBatch, site: Site, hour: int, skipped: range, cause: Received[Any]) -> None:
+    """Close one hour: take in what was received before its end, tell again what that changes, and forecast.
+
+    Hours before it that were skipped are told as they are known now.
+    """
     hospital = batch.state[HOSPITAL]
     told = Corrections(batch)
+    for name in hospital.units:
+        if skipped:
+            told.skip(name, skipped)
+            batch.count(m.FLOW_HOURS, ("skipped",), len(skipped))
     take_in_waiting(batch, site, hour, told)
     told.publish(cause)
     units: dict[str, Unit] = {}
     for name in hospital.units:
         with batch.alone(name):
-            units[name] = _learn(batch, site, name, hour)
+            units[name] = _learn(batch, site, name, hour, len(skipped))
         await asyncio.sleep(0)  # a close takes a while, and a worker has a heart to beat
-    inflows = _inflows(batch, site, units, hour)
+    inflows, ended = _inflows(batch, site, units, hour), set()
     for name in hospital.units:
         with batch.alone(name):
+            if hour % DAY_H == 0 and _ends(batch, name, hour, cause):
+                ended.add(name)
+                continue
             outlook = None
             if name in units and units[name].present is not None:
                 outlook = units[name].say(hour, inflows.get(name, ()))
@@ -89,25 +115,39 @@ async def _close(batch: FlowBatch, site: Site, hour: int, cause: Received[Any]) 
             _publish(batch, site, name, hour, outlook, cause)
             if name in units:
                 _keep(batch, name, dump(units[name]))
-            if hour % DAY_H == 0:
-                before = hour - KEPT_DAYS * DAY_H
-                census_of(batch, name).forget(before)
-                batch.state[name].first = before
         await asyncio.sleep(0)
+    hospital.units = tuple(name for name in hospital.units if name not in ended)
     hospital.closed = hour
 
 
-def _learn(batch: FlowBatch, site: Site, name: str, hour: int) -> Unit:
-    """What a unit has learnt with an hour."""
+def _ends(batch: FlowBatch, name: str, hour: int, cause: Received[Any]) -> bool:
+    """Forget what is of long ago; a unit of which nothing is left is told for the last time, and forgotten."""
+    row, census = batch.state[name], census_of(batch, name)
+    row.first = kept_from(hour)
+    census.forget(row.first)
+    if not census.empty:
+        return False
+    batch.emit(TOPIC, name, Flow(ended=True, **about(batch, name, hour, [0] * len(MOVEMENTS), 0)), cause)
+    batch.state.forget(name)
+    return True
+
+
+def _learn(batch: FlowBatch, site: Site, name: str, hour: int, skipped: int) -> Unit:
+    """What a unit has learnt with an hour, before which so many were skipped."""
     row, census = batch.state[name], census_of(batch, name)
     unit = learnt(snapshot_of(PatientRows(batch, name, MODEL)), site, Unit)
     there = census.present()
     present = {key: _present(kept) for key, kept in there.items() if kept.since < hour + 1}
-    movements = census.series(hour, 1).movements[0].tolist()
+    moved = census.series(hour - skipped, skipped + 1).movements
+    movements = moved[-1].tolist()
     came = _came(there.values(), hour, movements, site)
+    expected = 0.0 if site.is_closed(name, hour) else row.expected
+    if skipped:  # of which there is no forecast
+        expected += unit.rate * sum(not site.is_closed(name, one) for one in range(hour - skipped, hour))
     if unit.arrivals.hour is not None:
         unit.go_to(hour)
-    row.quiet = 0.0 if any(movements) else row.quiet + row.expected
+    told = moved[:, :-1].any()  # no feed says who is lost sight of
+    row.quiet = 0.0 if told else row.quiet + expected
     if row.quiet > SILENT:
         unit.miss(hour)
         batch.count(m.FLOW_HOURS, ("silent",))
@@ -148,11 +188,10 @@ def _present(kept: Kept) -> Present:
 
 
 def _came(there: Iterable[Kept], hour: int, movements: Sequence[int], site: Site) -> Came:
-    departments = site.departments
-    if not departments:
-        return Came(movements[0] + movements[1], movements[0])
-    sent = sum(kept.came_from in departments for kept in there if int(kept.since) == hour)
-    return Came(movements[0] + movements[1], movements[0], min(sent, movements[1]))
+    departments, new = site.departments, [kept for kept in there if int(kept.since) == hour]
+    planned = sum(kept.planned and kept.came_from is None for kept in new)
+    sent = min(sum(kept.came_from in departments for kept in new), movements[1]) if departments else None
+    return Came(movements[0] + movements[1], min(planned, movements[0]), sent)
 
 
 def _inflows(batch: FlowBatch, site: Site, units: dict[str, Unit], hour: int) -> dict[str, list[Inflow]]:

@@ -15,11 +15,11 @@ from uuid import UUID
 
 from wardstream.agents.scoring import SOURCE, PatientRows
 from wardstream.agents.streams.batch import Batch, Received
-from wardstream.models.flow.census import HOUR_S, MOVEMENTS, Census, Kept, changed_hours, hour_of
+from wardstream.models.flow.census import DAY_H, HOUR_S, MOVEMENTS, Census, Kept, changed_hours, hour_of
 from wardstream.models.flow.emergency import Departure
 from wardstream.models.flow.site import FlowRow, Site
 from wardstream.schemas.decode import decoder_of
-from wardstream.schemas.flow import Flow
+from wardstream.schemas.flow import KEPT_DAYS, Flow
 from wardstream.schemas.occupancy import Occupancy, Withdrawn, row_key
 from wardstream.schemas.output_id import output_id
 
@@ -64,17 +64,23 @@ def take_in_waiting(batch: FlowBatch, site: Site, hour: int, told: Corrections) 
 
 def take_in(batch: FlowBatch, site: Site, event: Occupancy | Withdrawn, told: Corrections) -> None:
     """Count a row; who leaves an emergency department is something to learn from."""
-    hospital, census = batch.state[HOSPITAL], census_of(batch, event.unit)
+    hospital, row = batch.state[HOSPITAL], batch.state[event.unit]
     if event.unit not in hospital.units:
         hospital.units = tuple(sorted((*hospital.units, event.unit)))
+        row.first = 0 if hospital.closed is None else kept_from(hospital.closed)
     if isinstance(event, Withdrawn):
-        told.add(event.unit, census.drop(event.key), None)
+        told.add(event.unit, census_of(batch, event.unit).drop(event.key), None)
         return
-    before, after = census.put(key_of(event), event)
+    before, after = census_of(batch, event.unit).put(key_of(event), event)
     told.add(event.unit, before, after)
     if event.state == "left" and (before is None or not _has_left(before)) and site.unit(event.unit).emergency:
         left = Departure(after.since, after.age_years, after.acuity, after.sex, after.left_to)
         hospital.departed = (*hospital.departed, left)
+
+
+def kept_from(hour: int) -> int:
+    """The first hour whose movements are kept when an hour is closed, at the beginning of a day."""
+    return (hour // DAY_H - KEPT_DAYS) * DAY_H
 
 
 def key_of(row: Occupancy) -> str:
@@ -87,11 +93,17 @@ def _has_left(kept: Kept) -> bool:
 
 
 class Corrections:
-    """Closed hours that rows have changed, to be told again."""
+    """Closed hours that rows have changed, to be told again, and those that were skipped, to be told at all."""
 
     def __init__(self, batch: FlowBatch) -> None:
         self._batch = batch
         self._hours: dict[str, set[int]] = {}
+        self._skipped = range(0)
+
+    def skip(self, unit: str, skipped: range) -> None:
+        """Take note of hours that were closed all at once; nothing is learnt of them."""
+        self._skipped = skipped
+        self._hours.setdefault(unit, set()).update(skipped[-CORRECTED:])
 
     def add(self, unit: str, before: Kept | None, after: Kept | None) -> None:
         """Take note of what a revision changes."""
@@ -102,7 +114,7 @@ class Corrections:
             self._hours.setdefault(unit, set()).update(range(max(hours.start, first), min(hours.stop, closed + 1)))
 
     def publish(self, cause: Received[Any]) -> None:
-        """Tell the hours again."""
+        """Tell the hours."""
         for unit, hours in sorted(self._hours.items()):
             if not hours:
                 continue
@@ -111,7 +123,8 @@ class Corrections:
             for hour in sorted(hours):
                 at = hour - first
                 movements, census = series.movements[at].tolist(), int(series.census[at])
-                flow = Flow(status="corrected", **about(self._batch, unit, hour, movements, census))
+                said = about(self._batch, unit, hour, movements, census)
+                flow = Flow(silent=True, **said) if hour in self._skipped else Flow(status="corrected", **said)
                 self._batch.emit(TOPIC, unit, flow, cause)
 
 

@@ -83,6 +83,7 @@ def _write(
         age_years=stay.age_years,
         sex=stay.sex,  # type: ignore[arg-type]
         acuity=stay.acuity,
+        planned=stay.planned,
         earlier=tuple(
             Before(
                 since=_moment(one.since),

@@ -1,7 +1,8 @@
 """ticks.v1: time passes → signals lapse, scores become partial, data goes stale, patients long gone are forgotten.
 
 At the end of each hour of a stay the models are asked, and hours whose label has been waited for are told. When an hour
-of the clock is over, the lane says so in every partition of occupancy.v1.
+of the clock is over, the lane says so in every partition of occupancy.v1: once, with the first tick at its end or after
+it (the clock of a feed may jump, and strike no hour). Of hours that end together the last one says it for all.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from wardstream.agents import risk
 from wardstream.agents.occupancy import TOPIC, lose_sight
 from wardstream.agents.predicting import ask
 from wardstream.agents.scoring import PatientBatch, Rules, expire, rescore
-from wardstream.agents.streams.batch import Handler
+from wardstream.agents.streams.batch import Handler, Received
 from wardstream.models.signals import HOUR
 from wardstream.schemas.occupancy import PARTITIONS, RECEIVED_AT, over_key
 from wardstream.schemas.ticks import Tick
@@ -25,11 +26,7 @@ def handler(rules: Rules) -> Handler:
         async for received in batch:
             event: Tick = received.event
             now = event.observed_at.timestamp()
-            if now % HOUR == 0:  # all that was received before has been applied
-                lane, lanes = batch.outputs.lane, batch.outputs.lanes
-                for partition in range(PARTITIONS):
-                    headers = ((RECEIVED_AT, repr(now).encode()),)
-                    batch.withdraw(TOPIC, over_key(lane, lanes), received, headers, partition)
+            _tell_hour(batch, received, now // HOUR * HOUR)
             for key in batch.state.due(now):
                 await batch.take_turns()
                 with batch.alone(key):
@@ -53,3 +50,14 @@ def handler(rules: Rules) -> Handler:
                             risk.ask(batch, key, patient, received, ended)
 
     return on_ticks
+
+
+def _tell_hour(batch: PatientBatch, received: Received[Tick], end: float) -> None:
+    """Say that the hour that ended then (s since 1970) is over: all that was received before has been applied."""
+    told = batch.state.told_until
+    if told is not None and end <= told:
+        return
+    batch.state.told_until = end
+    headers = ((RECEIVED_AT, repr(end).encode()),)
+    for partition in range(PARTITIONS):
+        batch.withdraw(TOPIC, over_key(batch.outputs.lane, batch.outputs.lanes), received, headers, partition)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from wardstream.agents.closing import MODEL, inflows_of, learnt, snapshot_of
 from wardstream.agents.flow import HOSPITAL
@@ -15,6 +17,7 @@ from wardstream.infra.flow_app import FLOW_SUFFIX
 from wardstream.infra.kafka.reading import records
 from wardstream.infra.preflight import changelog_name
 from wardstream.infra.settings import Settings, kafka_client_options
+from wardstream.infra.view.fan import Shown
 from wardstream.models.flow.census import MOVEMENTS, Census
 from wardstream.models.flow.emergency import Emergency
 from wardstream.models.flow.site import FlowCodec, FlowRow, Site
@@ -24,15 +27,29 @@ from wardstream.schemas.decode import decoder_of
 from wardstream.schemas.flow import TOPIC, Flow
 
 _decode = decoder_of(Flow)
+_AN_HOUR = timedelta(hours=1)
 
 
 class Board:
-    """What units last said."""
+    """What units last said.
+
+    Attributes
+    ----------
+    hours
+        By unit and hour the last record, without its forecast.
+    forecasts
+        The newest of each unit.
+    newest
+        The end of the newest hour.
+    next
+        The offset to read on from.
+    """
 
     def __init__(self) -> None:
-        self.hours: dict[str, dict[datetime, Flow]] = {}  # by unit
-        self.forecasts: dict[str, Flow] = {}  # the newest of each unit
-        self.next = 0  # offset to read on from
+        self.hours: dict[str, dict[datetime, Flow]] = {}
+        self.forecasts: dict[str, Flow] = {}
+        self.newest: datetime | None = None
+        self.next = 0
 
     def add(self, value: bytes | None) -> None:
         """Take in a record; one that this version does not understand is left out."""
@@ -40,14 +57,27 @@ class Board:
             flow = _decode(value)
         except BadEvent:
             return
-        self.hours.setdefault(flow.unit, {})[flow.hour_from] = flow
+        self.newest = flow.observed_at if self.newest is None else max(self.newest, flow.observed_at)
+        self.hours.setdefault(flow.unit, {})[flow.hour_from] = replace(flow, ahead=(), course=(), peak_h=None)
         newest = self.forecasts.get(flow.unit)
         if flow.ahead and (newest is None or flow.hour_from >= newest.hour_from):
             self.forecasts[flow.unit] = flow
 
-    def units(self) -> list[str]:
-        """All units, sorted."""
-        return sorted(self.hours)
+    def now(self) -> list[Shown]:
+        """Each unit's last hour as it is known now, with the forecast that was made of it, if one was.
+
+        Those that ended are left out. Of the hour that is being told now not all units may have come yet.
+        """
+        found = []
+        for unit, hours in sorted(self.hours.items()):
+            last, said = hours[max(hours)], self.forecasts.get(unit)
+            if last.ended:
+                continue
+            late = self.newest is not None and self.newest - last.observed_at > _AN_HOUR
+            if said is not None and said.observed_at == last.observed_at and not late:
+                last = replace(last, staffed=said.staffed, peak_h=said.peak_h, course=said.course, ahead=said.ahead)
+            found.append(Shown(last, None if last.ahead or said is None else said.observed_at))
+        return found
 
     def census(self, unit: str) -> list[tuple[datetime, int]]:
         """Census at the end of each hour, as it is known now."""
@@ -97,8 +127,10 @@ class Asked:
         Failure
             There is no such unit, or nothing is known of it.
         """
-        if unit not in self.units or self.units[unit].present is None:
+        if unit not in self.units:
             raise Failure(f"no forecast of {unit}; units are {', '.join(sorted(self.units)) or 'not known yet'}")
+        if self.units[unit].present is None:
+            raise Failure(f"no forecast of {unit}: it is silent, and nobody knows who is there")
         inflows = inflows_of(self._emergency, self._site, self.units, self.hour)
         return self.units[unit].forecast(self.hour, inflows.get(unit, ()), delay)
 

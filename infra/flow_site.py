@@ -9,6 +9,8 @@ emergency = true                # who leaves it for another unit has been admitt
 [units."Ward 4B"]
 staffed = 34                    # beds with staff
 patients_per_nurse = 5
+[units."Day clinic"]
+closed = ["saturday", "sunday", "christmas"]  # weekdays and special days on which nobody comes
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from wardstream.infra.settings import PREFIX, Settings, SettingsError
-from wardstream.models.flow.calendar import Calendar
+from wardstream.models.flow.calendar import WEEKDAYS, Calendar
 from wardstream.models.flow.site import Site, UnitRules
 
 _Staffed = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
@@ -33,6 +35,7 @@ class _Unit(msgspec.Struct, forbid_unknown_fields=True):
     staffed: _Staffed | None = None
     patients_per_nurse: _Ratio | None = None
     emergency: bool = False
+    closed: frozenset[str] = frozenset()
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -61,11 +64,16 @@ def flow_site(settings: Settings) -> Site:
 def _site(path: Path) -> Site:
     raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     file = msgspec.convert(raw, _File)
+    calendar = Calendar(ZoneInfo(file.timezone), file.special)
     units = {}
     for name, unit in file.units.items():
-        ratio = unit.patients_per_nurse or file.patients_per_nurse
-        units[name] = UnitRules(staffed=unit.staffed, patients_per_nurse=ratio, emergency=unit.emergency)
-    default = None
-    if file.patients_per_nurse is not None:
-        default = UnitRules(patients_per_nurse=file.patients_per_nurse)
-    return Site(Calendar(ZoneInfo(file.timezone), file.special), units, default or UnitRules())
+        unknown = unit.closed.difference(WEEKDAYS, calendar.names)
+        if unknown:
+            raise ValueError(f"units.{name}.closed: no weekday, nor a name in [special]: {', '.join(sorted(unknown))}")
+        units[name] = UnitRules(
+            staffed=unit.staffed,
+            patients_per_nurse=unit.patients_per_nurse or file.patients_per_nurse,
+            emergency=unit.emergency,
+            closed=unit.closed,
+        )
+    return Site(calendar, units, UnitRules(patients_per_nurse=file.patients_per_nurse))

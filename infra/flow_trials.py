@@ -198,7 +198,13 @@ def hospital(folder: Path, days: int, wards: Sequence[str]) -> None:
             questions,
         )
     cost = (time.process_time() - began) / simulated.hours
-    title = f"SIMULATED: surge from day {surge}, no data on day {down}; {len(judged)} units, {cost:.2f} s CPU an hour"
+    there = simulated.inpatients()[WARM_UP_D * 24 :]
+    quiet = float(np.median(there))
+    title = (
+        f"SIMULATED: {flow_hospital.BEDS} beds, half of the time at least {quiet:.0f} inpatients "
+        f"({quiet / flow_hospital.BEDS:.0%}), at most {there.max():.0f}; "
+        f"surge from day {surge}, no data on day {down}; {len(judged)} units, {cost:.2f} s CPU an hour"
+    )
     table = Table(
         "unit",
         "h",

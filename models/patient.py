@@ -268,7 +268,8 @@ class Patient(msgspec.Struct, omit_defaults=True):
         """When the state may leave memory, in seconds since 1970."""
         left = self.stay.left_at if self.stay.phase == "left" else self.died_at
         if left is not None:
-            until = max(left, self.heard) + KEPT_AFTER_LEAVING_S
+            back = self.stay.registered and self.died_at is None  # for a visit to come
+            until = max(left, self.heard) + (KEPT_IN_SILENCE_S if back else KEPT_AFTER_LEAVING_S)
         else:
             until = self.heard + (KEPT_UNADMITTED_S if self.stay.phase == "unknown" else KEPT_IN_SILENCE_S)
         return until if self.waiting is None else max(until, self.waiting[1])

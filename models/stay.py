@@ -18,34 +18,39 @@ An update that gives the place of an inpatient or emergency visit that nobody ha
 there: the admission was before this stream began, or is on its way. It brings nobody back who has left.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
 
+from wardstream.models.admission_events import (
+    CANCELS,
+    LASTING,
+    PLACE,
+    WHO,
+    cancels_admission,
+    order,
+    recorded_by,
+    superseded,
+)
 from wardstream.models.revisions import standing
 from wardstream.schemas.admissions import Admission
 from wardstream.schemas.occupancy import row_key
 
 KEPT_EVENTS = 40
 KEPT_VISITS = 40  # of those that are folded for good
-KEPT_ENDED = 8
-
-_CANCELS: dict[str, str] = {
-    "cancel_admit": "admit",
-    "cancel_transfer": "transfer",
-    "cancel_discharge": "discharge",
-}
-_RANK = {"admit": 0, "transfer": 1, "update": 1, "merge": 1, "discharge": 2}  # of what came at the same moment
+KEPT_NUMBERS = 8  # of visits that have ended, and of those to come
 
 
 class Stay(msgspec.Struct, omit_defaults=True):
     """The present of a stay. Times in seconds since 1970; None: not known.
 
-    `since` and `came_from` are about the unit in which the patient is present: when entered, and the unit before.
+    `planned`: the patient was registered before coming (class preadmit) and is admitted, or to be, under that number
+    and not as an emergency, whatever other visits were in between. `since` and `came_from` are about the unit in which
+    the patient is present: when entered, and the unit before.
     `inpatient` is the inpatient visit that goes on during this emergency visit. `ended` are the numbers of visits that
-    have ended, the newest last.
+    have ended, `registered` of those that are yet to begin; the newest last.
     """
 
     phase: Literal["unknown", "preadmitted", "present", "left"] = "unknown"
@@ -66,8 +71,10 @@ class Stay(msgspec.Struct, omit_defaults=True):
     acuity: int | None = None
     complaint: str | None = None
     code_status: str | None = None
+    planned: bool = False
     inpatient: "Stay | None" = None
     ended: tuple[str, ...] = ()
+    registered: tuple[str, ...] = ()
 
     @property
     def inferred(self) -> bool:
@@ -96,21 +103,18 @@ class Visit(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.stay.since or self.stay.admitted_at or 0.0  # an older version kept no `since`
 
 
-_WHO = ("age_years", "sex", "pregnant")
-_LASTING = (*_WHO, "encounter_id", "facility", "patient_class", "acuity", "complaint", "code_status")
-_PLACE = ("unit", "room", "bed")
 _IN_BED = ("emergency", "inpatient")
 
 
 def effective(events: Iterable[Admission]) -> list[Admission]:
     """The events that hold, in the order in which they happened: without those corrected or cancelled since."""
-    known = sorted(standing(events), key=_order)
+    known = sorted(standing(events), key=order)
     gone: set[UUID] = set()
     for place, event in enumerate(known):
-        cancelled = _CANCELS.get(event.kind)
+        cancelled = CANCELS.get(event.kind)
         if cancelled is None or event.supersedes is not None:  # one that is named has been taken out above
             continue
-        before = [*known[:place], *(later for later in known[place + 1 :] if _recorded_by(later, event))]
+        before = [*known[:place], *(later for later in known[place + 1 :] if recorded_by(later, event))]
         for other in reversed(before):
             stands = other.kind == cancelled and other.status != "cancelled" and other.event_id not in gone
             if stands and not _differ(other.encounter_id, event.encounter_id):
@@ -119,8 +123,8 @@ def effective(events: Iterable[Admission]) -> list[Admission]:
     return [
         event
         for event in known
-        if _cancels_admission(event)
-        or (event.kind not in _CANCELS and event.status != "cancelled" and event.event_id not in gone)
+        if cancels_admission(event)
+        or (event.kind not in CANCELS and event.status != "cancelled" and event.event_id not in gone)
     ]
 
 
@@ -142,7 +146,7 @@ def trace(events: Iterable[Admission], base: Stay | None = None) -> tuple[Stay, 
         if left == entered:
             continue
         at = event.observed_at.timestamp()
-        if left is not None and not (before.inferred and _cancels_admission(event)):
+        if left is not None and not (before.inferred and cancels_admission(event)):
             before.encounter_id = before.encounter_id or stay.encounter_id
             before.disposition = stay.disposition
             ended.append(Visit(_brief(before), max(at, before.since or at), entered))
@@ -172,40 +176,50 @@ def course(log: "StayLog") -> list[Step]:
 
 def _brief(stay: Stay) -> Stay:
     """Without the texts that nobody asks of a visit, and without other visits."""
-    return msgspec.structs.replace(stay, complaint=None, code_status=None, inpatient=None, ended=())
+    return msgspec.structs.replace(stay, complaint=None, code_status=None, inpatient=None, ended=(), registered=())
 
 
 def _after(event: Admission, stay: Stay) -> Stay:
     """The stay after one more event; may change the one given."""
-    at, elsewhere = event.observed_at.timestamp(), _is_elsewhere(event, stay)
-    if _cancels_admission(event):
+    at, number, elsewhere = event.observed_at.timestamp(), event.encounter_id, _is_elsewhere(event, stay)
+    if cancels_admission(event):
         other = stay.inpatient
         if other is not None and other.inferred and other.encounter_id == event.encounter_id:
             stay.inpatient = None
         if stay.phase == "unknown" or (stay.inferred and not elsewhere):  # no other admission holds: nobody came
             stay.phase, stay.left_at = "left", at
         return stay
-    if event.kind == "discharge" and event.encounter_id is not None:
-        stay.ended = (*(visit for visit in stay.ended if visit != event.encounter_id), event.encounter_id)[-KEPT_ENDED:]
-        if stay.inpatient is not None and stay.inpatient.encounter_id == event.encounter_id:
+    if event.kind == "discharge" and number is not None:
+        stay.ended, stay.registered = _with(stay.ended, number), _without(stay.registered, number)
+        if stay.inpatient is not None and stay.inpatient.encounter_id == number:
             stay.inpatient = None
     if event.kind == "admit" and stay.phase == "left":  # another stay: only who the patient is lasts
-        stay = Stay(age_years=stay.age_years, sex=stay.sex, ended=stay.ended)
+        stay = Stay(age_years=stay.age_years, sex=stay.sex, ended=stay.ended, registered=stay.registered)
+    if event.kind == "admit" and event.patient_class == "preadmit" and number is not None:
+        stay.registered = _with(stay.registered, number)
     if not elsewhere and event.kind in ("admit", "transfer"):
-        stay.ended = tuple(visit for visit in stay.ended if visit != event.encounter_id)
+        stay.ended = _without(stay.ended, number)
         _change_visit(event, stay)
-    _state(event, stay, _WHO if elsewhere else _LASTING)
+        if event.patient_class == "preadmit":
+            stay.planned = True
+        else:
+            if event.kind == "admit":
+                same = not _differ(number, stay.encounter_id)
+                expected = number in stay.registered or (stay.planned and same)
+                stay.planned = expected and event.patient_class != "emergency"
+            stay.registered = _without(stay.registered, number)
+    _state(event, stay, WHO if elsewhere else LASTING)
     if elsewhere:
         return stay
     if event.kind == "discharge":
         if stay.inpatient is not None and event.disposition != "died":
-            lasts = {name: getattr(stay, name) for name in (*_WHO, "code_status", "ended")}
+            lasts = {name: getattr(stay, name) for name in (*WHO, "code_status", "ended", "registered")}
             return msgspec.structs.replace(stay.inpatient, **lasts)
         stay.phase, stay.left_at, stay.disposition, stay.inpatient = "left", at, event.disposition, None
     elif event.kind not in ("admit", "transfer"):  # update, merge
         if event.unit is not None and event.unit != stay.unit:
             stay.room = stay.bed = None  # those of the unit before
-        _state(event, stay, _PLACE)
+        _state(event, stay, PLACE)
         if stay.phase == "unknown" and event.patient_class in _IN_BED and event.unit is not None:
             stay.phase = "present"
     elif stay.disposition != "died":  # the dead are moved too, but it brings nobody back
@@ -227,7 +241,7 @@ def _change_visit(event: Admission, stay: Stay) -> None:
     if event.kind == "transfer" or event.patient_class != "emergency":
         stay.inpatient = None
     elif stay.patient_class == "inpatient":
-        stay.inpatient = msgspec.structs.replace(stay, inpatient=None, ended=())
+        stay.inpatient = msgspec.structs.replace(stay, inpatient=None, ended=(), registered=())
 
 
 class StayLog(msgspec.Struct, omit_defaults=True):
@@ -264,7 +278,7 @@ class StayLog(msgspec.Struct, omit_defaults=True):
         """
         settled = max(self.settled, other.settled)
         for log in (self, other):
-            while log.events and (oldest := min(log.events, key=_order)).observed_at.timestamp() <= settled:
+            while log.events and (oldest := min(log.events, key=order)).observed_at.timestamp() <= settled:
                 log._fold_for_good(oldest)
         self.settled = settled
         known = {event.event_id for event in self.events}
@@ -272,7 +286,12 @@ class StayLog(msgspec.Struct, omit_defaults=True):
         less, more = sorted((other.base, self.base), key=_goes_on(self.base, other.base))
         still = more.encounter_id if more.phase == "present" else None
         over = dict.fromkeys(visit for visit in (*less.ended, *more.ended) if visit != still)
-        self.base = msgspec.structs.replace(more, ended=tuple(over)[-KEPT_ENDED:])
+        to_come = dict.fromkeys(
+            visit for visit in (*less.registered, *more.registered) if visit != still and visit not in over
+        )
+        self.base = msgspec.structs.replace(
+            more, ended=tuple(over)[-KEPT_NUMBERS:], registered=tuple(to_come)[-KEPT_NUMBERS:]
+        )
         ended = [*self.past, *(visit for visit in other.past if visit not in self.past)]
         self.told = other.told | self.told
         self._keep(sorted(ended, key=lambda visit: (visit.since, visit.unit)))
@@ -288,7 +307,7 @@ class StayLog(msgspec.Struct, omit_defaults=True):
         if len(self.events) > KEPT_EVENTS:
             self._drop_updates()
         while len(self.events) > KEPT_EVENTS:
-            self._fold_for_good(min(self.events, key=_order))
+            self._fold_for_good(min(self.events, key=order))
 
     def _drop_updates(self) -> None:
         """Drop the updates without which the stay is the same, now and after whatever still comes late.
@@ -297,7 +316,7 @@ class StayLog(msgspec.Struct, omit_defaults=True):
         them. What comes from between the two later on holds until the newer one.
         """
         said = trace(self.events, self.base)
-        for update in _superseded(effective(self.events)):
+        for update in superseded(effective(self.events)):
             others = [event for event in self.events if event is not update]
             if trace(others, self.base) == said:
                 self.events = others
@@ -322,31 +341,6 @@ class StayLog(msgspec.Struct, omit_defaults=True):
                 del self.told[told]
 
 
-def _order(event: Admission) -> tuple[object, ...]:
-    # A cancellation is often charted for the very minute of what it cancels.
-    cancels = event.kind in _CANCELS
-    return event.observed_at, cancels, event.received_at, _RANK.get(event.kind, 3), event.event_id.int
-
-
-def _superseded(held: list[Admission]) -> Iterator[Admission]:
-    """The updates after which another one of the same visit, before any movement, states all that they state."""
-    newer: list[tuple[Admission, set[str]]] = []
-    for event in reversed(held):
-        if event.kind != "update":
-            newer = []
-            continue
-        states = {name for name in (*_LASTING, *_PLACE) if getattr(event, name) is not None}
-        if event.supersedes is None and any(_covers(event, states, *other) for other in newer):
-            yield event
-        else:
-            newer.append((event, states))
-
-
-def _covers(event: Admission, states: set[str], other: Admission, covered: set[str]) -> bool:
-    one_place = "unit" not in states or event.unit == other.unit
-    return event.encounter_id == other.encounter_id and states <= covered and one_place
-
-
 def _goes_on(*ends: Stay) -> Callable[[Stay], tuple[bool, float]]:
     """Of two presents of one patient: with two visits where the patient still is; else what was moved last."""
     two = _differ(ends[0].encounter_id, ends[-1].encounter_id)
@@ -356,18 +350,17 @@ def _goes_on(*ends: Stay) -> Callable[[Stay], tuple[bool, float]]:
     )
 
 
-def _recorded_by(event: Admission, cancellation: Admission) -> bool:
-    """Whether the event was on record, as both say, when the cancellation was recorded."""
-    one, other = event.available_at, cancellation.available_at
-    return one is not None and other is not None and one <= other
+def _with(numbers: tuple[str, ...], number: str) -> tuple[str, ...]:
+    """With a visit's number as the newest, and the oldest forgotten."""
+    return (*_without(numbers, number), number)[-KEPT_NUMBERS:]
+
+
+def _without(numbers: tuple[str, ...], number: str | None) -> tuple[str, ...]:
+    return tuple(other for other in numbers if other != number)
 
 
 def _differ(one: str | None, other: str | None) -> bool:
     return one is not None and other is not None and one != other
-
-
-def _cancels_admission(event: Admission) -> bool:
-    return event.kind == "cancel_admit" or (event.kind == "admit" and event.status == "cancelled")
 
 
 def _is_elsewhere(event: Admission, stay: Stay) -> bool:

@@ -3,7 +3,9 @@
 A record is about one hour of one unit. The first one of an hour carries the forecast that was made when it was over.
 Where a later correction changes what the hour saw, the hour is told again as `corrected`, without a forecast: whoever
 keeps the last record of each unit and hour has the exact series. Hours that are more than `KEPT_DAYS` old are not told
-again.
+again. A unit in which nobody is known to have been in so many days (it is closed or renamed; or the only one who came
+has been taken back) is told for the last time, as `ended`, in the first hour of a day; should somebody come, it begins
+anew.
 
 **Forecasts.** At each horizon of h hours, from the end of the record's hour on: *arrivals* in the h-th hour (from
 outside and from other units); *discharges*: of those who are there now, how many will have left the unit by the end of
@@ -80,7 +82,14 @@ class Flow(Struct, frozen=True, kw_only=True, omit_defaults=True):
     transfers_out: Annotated[Number, Meta(description="Who left for another unit.")] = 0
     lost: Annotated[Number, Meta(description="Who was lost sight of.")] = 0
     silent: Annotated[
-        bool, Meta(description="Nothing came for so long that the feed is taken to be down: nothing was learnt.")
+        bool,
+        Meta(
+            description="Nothing was learnt: nothing came for so long that the feed is taken to be down, or the clock "
+            "went over the hour, and over two days or more at once."
+        ),
+    ] = False
+    ended: Annotated[
+        bool, Meta(description="The unit's last record: nobody is known to have been there in 35 days.")
     ] = False
     staffed: Annotated[Number | None, Meta(description="Staffed beds, as the site states them.")] = None
     peak_h: Annotated[Number | None, Meta(description="In how many hours most beds are expected to be needed.")] = None

@@ -15,9 +15,9 @@ unit are in one order. A transfer changes the rows of two units in one transacti
 other may see the one a moment before the other.
 
 **How far it goes.** When an hour is over, each of the worker's lanes writes a tombstone of a key that has no unit
-(`over_key`) into every partition: all that the lane received in that hour is there before it. For the table it means
-nothing; when all lanes have written it, the census of that hour is known: of a unit in its partition, of the hospital
-in all.
+(`over_key`) into every partition: all that the lane received until its end is there before it, so hours that a clock
+has jumped over are over with it. For the table it means nothing; when all lanes have written it, the census of that
+hour is known: of a unit in its partition, of the hospital in all.
 
 **What the rows say.** `present`: the patient is in the unit, since `since`. `left`: was, until `left_at`, when the
 patient moved to the unit `left_to`, or left the hospital (`left_to` is null). `lost`: was there when last heard of, and
@@ -31,7 +31,7 @@ Rows follow from the stay's admission events alone, in the order in which things
 (`models.stay`): a patient is in one unit at a time, an outpatient appointment during a stay moves nobody, who is
 registered for later is not there, who is known by an update alone is there since then (`admitted_at` is null), a
 patient whose unit nobody states has no row, and a death on outcomes.v1 empties no bed before the discharge does. Rows
-are revised until the patient is forgotten, a day after leaving.
+are revised until the patient is forgotten, a day after leaving, or 30 where a visit to come is registered.
 """
 
 from collections.abc import Iterable
@@ -84,6 +84,9 @@ class Occupancy(Event, frozen=True, kw_only=True, omit_defaults=True):
     acuity: Annotated[
         Annotated[int, Meta(ge=1, le=5)] | None, Meta(description="Triage level (ESI, KTAS): 1 most urgent, 5 least.")
     ] = None
+    planned: Annotated[
+        bool, Meta(description="Whether the patient was registered before coming, and did not come as an emergency.")
+    ] = False
     earlier: Annotated[
         Annotated[tuple[Before, ...], Meta(max_length=MAX_EARLIER)],
         Meta(description="Earlier times in this unit in the same stay, the oldest first."),

@@ -56,6 +56,7 @@ class LaneRow(msgspec.Struct):
     positions: dict[str, Position] = {}
     last_tick: float | None = None  # lane 0 only: the last minute that was published
     replayed: bool = False  # the last tick read was a replay's
+    told_until: float | None = None  # all that was received before is applied, and the lane has said so
 
 
 class Moved(msgspec.Struct, frozen=True):
@@ -169,6 +170,7 @@ class LaneState(Generic[E]):
         If the transaction that follows fails, the lane is restored from its changelog: there is no way back.
         """
         rows: list[tuple[bytes, bytes | None]] = []
+        self.lane.told_until = work.told_until
         for key in work.forgotten:
             rows += [(row, None) for row in self._rows_of(key)]
             gone = self._entities.pop(key, None)
@@ -243,6 +245,7 @@ class Work(Generic[E]):
         self.digests: dict[str, dict[bytes, None]] = {}
         self.forgotten: set[str] = set()
         self.moves: dict[str, Moved | None] = {}
+        self.told_until = state.lane.told_until
 
     def __getitem__(self, key: str) -> E:
         """The entity, new if it was not known; it counts as changed. Who changes it asks for it in each event anew."""

@@ -12,6 +12,7 @@ import typer
 
 commands = typer.Typer(help="Patient flow: census and forecasts of units, live; and how good the forecasts are.")
 SCORED_FROM = "2016-07-01"
+MOST_BEDS = 10_000
 Folder = Annotated[Path, typer.Argument(help="where pictures go; it is made if it is not there")]
 
 
@@ -38,8 +39,18 @@ def plot(folder: Folder) -> None:
 @commands.command()
 def ask(
     unit: Annotated[str, typer.Argument(help="the unit")],
-    beds: Annotated[int, typer.Option(help="what if so many beds were opened, or closed: -4")] = 0,
-    delay_h: Annotated[int, typer.Option(min=0, help="what if planned patients came so many hours later")] = 0,
+    beds: Annotated[
+        int, typer.Option(min=-MOST_BEDS, max=MOST_BEDS, help="what if so many beds were opened, or closed: -4")
+    ] = 0,
+    delay_h: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="what if planned patients came so many hours later: those who were registered before they came (class "
+            "preadmit, HL7 A05; occupancy.v1 says planned). Whoever else is admitted to the unit is not delayed, and "
+            "an emergency department has no planned patients",
+        ),
+    ] = 0,
     within_h: Annotated[int, typer.Option(min=1, help="those who would come within so many hours")] = 24,
 ) -> None:
     """Ask a unit for its forecast now, and what if beds were opened or closed, or planned patients delayed."""

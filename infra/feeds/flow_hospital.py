@@ -1,4 +1,4 @@
-"""A hospital that is simulated, from recorded numbers, to try forecasts of beds on: some 370 inpatients at a time.
+"""A hospital of 500 beds that is simulated, from recorded numbers, to try forecasts of beds on.
 
 No public data tell the bed-level census of a whole hospital. Nothing here is drawn from a family of distributions that
 the forecasters assume:
@@ -7,9 +7,12 @@ the forecasters assume:
 - who comes is a visit of NHAMCS 2020, drawn by its survey weight: age, triage level, length of visit, admitted or not;
 - who is admitted lies in one of ten wards (by age, and by chance), for a stay of the Challenge 2012 ICU sets in whole
   days, and leaves at a time of day at which somebody left the hospitals of MIMIC-IV;
-- elective patients come in the mornings of weekdays, as many as came to UIHC in the small hours.
+- elective patients come between 8 and 13 h on weekdays, as many as came to UIHC five hours before.
 
 In the surge half as many come again, all of them 65 or older; they too are drawn from NHAMCS.
+
+So some 420 of `BEDS` are taken (84 %), and in the surge more are needed than there are: beds needed are forecast, so
+nobody is turned away.
 """
 
 from __future__ import annotations
@@ -39,6 +42,8 @@ WARDS: Final = tuple(f"W{i}" for i in range(10))
 ALL_WARDS: Final = "wards"
 BEGIN: Final = date(2015, 7, 1)  # of UIHC's hours
 SURGE_H: Final = 7 * 24
+BEDS: Final = 500
+ELECTIVE: Final = range(8, 13)  # hours of the day
 _LONGEST_D: Final = 60
 
 
@@ -84,7 +89,8 @@ class Simulated(NamedTuple):
             for name, (_, arrived, present) in zip(units, seen, strict=True):
                 new = [stay for stay in units[name].came_in(hour)]
                 sent = 0 if name == EMERGENCY else sum(not is_planned(stay) for stay in new)
-                found[name] = UnitHour(Came(arrived, arrived - sent, sent), present)
+                planned = 0 if name == EMERGENCY else arrived - sent
+                found[name] = UnitHour(Came(arrived, planned, sent), present)
             first = gone
             while gone < len(left) and left[gone].left < hour + 1:
                 gone += 1
@@ -93,6 +99,16 @@ class Simulated(NamedTuple):
                 for stay in left[first:gone]
             ]
             yield hour, found, departed
+
+    def inpatients(self) -> Doubles:
+        """How many are in the wards at the end of each hour: (hours,)."""
+        found = np.zeros(self.hours + 1)
+        for stay in self.stays:
+            if stay.unit != EMERGENCY:
+                begin, end = (min(int(at) - self.first, self.hours) for at in (stay.came, stay.left))
+                found[begin] += 1.0
+                found[end] -= 1.0
+        return np.asarray(np.cumsum(found)[:-1])
 
     def unit(self, name: str) -> Hourly:
         """What a unit sees hour by hour; `ALL_WARDS` is all wards as one."""
@@ -201,7 +217,7 @@ def simulate(folder: Path, days: int, surge_day: int | None, seed: int = 1) -> S
             if visits[which].admitted:
                 ward(key, left, age, triage.acuity)
         moment = series.calendar.at(first + i)
-        if moment.hour_of_week < 5 * 24 and 7 <= moment.hour_of_week % 24 < 11:
+        if moment.hour_of_week < 5 * 24 and moment.hour_of_week % 24 in ELECTIVE:
             for number in range(int(counts[i - 5]) if i >= 5 else 0):
                 like = visits[int(rng.choice(len(visits)))].triage
                 ward(f"{i}-e{number}", first + i + float(rng.random()), like.age_years or 0.0, None)

@@ -4,6 +4,9 @@ Source: National Center for Health Statistics; for statistics only, no re-identi
 TEMPF is in tenths of °F. Of the columns only those of `COLUMNS` are read: tests, medications, diagnoses and times
 after triage never leave the file. The outcome is ADMITHOS (admitted to this hospital), the weight PATWT.
 
+INJURY is not read either: it is coded after the visit, from the diagnoses as well (of the visits with an injury among
+these and none among the reasons for coming 99.9 % have it).
+
 IMMEDR is a level of 1 to 5; 0 and 7 (no triage) count as not known. The ten conditions were abstracted from the chart,
 some of it written after triage.
 
@@ -23,7 +26,7 @@ CONDITIONS: Final = ("CEBVD", "CKD", "COPD", "CHF", "CAD", "ETOHAB", "CANCER", "
 _REASONS: Final = ("RFV1", "RFV2", "RFV3")
 _TRIAGE: Final = (
     *("VMONTH", "VDAYR", "ARRTIME", "AGE", "SEX", "ARREMS", "AMBTRANSFER", "TEMPF", "PULSE", "RESPR", "BPSYS"),
-    *("BPDIAS", "POPCT", "IMMEDR", "PAINSCALE", "SEEN72", "INJURY"),
+    *("BPDIAS", "POPCT", "IMMEDR", "PAINSCALE", "SEEN72"),
 )
 COLUMNS: Final = ("YEAR", "ADMITHOS", "PATWT", *_TRIAGE, *_REASONS, *CONDITIONS)
 # What a sensor or a clerk can have meant; anything else counts as not known.
@@ -126,7 +129,6 @@ def triage_of(row: dict[str, Any], *, conditions: bool) -> Triage:
         acuity=level if 1 <= level <= 5 else None,
         pain=pain if 0 <= pain <= 10 else None,
         seen_in_72_h=_yes(row["SEEN72"]),
-        injury={0: False, 1: True, 2: True}.get(row["INJURY"]),
         temperature_c=None if temperature is None else (temperature / 10.0 - 32.0) / 1.8,
         heart_rate_bpm=known["PULSE"],
         respiratory_rate_bpm=known["RESPR"],

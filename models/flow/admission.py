@@ -78,8 +78,6 @@ class Triage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Stated pain, 0 to 10.
     seen_in_72_h
         Whether the patient was here within the last 72 h.
-    injury
-        Whether the visit is for an injury or poisoning.
     complaints
         Codes of the reasons for the visit, the main one first, in a code system whose first three characters name a
         group (such as NCHS Reason for Visit).
@@ -98,7 +96,6 @@ class Triage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     acuity: int | None = None
     pain: int | None = None
     seen_in_72_h: bool | None = None
-    injury: bool | None = None
     temperature_c: float | None = None
     heart_rate_bpm: float | None = None
     respiratory_rate_bpm: float | None = None
@@ -127,7 +124,6 @@ def _features(t: Triage) -> Iterator[Feature]:
     yield f"way:sex{t.sex}", 1.0
     yield f"way:came{came}", 1.0
     yield f"way:level{level}", 1.0
-    yield f"way:injury{t.injury}", 1.0
     yield f"way:back{t.seen_in_72_h}", 1.0
     yield f"way:pain{t.pain if t.pain is None else (t.pain + 2) // 3}", 1.0
     yield f"when:hour{t.hour if t.hour is None else t.hour // 3}", 1.0

@@ -3,7 +3,7 @@
 Every hour each forecaster says a distribution for each horizon. When the hour comes its count scores what was said of
 it, by the logarithm of the probability that it was given; old scores fade. The combination is the mixture of the
 distributions, each with a weight that follows from its score (dynamic model averaging: Raftery, Kárný and Ettler,
-Technometrics 2010), a horizon by itself. The mixture is calibrated (`calibration`).
+Technometrics 2010), a horizon by itself. The mixture is calibrated (`calibration`), its median held.
 
 An hour that nobody knows (a feed was down) is no hour without arrivals: each forecaster is then told what the mixture
 expected of it, the state space that it is unknown, and nobody is scored.
@@ -49,7 +49,7 @@ class Arrivals:
         self.excess: Doubles = np.zeros(shape)  # of squared errors over what Poisson counts have, fading
         self.squares: Doubles = np.full(shape, 1e-6)  # of the rates said, fading
         self.waiting: list[deque[Doubles]] = [deque(maxlen=h) for h in HORIZONS]
-        self.calibration = Calibration(len(HORIZONS))
+        self.calibration = Calibration(len(HORIZONS), median_held=True)
 
     def learn(
         self, hour: int, count: float | None, temperature_c: float | None = None

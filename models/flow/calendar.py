@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 WEEK: int = 168
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 class Moment(NamedTuple):

@@ -53,6 +53,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
     age_years: float | None
     acuity: int | None
     sex: str | None
+    planned: bool = False
 
 
 class Rows(Protocol):
@@ -113,6 +114,7 @@ class Census:
             age_years=row.age_years,
             acuity=row.acuity,
             sex=row.sex,
+            planned=row.planned,
         )
         self._rows.put((PRESENT if row.state == "present" else PAST) + key, _encode(kept))
         self._count(kept, 1)
@@ -153,6 +155,11 @@ class Census:
         net = moved @ _SIGN
         census = there - (net.sum() - np.cumsum(net))
         return Series(first, moved[:hours], np.asarray(census[:hours]))
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody is there, and nobody is known to have come or left."""
+        return not any(name.startswith((PRESENT, PAST, DAY)) for name in self._rows.names())
 
     def forget(self, before: int) -> None:
         """Forget the movements before an hour (of whole days), and the rows of who came and went before it."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from wardstream.models.flow.calendar import Calendar
+from wardstream.models.flow.calendar import WEEKDAYS, Calendar
+from wardstream.models.flow.census import DAY_H
 from wardstream.models.flow.emergency import Departure
 
 
@@ -22,12 +23,16 @@ class UnitRules:
     patients_per_nurse
         How many patients one nurse looks after.
     emergency
-        Whether it is an emergency department: who leaves it for another unit has been admitted.
+        Whether it is an emergency department: who leaves it for another unit has been admitted; nobody comes planned.
+    closed
+        Days on which nobody comes, by the names of `WEEKDAYS` or of special days: that nobody does is no feed that is
+        down, and is learnt.
     """
 
     staffed: int | None = None
     patients_per_nurse: float | None = None
     emergency: bool = False
+    closed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,11 @@ class Site:
     def unit(self, name: str) -> UnitRules:
         """What is stated of a unit."""
         return self.units.get(name, self.others)
+
+    def is_closed(self, name: str, hour: int) -> bool:
+        """Whether a unit is closed in an hour."""
+        moment = self.calendar.at(hour)
+        return not self.unit(name).closed.isdisjoint((WEEKDAYS[moment.hour_of_week // DAY_H], *moment.special))
 
     @property
     def departments(self) -> frozenset[str]:

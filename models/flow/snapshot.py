@@ -18,7 +18,7 @@ from wardstream.models.flow.unit import Unit
 
 Learnt = TypeVar("Learnt", Unit, Emergency)
 
-VERSION: Final = b"flow-3\0"  # of the classes' attributes: a snapshot of other code is refused, and learnt anew
+VERSION: Final = b"flow-4\0"  # of the classes' attributes: a snapshot of other code is refused, and learnt anew
 _CALENDAR: Final = "calendar"  # is configured, not learnt: it stays outside
 
 _FLOW = "wardstream.models.flow"

@@ -63,7 +63,10 @@ class Inflow(NamedTuple):
 
 
 class Delay(NamedTuple):
-    """What if: planned patients who would come within the next `within_h` hours come `by_h` hours later."""
+    """What if: planned patients who would come within the next `within_h` hours come `by_h` hours later.
+
+    Planned is who is known to have been expected (`Came.planned`); whoever else comes from outside is not delayed.
+    """
 
     within_h: int
     by_h: int
@@ -99,10 +102,10 @@ class Outlook(NamedTuple):
 
 
 class Came(NamedTuple):
-    """Who came in an hour: all, of them from outside, and of them from an emergency department (None: all the same)."""
+    """Who came in an hour: all, of them planned, and of them from an emergency department (None: all the same)."""
 
     all: int
-    outside: int = 0
+    planned: int = 0
     from_emergency: int | None = None
 
 
@@ -118,7 +121,7 @@ class Unit:
         self.present: dict[str, Present] | None = None
         self.recent: deque[Present] = deque(maxlen=RECENT)
         self.kept = 0.9  # share of who comes in an hour and is there at its end
-        self.planned = 0.5  # share of the others who come from outside
+        self.from_elsewhere = self.planned_of_them = 0.0  # who came otherwise than from emergency; both fade
         self.census: deque[float] = deque(maxlen=WEEK * WEEKS)
         self.waiting: list[deque[tuple[Doubles, Doubles, Doubles]]] = [deque(maxlen=h) for h in HORIZONS]
 
@@ -148,23 +151,29 @@ class Unit:
         others = came.all - (came.from_emergency or 0)
         if others:
             fades = PLANNED_FADES**others
-            self.planned = fades * self.planned + (1.0 - fades) * min(came.outside / others, 1.0)
-        if came.from_emergency is not None:
+            self.from_elsewhere = fades * self.from_elsewhere + others
+            self.planned_of_them = fades * self.planned_of_them + min(came.planned, others)
+        if came.from_emergency is None:
+            self.others = None
+        else:
             self.others = self.others or StateSpace(self._calendar)
             self.others.learn(hour, float(others))
         self.recent.extend(sorted(new, key=lambda one: one.since))
+        judged = {one.horizon_h for what, one in scores if what == "arrivals"}
         for name, by_horizon in self.arrivals.learn(hour, float(came.all), temperature_c).items():
-            if name in BASELINES:
-                scores += [("arrivals", score(name, h, pmf, float(came.all), hour)) for h, pmf in by_horizon.items()]
+            if name in BASELINES:  # in the hours in which the forecast is scored, and no others
+                told = ((h, pmf) for h, pmf in by_horizon.items() if h in judged)
+                scores += [("arrivals", score(name, h, pmf, float(came.all), hour)) for h, pmf in told]
         self.present = dict(present)
         self.census.append(there)
         return scores
 
     def go_to(self, hour: int) -> None:
-        """Go on to an hour over those that nobody has told. Whole weeks are left out: they change no season."""
+        """Go on to an hour over those that nobody has told. Of weeks one is gone over: more change no season."""
         assert self.arrivals.hour is not None
-        missed = (hour - self.arrivals.hour - 1) % WEEK
-        if hour - self.arrivals.hour > WEEK:
+        missed = hour - self.arrivals.hour - 1
+        if missed > WEEK:
+            missed = missed % WEEK or WEEK
             self.arrivals.hour = hour - missed - 1
         for one in range(hour - missed, hour):
             self.miss(one)
@@ -200,6 +209,7 @@ class Unit:
         space = self.others if inflows and self.others is not None else self.space
         log_mean, covariance = space.log_rates(hour, range(1, AHEAD + 1))
         rates = _mean_rates(log_mean, covariance)
+        planned = np.zeros(AHEAD) if delay is None else self._planned_of(space, rates, hour)
         nodes, weights = self.stays.effects()
         mixed: list[Doubles] = [np.zeros(1) for _ in HORIZONS]
         leaving: list[Doubles] = [np.zeros(1) for _ in HORIZONS]
@@ -207,7 +217,7 @@ class Unit:
         for effect, weight in zip(nodes, weights, strict=True):
             staying = self.stays.survival(hour, there, AHEAD, effect)
             arriving = self._still_there(hour, effect)
-            coming = arriving if delay is None else self._delayed(arriving, delay)
+            coming = arriving if delay is None else _delayed(arriving, delay, planned)
             sent = [(inflow.present @ arriving, inflow.newcomers @ arriving, inflow) for inflow in inflows]
             here = np.vstack([staying, *(one for one, _, _ in sent)])
             expected += weight * (here.sum(axis=0) + rates @ coming)
@@ -226,6 +236,25 @@ class Unit:
             tuple(leaving),
             expected,
         )
+
+    def _planned_of(self, space: StateSpace, rates: Doubles, hour: int) -> Doubles:
+        """Share of who comes in each hour ahead, at these rates of a space, who are planned: (AHEAD,)."""
+        if space is self.others or self.others is None:
+            return np.full(AHEAD, self.planned)
+        others = _mean_rates(*self.others.log_rates(hour, range(1, AHEAD + 1)))  # the rates are of emergency, too
+        return np.asarray(self.planned * np.minimum(others / rates, 1.0))
+
+    @property
+    def rate(self) -> float:
+        """Arrivals an hour, on the average of the two days to come; before the first hour nobody knows of any."""
+        if self.arrivals.hour is None:
+            return 0.0
+        return float(_mean_rates(*self.space.log_rates(self.arrivals.hour, range(1, AHEAD + 1))).mean())
+
+    @property
+    def planned(self) -> float:
+        """Share of those who come otherwise than from an emergency department who are planned; at first, nobody."""
+        return self.planned_of_them / (1.0 + self.from_elsewhere)
 
     @property
     def space(self) -> StateSpace:
@@ -247,16 +276,6 @@ class Unit:
         like = _people(list(self.recent) or [Present(hour)], hour + 1)
         return self.kept * self.stays.newcomers(hour, like, AHEAD, effect)
 
-    def _delayed(self, arriving: Doubles, delay: Delay) -> Doubles:
-        """Who would come in the k-th hour comes by so many hours later: is there when who comes then is."""
-        later = np.zeros_like(arriving)
-        if delay.by_h < AHEAD:
-            later[: AHEAD - delay.by_h] = arriving[delay.by_h :]
-        found = arriving.copy()
-        within = slice(0, delay.within_h)
-        found[within] = (1.0 - self.planned) * arriving[within] + self.planned * later[within]
-        return found
-
     def _judge(self, hour: int, arrived: float, there: float) -> list[tuple[str, Score]]:
         found = []
         for row, waiting in enumerate(self.waiting):
@@ -268,6 +287,16 @@ class Unit:
                 known = list(self.census)[: len(self.census) - h + 1]
                 found += [("beds", score(name, h, one(known, h), there, hour)) for name, one in BENCHMARKS.items()]
         return found
+
+
+def _delayed(arriving: Doubles, delay: Delay, planned: Doubles) -> Doubles:
+    """Of who would come in the k-th hour the planned share comes by so many hours later: is there when who comes then
+    is."""
+    later = np.zeros_like(arriving)
+    if delay.by_h < AHEAD:
+        later[: AHEAD - delay.by_h] = arriving[delay.by_h :]
+    share = np.where(np.arange(AHEAD) < delay.within_h, planned, 0.0)[:, None]
+    return np.asarray((1.0 - share) * arriving + share * later)
 
 
 def _mean_rates(log_mean: Doubles, covariance: Doubles) -> Doubles:

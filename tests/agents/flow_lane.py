@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from tests.agents.lanes import Lanes
 from tests.agents.streams.fakes import Record
+from tests.events import admission
 from wardstream.agents import closing
 from wardstream.agents.metrics import Meters
 from wardstream.agents.streams.batch import Batch
@@ -18,7 +21,7 @@ from wardstream.agents.streams.state import LaneState
 from wardstream.infra.flow_app import FLOW_AT_ONCE, flow_lanes
 from wardstream.infra.settings import Settings
 from wardstream.infra.worker import OCCUPANCY_TOPIC
-from wardstream.models.flow.site import FlowCodec, FlowRow, Site
+from wardstream.models.flow.site import FlowCodec, FlowRow, Site, UnitRules
 from wardstream.schemas.decode import decoder_of
 from wardstream.schemas.flow import Flow
 from wardstream.schemas.occupancy import PARTITIONS
@@ -27,6 +30,13 @@ INPUTS = whole(OCCUPANCY_TOPIC, PARTITIONS)
 IDS = dict.fromkeys(INPUTS, UUID(int=1))
 Logs = Mapping[tuple[str, int], list[Record]]
 KEY = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+SITE = Site(
+    units={
+        "ED": UnitRules(emergency=True, staffed=4, patients_per_nurse=4.0),
+        "A": UnitRules(staffed=12, patients_per_nurse=6.0),
+    }
+)
 
 
 class Killed(Exception):
@@ -120,3 +130,16 @@ class _Producer:
                 else:
                     lane.rows[row.key or b""] = row.value
         lane.kill()
+
+
+def last(told: list[Flow]) -> dict[tuple[str, datetime], Flow]:
+    """What a consumer has who keeps the last record of each unit and hour."""
+    return {(one.unit, one.hour_from): one for one in told}
+
+
+async def in_and_out(lanes: Lanes, hour: int, number: int, unit: str = "ED", **fields: object) -> None:
+    """So many come to a unit in an hour and leave it in the same hour."""
+    for one in range(number):
+        who = {"patient_id": f"{unit}{hour}-{one}", "encounter_id": f"{unit}{hour}-{one}"}
+        await lanes.give(admission(f"in {who}", hour * 60 + 10, "admit", unit=unit, **who, **fields))
+        await lanes.give(admission(f"out {who}", hour * 60 + 35, "discharge", **who))

@@ -8,31 +8,26 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.agents.flow_lane import FlowLane, Killed
+from tests.agents.flow_lane import SITE, FlowLane, Killed, in_and_out, last
 from tests.agents.lanes import Lanes
 from tests.events import START, admission, tick
 from wardstream.agents.closing import forecast_of
-from wardstream.agents.metrics import HANDLER_ERRORS
+from wardstream.agents.metrics import FLOW_SCORED, HANDLER_ERRORS
 from wardstream.agents.streams.outputs import Row
 from wardstream.agents.streams.state import LaneState
 from wardstream.infra.failure import Failure
 from wardstream.infra.flow_reading import Asked
+from wardstream.infra.flow_show import refuse_delay
 from wardstream.models.flow.arrivals import HORIZONS
 from wardstream.models.flow.census import HOUR_S, Census, Kept
-from wardstream.models.flow.site import FlowCodec, Site, UnitRules
+from wardstream.models.flow.site import FlowCodec
 from wardstream.models.flow.unit import Delay
 from wardstream.schemas.admissions import Admission
-from wardstream.schemas.flow import LEVELS, Flow
+from wardstream.schemas.flow import LEVELS
 from wardstream.schemas.occupancy import PARTITIONS, RECEIVED_AT, Occupancy, over_key
 from wardstream.schemas.ticks import Tick
 
 HOURS = 14
-SITE = Site(
-    units={
-        "ED": UnitRules(emergency=True, staffed=4, patients_per_nurse=4.0),
-        "A": UnitRules(staffed=12, patients_per_nurse=6.0),
-    }
-)
 
 
 def story(seed: int, hours: int = HOURS) -> Iterator[Admission | Tick]:
@@ -73,11 +68,6 @@ async def logged(seed: int, lanes: int = 3) -> Lanes:
     for event in story(seed):
         await made.give(event)
     return made
-
-
-def last(told: list[Flow]) -> dict[tuple[str, datetime], Flow]:
-    """What a consumer has who keeps the last record of each unit and hour."""
-    return {(one.unit, one.hour_from): one for one in told}
 
 
 def recount(table: dict[str, Occupancy], unit: str, begin: datetime) -> tuple[int, int, int, int, int]:
@@ -265,7 +255,7 @@ async def test_measures_are_on_the_stream() -> None:
 
 
 async def test_a_unit_is_asked_from_the_changelog() -> None:
-    """What is asked between hours is what was published, and asking what if says something else."""
+    """What is asked between hours is what was published; nobody in the story is planned, so nobody is delayed."""
     flow = FlowLane(SITE, (await logged(5)).logs)
     for log in flow.logs:
         del log[len(log) // 2 :]
@@ -275,9 +265,51 @@ async def test_a_unit_is_asked_from_the_changelog() -> None:
     assert asked.hour == newest.hour_from.timestamp() // HOUR_S
     said = forecast_of(asked.outlook("A"), SITE.unit("A"))
     assert (said["ahead"], said["course"]) == (newest.ahead, newest.course)
-    assert forecast_of(asked.outlook("A", Delay(24, 24)), SITE.unit("A"))["course"] != newest.course
+    assert forecast_of(asked.outlook("A", Delay(24, 24)), SITE.unit("A"))["course"] == newest.course
     moved = asked.movements("A")
     assert sum(moved.values()) > 0
     assert all(moved[name] == getattr(newest, name) for name in moved)
     with pytest.raises(Failure, match="units are A"):
         asked.outlook("nowhere")
+
+
+async def test_only_who_was_registered_before_is_delayed() -> None:
+    """As many come to ward A planned as come unannounced; to ward B and the department all come unannounced."""
+    lanes = Lanes(1)
+    for hour in range(24 * 3):
+        for unit, planned in (("ED", False), ("A", True), ("A", False), ("B", False)):
+            who = {"patient_id": f"{unit}{hour}{planned}", "encounter_id": f"E{unit}{hour}{planned}", "unit": unit}
+            came = hour * 60 + 20
+            if planned:
+                await lanes.give(admission(f"booked {who}", came - 10, "admit", patient_class="preadmit", **who))
+            kind = "emergency" if unit == "ED" else "inpatient"
+            await lanes.give(admission(f"in {who}", came, "admit", patient_class=kind, **who))
+        await lanes.give(tick(hour * 60 + 60))
+    flow = FlowLane(SITE, lanes.logs)
+    await flow.settle()
+    asked = Asked(LaneState(FlowCodec(), flow.rows), SITE)
+    delay = Delay(24, 48)
+    fewer = {name: asked.outlook(name).expected[23] - asked.outlook(name, delay).expected[23] for name in ("A", "B")}
+    assert asked.units["A"].planned == pytest.approx(0.5, abs=0.02)
+    assert fewer["A"] > 1.0
+    assert fewer["B"] == 0.0
+    refuse_delay("A", SITE.unit("A"), asked)
+    for unit, said in (("B", "registered"), ("ED", "emergency department")):
+        with pytest.raises(Failure, match=said):
+            refuse_delay(unit, SITE.unit(unit), asked)
+
+
+async def test_measures_are_of_the_same_hours() -> None:
+    """Forecast and baselines are scored on the same hours, also when the feed has been down."""
+    lanes = Lanes(1)
+    for hour in range(24 * 4):
+        if not 24 <= hour < 44:
+            await in_and_out(lanes, hour, 6)
+        await lanes.give(tick(hour * 60 + 60))
+    flow = FlowLane(SITE, lanes.logs)
+    await flow.settle()
+    assert [one for one in flow.told() if one.silent]
+    counted = {labels: value for (metric, labels), value in flow.meters.values.items() if metric is FLOW_SCORED}
+    assert counted
+    for what, forecaster, horizon in counted:
+        assert counted[what, forecaster, horizon] == counted[what, "forecast", horizon], (what, forecaster, horizon)

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 
 from tests.agents.bedside import Bedside
-from tests.events import WELL, admission, at, event_id, tick, vitals
+from tests.agents.lanes import Killed, Lanes
+from tests.events import START, WELL, admission, at, event_id, tick, vitals
 from wardstream.agents import ticks
 from wardstream.agents.scoring import PatientBatch, Rules
 from wardstream.agents.streams.batch import Received
 from wardstream.models.latest import Signals
 from wardstream.models.patient import Patient
 from wardstream.models.scores import Observations
+from wardstream.schemas.occupancy import PARTITIONS, Over, tombstone
 
 DAY = 24 * 60
 MONITORED = {name: WELL[name] for name in ("heart_rate_bpm", "respiratory_rate_per_min", "spo2_percent")} | {
@@ -172,3 +174,45 @@ async def test_one_patient_who_cannot_be_scored_takes_the_time_from_nobody_else(
     assert "name" not in told.getMessage()
     said = await bedside.give(tick(17))  # it is due still
     assert "P2" in [record.patient_id for record in said.scores]
+
+
+def told_over(lanes: Lanes, partition: int) -> list[tuple[int, float]]:
+    """What was told in a partition: each lane, and the end of the hour that is over (hours since the beginning)."""
+    told = []
+    for record in lanes.logs["occupancy.v1", partition]:
+        said = tombstone(record.key, record.headers, 0) if record.value is None else None
+        if isinstance(said, Over):
+            told.append((said.lane, (said.received_at - START).total_seconds() / 3600))
+    return told
+
+
+async def test_an_hour_is_told_once_by_the_first_tick_at_its_end_or_after_it() -> None:
+    """The clock of a feed strikes no full hour, jumps, and stands; the worker dies in its commits and starts anew."""
+    lanes, killed = Lanes(2), Lanes(2)
+    kills = iter([False, True, True] * 100)
+
+    def kill() -> None:
+        if next(kills):
+            raise Killed
+
+    killed.kill = kill
+    for minute in (10, 50, 70, 110, 120, 121, 121, 190, 64 * 60 + 30, 64 * 60 + 40, 65 * 60 + 18):
+        for some in (lanes, killed):
+            await some.give(tick(minute))
+            some.restart()
+    for some in (lanes, killed):
+        for partition in range(PARTITIONS):
+            assert sorted(told_over(some, partition)) == [
+                (lane, end) for lane in range(2) for end in (0.0, 1.0, 2.0, 3.0, 64.0, 65.0)
+            ]
+
+
+async def test_an_hour_is_told_after_all_that_was_received_in_it() -> None:
+    lanes = Lanes(1)
+    for event in (tick(10), admission("in", 50, "admit", unit="A", encounter_id="E"), tick(70)):
+        await lanes.give(event)
+    (partition,) = [number for number in range(PARTITIONS) if any(r.value for r in lanes.logs["occupancy.v1", number])]
+    first, row, last = lanes.logs["occupancy.v1", partition]
+    assert row.value is not None
+    assert first.key == last.key
+    assert told_over(lanes, partition) == [(0, 0.0), (0, 1.0)]

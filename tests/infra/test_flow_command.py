@@ -80,3 +80,21 @@ def test_each_unit_has_a_picture_of_its_own() -> None:
     assert len(set(names)) == len(units)
     assert not any("/" in name for name in names)
     assert names[-1] == "Ward 4B"
+
+
+@pytest.mark.parametrize("long", ["内" * 128, "/" * 128, "é" * 121, "W" * 241])
+def test_a_long_name_of_a_unit_is_a_name_of_a_file(long: str, tmp_path: Path) -> None:
+    units = [long[:-1] + last for last in "AB内"]
+    names = [file_name(unit) for unit in (*units, long[:30])]
+    assert len(set(names)) == len(names)
+    for name in names:
+        (tmp_path / f"{name}.svg").write_text("")
+    assert len(list(tmp_path.iterdir())) == len(names)
+
+
+@pytest.mark.parametrize("beds", ["3000000000000000000000", "-10001"])
+def test_more_beds_than_any_hospital_has_are_refused(beds: str) -> None:
+    ran = CliRunner().invoke(main, ["flow", "ask", "ED", "--beds", beds])
+    assert ran.exit_code == 2
+    assert "--beds" in ran.output
+    assert not isinstance(ran.exception, OverflowError)

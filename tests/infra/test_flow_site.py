@@ -20,6 +20,7 @@ emergency = true
 [units."Ward 4B"]
 staffed = 34
 patients_per_nurse = 5
+closed = ["sunday", "christmas"]
 """
 
 
@@ -36,6 +37,9 @@ def test_units_and_calendar(tmp_path: Path) -> None:
     assert site.calendar.at(noon).special == ("christmas",)
     assert site.calendar.names == ("christmas",)
     assert date(2026, 12, 25).weekday() == 4
+    days = {day: noon + 24 * (day - 25) for day in (24, 25, 26, 27, 28)}
+    assert [day for day, hour in days.items() if site.is_closed("Ward 4B", hour)] == [25, 27]
+    assert not any(site.is_closed("ED", hour) for hour in days.values())
 
 
 def test_without_a_file_nothing_is_stated() -> None:
@@ -58,6 +62,8 @@ def test_without_a_file_nothing_is_stated() -> None:
         ("Europe/Berlin", "Europe/Nowhere", "Europe/Nowhere"),
         ("2026-12-25", "christmas", "special"),
         ("[special]", "[special", "FLOW_FILE"),
+        ("sunday", "sundays", "closed"),
+        ('"sunday", "christmas"', '"sunday", "xmas"', "closed"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(tmp_path: Path, old: str, new: str, named: str) -> None:

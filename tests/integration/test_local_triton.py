@@ -269,13 +269,22 @@ async def test_a_backend_that_is_killed_is_noticed(server: TritonServer) -> None
         await client.close()
 
 
+def listening_of(process: psutil.Process) -> set[tuple[str, int]]:
+    """Where it listens."""
+    return {c.laddr for c in process.net_connections() if c.status == psutil.CONN_LISTEN}
+
+
 def test_it_stops_and_leaves_nothing(tmp_path: Path, triton_environment: Environment) -> None:
     write_model(tmp_path / "models")
     before = set(FOLDER.iterdir())
     with TritonServer(tmp_path / "triton", tmp_path / "models", made_of=triton_environment) as server:
         process = psutil.Process(server.pid)
         (backend,) = process.children()
-        listening = {c.laddr for c in process.net_connections() if c.status == psutil.CONN_LISTEN}
+        listening = listening_of(process)
+        deadline = time.monotonic() + 20
+        while len(listening) < 3 and time.monotonic() < deadline:  # HTTP and metrics come after gRPC is ready
+            time.sleep(0.1)
+            listening = listening_of(process)
         assert {ip.removeprefix("::ffff:") for ip, _ in listening} == {"127.0.0.1"}
         assert len(listening) == 3
         with pytest.raises(TritonDown, match="Another Triton"):

@@ -203,6 +203,12 @@ def test_when_a_patient_is_forgotten(phase: str, left_at: float | None, kept_s: 
     assert patient.forget_at() == codec.due(patient) == T0 + kept_s
 
 
+def test_who_is_registered_for_a_visit_to_come_is_kept_until_then() -> None:
+    patient, _, _ = apply([said("x", 0, hr=70.0)])
+    patient.stay.phase, patient.stay.left_at, patient.stay.registered = "left", T0 + HOUR, ("V2",)
+    assert patient.forget_at() == T0 + HOUR + 30 * DAY
+
+
 def test_a_long_history_of_minutes_is_cheap_to_correct() -> None:
     """A correction reads as far back as it must: here one hour, not three days."""
     rng = random.Random(1)

@@ -202,6 +202,65 @@ def test_registered_before_and_then_there() -> None:
 
 
 @pytest.mark.parametrize(
+    ("came", "planned"),
+    [
+        (admission("came", 60, "admit", patient_class="inpatient", encounter_id="E1"), True),
+        (admission("came", 60, "admit", encounter_id="E1"), True),
+        (admission("came", 60, "admit", patient_class="emergency", encounter_id="E1"), False),
+        (admission("came", 60, "admit", patient_class="inpatient", encounter_id="E2"), False),
+    ],
+    ids=["registered", "class not stated", "emergency", "another stay"],
+)
+def test_planned_is_who_was_registered_for_this_stay(came: Admission, planned: bool) -> None:
+    booked = admission("booked", 0, "admit", patient_class="preadmit", unit="A", encounter_id="E1")
+    move = admission("move", 90, "transfer", unit="B", encounter_id=came.encounter_id)
+    stay = present(booked, came, move)
+    assert (stay.phase, stay.planned) == ("present", planned)
+    assert present(booked, came, move, admission("no", 95, "cancel_admit", supersedes="booked")).planned is False
+    assert present(came, move).planned is False
+    again = admission("again", 200, "admit", patient_class="inpatient", encounter_id="E9")
+    assert present(booked, came, admission("leave", 120, "discharge"), again).planned is False
+
+
+REGISTER = admission("booked", 0, "admit", patient_class="preadmit", encounter_id="E2")
+COME = admission("came", 4000, "admit", patient_class="inpatient", unit="B", encounter_id="E2")
+
+
+@pytest.mark.parametrize("kind", ["inpatient", "outpatient", "emergency"])
+@pytest.mark.parametrize(("begins", "ends"), [(-60, 60), (20, 60), (-60, None)], ids=["around", "after", "goes on"])
+def test_planned_is_who_was_registered_whatever_lies_between(kind: str, begins: int, ends: int | None) -> None:
+    other = {"encounter_id": "E1", "patient_class": kind}
+    between = [admission("other", begins, "admit", unit="A", **other)]
+    if ends is not None:
+        between.append(admission("end", ends, "discharge", encounter_id="E1"))
+    assert present(REGISTER, *between).registered == ("E2",)
+    stay = present(REGISTER, *between, COME)
+    assert (stay.phase, stay.encounter_id, stay.planned, stay.registered) == ("present", "E2", True, ())
+    assert present(REGISTER, *between, admission("no", 100, "cancel_admit", encounter_id="E2"), COME).planned is False
+    assert present(REGISTER, *between, msgspec.structs.replace(COME, patient_class="emergency")).planned is False
+    assert present(REGISTER, *between, msgspec.structs.replace(COME, encounter_id="E3")).planned is False
+
+
+def test_a_registration_outlasts_an_interruption_and_a_merge_but_not_its_visit() -> None:
+    admitted = admission("in", -60, "admit", patient_class="inpatient", unit="A", encounter_id="E1")
+    visit = admission("ED", -30, "admit", patient_class="emergency", unit="ED", encounter_id="E0")
+    back = admission("ED over", 30, "discharge", encounter_id="E0")
+    home = admission("home", 60, "discharge", encounter_id="E1")
+    stay = present(admitted, visit, REGISTER, back)
+    assert (stay.encounter_id, stay.registered) == ("E1", ("E2",))
+    assert present(admitted, visit, back, home, REGISTER, COME).planned is True
+    log, other = StayLog(), StayLog(settled=at(90).timestamp())
+    for event in (admitted, home, REGISTER):
+        log.add(event)
+    other.join(log)
+    assert other.base.registered == ("E2",), "it is folded for good"
+    assert other.add(COME).planned is True
+    gone = admission("gone", 5000, "discharge", encounter_id="E2")
+    again = admission("again", 6000, "admit", patient_class="inpatient", unit="B", encounter_id="E2")
+    assert present(REGISTER, COME, gone, again).planned is False
+
+
+@pytest.mark.parametrize(
     "elsewhere",
     [
         admission("ED closed", 70, "discharge", encounter_id="E1", disposition="other"),

@@ -11,6 +11,7 @@ from wardstream.infra.feeds import flow_queue
 from wardstream.infra.feeds.archive import SourceError
 from wardstream.infra.feeds.flow_hospital import (
     ALL_WARDS,
+    BEDS,
     EMERGENCY,
     WARDS,
     Hourly,
@@ -25,6 +26,14 @@ from wardstream.models.flow.unit import Delay
 @pytest.fixture(scope="module")
 def hospital(shared_data: Path) -> Simulated:
     return simulate(shared_data, 21, surge_day=14)
+
+
+def test_it_is_a_hospital_of_500_beds_most_of_them_taken(shared_data: Path) -> None:
+    simulated = simulate(shared_data, 60, None)
+    there = simulated.inpatients()
+    wards = simulated.unit(ALL_WARDS)
+    assert [len(present) for _, _, present in wards] == there.tolist()
+    assert 0.75 * BEDS < np.median(there[40 * 24 :]) < 0.95 * BEDS
 
 
 def test_every_hour_adds_up(hospital: Simulated) -> None:
@@ -64,8 +73,9 @@ def test_without_the_data_it_says_so(tmp_path: Path) -> None:
 
 def test_hour_by_hour_everybody_is_told(hospital: Simulated) -> None:
     planned = sent = gone = admitted = 0
+    assert not any(seen[EMERGENCY].came.planned for _, seen, _ in hospital.hour_by_hour(()))
     for _, seen, departed in hospital.hour_by_hour(WARDS):
-        planned += sum(seen[name].came.outside for name in WARDS)
+        planned += sum(seen[name].came.planned for name in WARDS)
         sent += sum(seen[name].came.from_emergency or 0 for name in WARDS)
         gone += len(departed)
         admitted += sum(one.left_to is not None for one in departed)

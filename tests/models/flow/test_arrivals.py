@@ -12,7 +12,7 @@ from wardstream.models.flow.arrivals import HORIZONS, Arrivals
 from wardstream.models.flow.calendar import WEEK, Calendar
 from wardstream.models.flow.calibration import LEVELS, Calibration
 from wardstream.models.flow.counts import Doubles, mean_of, negative_binomial, quantile
-from wardstream.models.flow.judging import CALIBRATED, judge_arrivals, poisson_floor
+from wardstream.models.flow.judging import CALIBRATED, COMBINED, judge_arrivals, poisson_floor
 from wardstream.models.flow.state_space import StateSpace
 
 FIRST = 400_000
@@ -131,6 +131,31 @@ def test_calibration_bends_what_says_too_little() -> None:
             below += np.clip((np.array(LEVELS) - left) / max(right - left, 1e-12), 0.0, 1.0) / 6_000
         calibration.learn([0], said, float(count))
     assert below == pytest.approx(np.array(LEVELS), abs=0.03)
+
+
+def test_calibration_that_holds_the_median_leaves_the_point_alone() -> None:
+    """Forecasts that are too narrow by far, and too low: the intervals widen, the median is the forecast's own."""
+    rng = np.random.default_rng(5)
+    calibration, held = Calibration(1), Calibration(1, median_held=True)
+    said = negative_binomial(np.array([6.0]), np.array([0.0]), 60)
+    for count in rng.negative_binomial(4, 1 / 3, 12_000).tolist():
+        for one in (calibration, held):
+            one.learn([0], said, float(count))
+    own, bent, kept = (
+        [int(quantile(pmf, level)[0]) for level in (0.1, 0.5, 0.9)]
+        for pmf in (said, calibration.apply(said), held.apply(said))
+    )
+    assert bent[1] > own[1]
+    assert kept[1] == own[1]
+    assert kept[0] <= own[0] < own[2] < kept[2]
+    assert (np.diff(held.levels) >= 0.0).all()
+
+
+def test_what_is_told_of_arrivals_errs_as_little_as_the_combination() -> None:
+    counts = series(8)
+    judged = judge_arrivals(FIRST, counts, np.zeros(len(counts)), Calendar(), 4 * WEEK, (1, 24))
+    for by_name in judged.quality.values():
+        assert by_name[CALIBRATED].mae == by_name[COMBINED].mae
 
 
 def test_calibration_leaves_a_true_forecast_alone() -> None:

@@ -32,7 +32,7 @@ def ward(hours: int, seed: int = 1) -> Iterator[tuple[int, int, dict[str, Presen
 
 
 def step(unit: Unit, hour: int, arrived: int, present: dict[str, Present]) -> Outlook:
-    unit.learn(hour, Came(arrived, arrived), present)
+    unit.learn(hour, Came(arrived, arrived), present)  # all of them are planned
     return unit.say(hour)
 
 
@@ -112,10 +112,43 @@ def test_planned_patients_who_come_later_need_their_beds_later() -> None:
     assert same(unit.forecast(hour), said), "to ask what if changes nothing"
 
 
+def test_while_the_emergency_department_is_silent_those_from_there_are_not_delayed() -> None:
+    """Who comes from there is in the rate of all, for nobody knows who will; as many as without them are delayed."""
+    without, among = Unit(Calendar()), Unit(Calendar())
+    for hour, arrived, present in ward(24 * 10):
+        others = arrived - arrived // 2
+        without.learn(hour, Came(others, others), present)
+        among.learn(hour, Came(arrived, others, arrived // 2), present)
+    delay = Delay(within_h=12, by_h=24)
+    one, other = (unit.forecast(hour).expected - unit.forecast(hour, delay=delay).expected for unit in (without, among))
+    assert one[11] > 3.0
+    assert other == pytest.approx(one, rel=0.05, abs=0.05)
+
+
 def test_a_gap_of_weeks_is_gone_over_in_days() -> None:
     unit = Unit(Calendar())
     for hour, arrived, present in ward(24 * 9):
         step(unit, hour, arrived, present)
     unit.go_to(hour + 24 * 7 * 52 + 5)
     assert unit.arrivals.hour == hour + 24 * 7 * 52 + 4
+    assert unit.present is None
     assert np.isfinite(step(unit, hour + 24 * 7 * 52 + 5, 2, {}).expected).all()
+
+
+@pytest.mark.parametrize("hours", [2, 24 * 7, 24 * 7 + 1, 24 * 14 + 1])
+def test_after_a_gap_nobody_knows_who_left_in_it(hours: int) -> None:
+    unit = Unit(Calendar())
+    for hour, arrived, present in ward(24 * 2):
+        step(unit, hour, arrived, present)
+    unit.go_to(hour + hours)
+    assert unit.arrivals.hour == hour + hours - 1
+    assert unit.present is None
+    assert unit.learn(hour + hours, Came(1), {}) == []
+
+
+def test_nobody_is_planned_who_is_not_known_to_be() -> None:
+    unit = Unit(Calendar())
+    for hour, arrived, present in ward(24 * 4):
+        unit.learn(hour, Came(arrived), present)
+        said = unit.say(hour)
+    assert same(unit.forecast(hour, delay=Delay(within_h=24, by_h=48)), said)
