@@ -50,6 +50,7 @@ async def write_audit(
     why: str,
     patient_id: str | None = None,
     model: str | None = None,
+    about: str | None = None,
 ) -> AuditRecord:
     """Add a record, and return when all in-sync replicas have it.
 
@@ -58,7 +59,7 @@ async def write_audit(
     AuditError
         It could not be written: then what it speaks of must not be done.
     BadEvent
-        Who, why, the pseudonym or the model is not valid.
+        Who, why, the pseudonym, the model or what it is about is not valid.
     """
     for _ in range(_TRIES):
         producer = AIOKafkaProducer(
@@ -76,6 +77,7 @@ async def write_audit(
                     what=what,
                     patient_id=patient_id,
                     model=model,
+                    about=about,
                     why=why,
                 )
                 check(record)

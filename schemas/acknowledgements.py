@@ -22,6 +22,10 @@ class Acknowledgement(Event, frozen=True, kw_only=True, omit_defaults=True):
     alert_id: Annotated[UUID, Meta(description="The alert that is answered.")]
     action: Annotated[Action, Meta(description="What the person did; rate only says whether it was useful.")]
     actor: Annotated[Label, Meta(description="Pseudonym of the person, never a name.")]
+    seen: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="Number of the last transition that the person saw; null: not stated."),
+    ] = None
     role: Annotated[Label | None, Meta(description="The person's role; null: not stated.", examples=["nurse"])] = None
     snooze_until: Annotated[Moment | None, Meta(description="Action snooze: when it ends, in 24 h at most.")] = None
     handed_to: Annotated[Label | None, Meta(description="Action hand_over: pseudonym of the person or team.")] = None

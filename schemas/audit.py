@@ -29,6 +29,17 @@ What = Literal[
     "model_unsilenced",
     "model_refused",
     "model_begun_anew",
+    "policy_applied",
+    "alert_acknowledged",
+    "alert_snoozed",
+    "alert_resolved",
+    "alert_handed_over",
+    "alert_rated",
+    "directive_given",
+    "subscription_made",
+    "subscription_changed",
+    "subscription_ended",
+    "patient_shown",
 ]
 """What was done, or refused: `identity_refused` and `model_refused`."""
 
@@ -46,6 +57,9 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     what: Annotated[What, Meta(description="What was done.")]
     patient_id: Annotated[PatientId | None, Meta(description="Whose data, by pseudonym; null: nobody's.")] = None
     model: Annotated[Label | None, Meta(description="Which model, its version or units; null: none.")] = None
+    about: Annotated[
+        Label | None, Meta(description="Which alert, policy or subscription, by its id or digest; null: none.")
+    ] = None
     why: Annotated[Phrase, Meta(description="The reason given.")]
 
     def check(self) -> None:

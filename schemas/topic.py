@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:  # they import this module
+    from wardstream.schemas.alert_policies import AlertPolicy
     from wardstream.schemas.audit import AuditRecord
     from wardstream.schemas.envelope import Event
     from wardstream.schemas.flow import Flow
@@ -12,6 +13,7 @@ if TYPE_CHECKING:  # they import this module
     from wardstream.schemas.model_controls import ModelControl
     from wardstream.schemas.notices import Notice
     from wardstream.schemas.risk_models import RiskModel
+    from wardstream.schemas.subscriptions import Subscription
     from wardstream.schemas.ticks import Tick
 
 DAY_MS: Final = 24 * 60 * 60 * 1000
@@ -32,7 +34,8 @@ class Topic:
         `<plural>.v<n>`; the class is in the module of that name. A change that old consumers cannot read is a new n.
     type : type
         The record's type: an `Event`, or one of those that are no events about a patient: `Tick`, `Metrics`,
-        `Identity`, `AuditRecord`, `Notice`, `RiskModel`, `ModelControl`, `Flow`.
+        `Identity`, `AuditRecord`, `Notice`, `RiskModel`, `ModelControl`, `Flow`, `AlertPolicy`,
+        `Subscription`.
     role : {"input", "internal", "output"}
         Whether others publish to it, lanes do for lanes (anybody may read it, too), or this project does for all.
     keyed_by : {"patient_id", "alert_id", "notice_id", "unit", "process", "who", "name", "none"}
@@ -53,7 +56,8 @@ class Topic:
     name: str
     type: (
         "type[Event] | type[Tick] | type[Metrics] | type[Identity] | type[AuditRecord] | type[Notice] | "
-        "type[RiskModel] | type[ModelControl] | type[Flow]"
+        "type[RiskModel] | type[ModelControl] | type[Flow] | type[AlertPolicy] | "
+        "type[Subscription]"
     )
     role: Role
     keyed_by: Key = "patient_id"

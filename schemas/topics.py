@@ -12,8 +12,8 @@ two days because of their size. What explains a decision or judges it later (adm
 predictions, alerts) is kept for 400 days: a year, so that seasons can be compared and late outcomes still meet their
 predictions. No topic of events is compacted: each record says what happened, not how its key stands. In particular
 alerts.v1 is keyed by alert, but compaction would leave only the last transition of each. `occupancy.v1`,
-`identities.v1`, `risk-models.v1` and `model-controls.v1` are tables, and compacted; they and the audit are kept for
-ever.
+`identities.v1`, `risk-models.v1`, `model-controls.v1`, `alert-policies.v1` and `subscriptions.v1` are tables, and
+compacted; they and the audit are kept for ever.
 """
 
 from importlib import import_module

@@ -51,6 +51,7 @@ def test_partitions() -> None:
     for name in TOPICS:
         own = {"audit.v1": 1, "flow.v1": 1, "metrics.v1": 1, "notices.v1": 1, "occupancy.v1": 4}
         own |= {"training-examples.v1": 1, "risk-models.v1": 1, "model-controls.v1": 1}
+        own |= {"alert-policies.v1": 1, "subscriptions.v1": 1}
         assert partitions_of(name, 12) == own.get(name, 12)
     assert partitions_of(dead("vitals.v1"), 12) == 12
     assert dead("vitals.v1") == "vitals.v1.dead"
@@ -64,7 +65,14 @@ def test_retention_is_stated() -> None:
     assert TOPICS["alerts.v1"].retention_ms == 400 * day
     tables = {name for name, topic in TOPICS.items() if topic.compacted}
     # all other records are events; compaction would lose some
-    assert tables == {"identities.v1", "model-controls.v1", "occupancy.v1", "risk-models.v1"}
+    assert tables == {
+        "alert-policies.v1",
+        "identities.v1",
+        "model-controls.v1",
+        "occupancy.v1",
+        "risk-models.v1",
+        "subscriptions.v1",
+    }
     for_ever = {name for name, topic in TOPICS.items() if topic.retention_ms is None}
     assert for_ever == {*tables, "audit.v1"}
     assert all(topic.retention_ms is None or topic.retention_ms >= day for topic in TOPICS.values())
