@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from wardstream.agents import handovers, occupancy
 from wardstream.agents import metrics as m
-from wardstream.agents.scoring import PatientBatch, Rules, rescore
+from wardstream.agents.patients import PatientBatch, Rules
+from wardstream.agents.scoring import rescore
 from wardstream.agents.streams.batch import Handler
 from wardstream.schemas.admissions import Admission
 

@@ -24,7 +24,7 @@ from wardstream.agents.flow import (
     take_in_waiting,
     wait,
 )
-from wardstream.agents.scoring import PatientRows
+from wardstream.agents.patients import PatientRows
 from wardstream.agents.streams.batch import Handler, Received
 from wardstream.agents.streams.places import place
 from wardstream.models.flow.arrivals import HORIZONS

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from wardstream.agents.scoring import SOURCE, PatientRows
+from wardstream.agents.patients import SOURCE, PatientRows
 from wardstream.agents.streams.batch import Batch, Received
 from wardstream.models.flow.census import DAY_H, HOUR_S, MOVEMENTS, Census, Kept, changed_hours, hour_of
 from wardstream.models.flow.emergency import Departure

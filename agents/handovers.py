@@ -37,11 +37,13 @@ import msgspec
 
 from wardstream.agents import metrics as m
 from wardstream.agents import occupancy, risk
-from wardstream.agents.scoring import SOURCE, PatientBatch, Rules, bins_of, news, publish_alerts, rescore
+from wardstream.agents.alerting import Judged
+from wardstream.agents.patients import SOURCE, PatientBatch, Rules, bins_of
+from wardstream.agents.scoring import news, rescore
 from wardstream.agents.streams.batch import Handler, Received
 from wardstream.agents.streams.recent import CAPACITY, WIDTH
 from wardstream.agents.streams.state import Moved
-from wardstream.models.alerts import Change
+from wardstream.models.alerts.life import Change
 from wardstream.models.bins import sets_in
 from wardstream.models.joining import join_patients, join_results, join_sets
 from wardstream.models.labs.history import decode_past
@@ -203,7 +205,7 @@ def _join(batch: PatientBatch, received: Received[Handover], rules: Rules) -> No
     batch.count(m.HANDOVERS, ("joined",))
     results = news(bins, patient, "revised")
     at = max(patient.heard, patient.scored)
-    publish_alerts(batch, key, patient, received, at, changes)
+    Judged(batch, key, patient, received, at, rules).publish(changes)
     known = patient.signals or patient.alerts
     if known and (last or results or (patient.observations({}), patient.stay.phase) != before):
         rescore(batch, key, patient, received, rules, bins, None, results)

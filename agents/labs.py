@@ -21,8 +21,9 @@ A result that comes after a newer one of its analyte goes into bins and history 
 from __future__ import annotations
 
 from wardstream.agents import metrics as m
+from wardstream.agents.patients import PatientBatch, Rules
 from wardstream.agents.predicting import ask
-from wardstream.agents.scoring import PatientBatch, Rules, take_in
+from wardstream.agents.scoring import take_in
 from wardstream.agents.streams.batch import Handler
 from wardstream.models import sepsis
 from wardstream.models.bins import MeasurementSet, Value

@@ -110,6 +110,13 @@ SILENT_ALERTS = Metric(
     "Transitions in the life of alerts of models that are silent: nobody is told",
     ("condition", "transition"),
 )
+ANSWERS = Metric(
+    "alert_answers_total",
+    "counter",
+    "answers",
+    "People's answers to alerts: taken, or why they changed nothing",
+    ("action", "outcome"),
+)
 FINDINGS = Metric(
     "findings_total",
     "counter",

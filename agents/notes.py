@@ -6,7 +6,7 @@ corrects, a cancelled one counts no more. A note changes no score and raises no 
 
 from __future__ import annotations
 
-from wardstream.agents.scoring import PatientBatch, Rules
+from wardstream.agents.patients import PatientBatch, Rules
 from wardstream.agents.streams.batch import Handler
 from wardstream.models.patient import Written
 from wardstream.schemas.notes import Note

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from wardstream.agents.scoring import PatientBatch, envelope
+from wardstream.agents.patients import PatientBatch, envelope
 from wardstream.agents.streams.batch import Received
 from wardstream.models.occupancy import revise, rows
 from wardstream.models.patient import Patient

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from wardstream.agents import risk
-from wardstream.agents.scoring import PatientBatch, Rules, rescore
+from wardstream.agents.patients import PatientBatch, Rules
+from wardstream.agents.scoring import rescore
 from wardstream.agents.streams.batch import Handler
 from wardstream.models.patient import Death
 from wardstream.schemas.outcomes import Outcome

@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 
 from wardstream.agents import metrics as m
 from wardstream.agents import risk
-from wardstream.agents.scoring import PatientBatch, Rules, bins_of, envelope, publish_alerts
+from wardstream.agents.alerting import Judged
+from wardstream.agents.patients import PatientBatch, Rules, bins_of, envelope
 from wardstream.agents.streams.batch import Handler, Received
 from wardstream.models import sepsis
-from wardstream.models.alerts import Said, judge_probability
 from wardstream.models.patient import Patient
 from wardstream.models.risk.features import SEPSIS
 from wardstream.models.risk.platt import log_odds
@@ -81,7 +81,7 @@ async def _ask_sepsis(batch: PatientBatch, asked: Sequence[Asked], served: Serve
         silent = rules.is_silent(sepsis.NAME, batch.state[one.key].stay.unit if known else None)
         prediction = _tell(batch, one, answer, served, reasons.get(index, ()), silent)
         if known:
-            _judge(batch, one, answer, served, prediction)
+            _judge(batch, one, answer, served, prediction, rules)
 
 
 async def _answers(asked: Sequence[Asked], served: Served) -> list[Answered]:
@@ -158,14 +158,12 @@ def _tell(
     return prediction
 
 
-def _judge(batch: PatientBatch, one: Asked, answer: Answered, served: Served, prediction: Prediction) -> None:
+def _judge(
+    batch: PatientBatch, one: Asked, answer: Answered, served: Served, prediction: Prediction, rules: Rules
+) -> None:
     """What a prediction means for the alert of a patient who is known still, and for the risk model."""
-    if answer.quality != "ok" or answer.version is None or answer.calibrated is None:
-        return
-    patient = batch.state[one.key]
-    patient.answers[SEPSIS] = (log_odds(answer.calibrated), one.at)
-    threshold = served.threshold(answer.version)
-    if threshold is not None:
-        said = Said(sepsis.NAME, _WORDS, answer.calibrated, threshold, prediction.silent)
-        changes = judge_probability(one.key, patient, said, one.at, one.cause.event)
-        publish_alerts(batch, one.key, patient, one.cause, one.at, changes, prediction=prediction)
+    patient, threshold = batch.state[one.key], None
+    if answer.quality == "ok" and answer.version is not None and answer.calibrated is not None:
+        patient.answers[SEPSIS] = (log_odds(answer.calibrated), one.at)
+        threshold = served.threshold(answer.version)
+    Judged(batch, one.key, patient, one.cause, one.at, rules).prediction(prediction, _WORDS, threshold)

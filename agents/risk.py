@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 import msgspec
 
 from wardstream.agents import metrics as m
+from wardstream.agents.alerting import Judged
 from wardstream.agents.occupancy import log_of
-from wardstream.agents.scoring import SOURCE, PatientBatch, PatientRows, Rules, bins_of, envelope, publish_alerts
+from wardstream.agents.patients import SOURCE, PatientBatch, PatientRows, Rules, bins_of, envelope
 from wardstream.agents.streams.batch import Received
-from wardstream.models.alerts import Said, end, judge_probability
+from wardstream.models.alerts.life import end
 from wardstream.models.patient import Patient
 from wardstream.models.risk.features import NAMES, VERSION, Known, gather
 from wardstream.models.risk.labels import Report, is_late, report_of, together
@@ -111,9 +112,11 @@ def predict(batch: PatientBatch, asked: Iterable[AskedHour], risk: Risk, rules: 
                 told = msgspec.structs.replace(told, silent=True)
             batch.emit("predictions.v1", one.key, told, one.cause)
             batch.count(m.PREDICTIONS, (NAME, told.quality))
-            _alert(batch, one, patient, told, approved.alert_from)
+            words = f"{told.target.replace('_', ' ')} within {told.horizon_h:g} h"
+            Judged(batch, one.key, patient, one.cause, one.at, rules).prediction(told, words, approved.alert_from)
         elif before is not None:
-            _end_alert(batch, one, patient)
+            changes = [end(patient, NAME, "closed", "no model is approved any more")]
+            Judged(batch, one.key, patient, one.cause, one.at, rules).publish(changes)
         alert = patient.alerts.get(NAME)
         hours = waiting_hours(batch, one.key)
         hours.add(
@@ -134,24 +137,6 @@ def predict(batch: PatientBatch, asked: Iterable[AskedHour], risk: Risk, rules: 
             )
         )
         keep_told_times(patient, hours, risk.target)
-
-
-def _alert(batch: PatientBatch, one: AskedHour, patient: Patient, told: Prediction, alert_from: float | None) -> None:
-    """Raise or end the patient's alert."""
-    if alert_from is None:
-        _end_alert(batch, one, patient)
-        return
-    assert told.calibrated_probability is not None, "it has answered"
-    words = f"{told.target.replace('_', ' ')} within {told.horizon_h:g} h"
-    said = Said(NAME, words, told.calibrated_probability, alert_from, told.silent)
-    changes = judge_probability(one.key, patient, said, one.at, one.cause.event)
-    publish_alerts(batch, one.key, patient, one.cause, one.at, changes, prediction=told)
-
-
-def _end_alert(batch: PatientBatch, one: AskedHour, patient: Patient) -> None:
-    if NAME in patient.alerts:
-        changes = [end(patient, NAME, "expired", "the model raises no alerts any more")]
-        publish_alerts(batch, one.key, patient, one.cause, one.at, changes)
 
 
 def _prediction(

@@ -1,4 +1,4 @@
-"""ticks.v1: time passes → signals lapse, scores become partial, data goes stale, patients long gone are forgotten.
+"""ticks.v1: time passes → signals lapse, scores become partial, data goes stale, alerts escalate, patients are forgotten.
 
 At the end of each hour of a stay the models are asked, and hours whose label has been waited for are told. When an hour
 of the clock is over, the lane says so in every partition of occupancy.v1: once, with the first tick at its end or after
@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from wardstream.agents import metrics as m
 from wardstream.agents import risk
+from wardstream.agents.alerting import Judged
 from wardstream.agents.occupancy import TOPIC, lose_sight
+from wardstream.agents.patients import PatientBatch, Rules
 from wardstream.agents.predicting import ask
-from wardstream.agents.scoring import PatientBatch, Rules, expire, rescore
+from wardstream.agents.scoring import rescore
 from wardstream.agents.streams.batch import Handler, Received
+from wardstream.models.alerts.states import due
 from wardstream.models.signals import HOUR
 from wardstream.schemas.occupancy import PARTITIONS, RECEIVED_AT, over_key
 from wardstream.schemas.ticks import Tick
+
+FORGOTTEN = "nothing has been heard of the patient"
 
 
 def handler(rules: Rules) -> Handler:
@@ -34,13 +39,20 @@ def handler(rules: Rules) -> Handler:
                     if rules.risk is not None:
                         risk.tell(batch, key, patient, received, now, rules.risk)
                     if patient.forget_at() <= now:
-                        expire(batch, key, patient, received, "nothing has been heard of the patient")
+                        at = max(patient.heard, patient.scored, now)
+                        Judged(batch, key, patient, received, at, rules).close(FORGOTTEN)
                         lose_sight(batch, key, patient, received)
                         batch.state.forget(key)
                         batch.count(m.EVICTIONS)
                         continue
-                    if patient.lapses_at() <= now:
+                    changed = patient.orders_end() <= now
+                    if changed:
+                        patient.orders = tuple(order for order in patient.orders if order.until > now)
+                    if changed or patient.lapses_at() <= now:
                         rescore(batch, key, patient, received, rules)
+                    if due(patient) <= now:
+                        at = max(patient.heard, patient.scored, now)
+                        Judged(batch, key, patient, received, at, rules).time()
                     ended = patient.hour_ended(now)
                     if ended > patient.predicted:
                         patient.predicted = ended

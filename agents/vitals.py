@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from wardstream.agents import metrics as m
-from wardstream.agents.scoring import PatientBatch, Rules, take_in
+from wardstream.agents.patients import PatientBatch, Rules
+from wardstream.agents.scoring import take_in
 from wardstream.agents.streams.batch import Handler
 from wardstream.models.vitals import measurements, retracted
 from wardstream.schemas.bounds import extremes

@@ -15,10 +15,23 @@ from uuid import UUID
 import faust
 from aiokafka.errors import KafkaError
 
-from wardstream.agents import admissions, findings, handovers, imaging, labs, notes, outcomes, predicting, ticks, vitals
+from wardstream.agents import (
+    acknowledgements,
+    admissions,
+    directives,
+    findings,
+    handovers,
+    imaging,
+    labs,
+    notes,
+    outcomes,
+    predicting,
+    ticks,
+    vitals,
+)
 from wardstream.agents.metrics import Meters, measure_model
+from wardstream.agents.patients import Rules
 from wardstream.agents.risk import EXAMPLES_TOPIC, Risk
-from wardstream.agents.scoring import Rules
 from wardstream.agents.streams.batch import Handler, lane_agent
 from wardstream.agents.streams.dead_letters import DeadLetters
 from wardstream.agents.streams.lane import LaneSettings
@@ -52,6 +65,8 @@ HANDLERS: dict[str, Callable[[Rules], Handler]] = {
     "findings.v1": findings.handler,
     "notes.v1": notes.handler,
     "outcomes.v1": outcomes.handler,
+    "directives.v1": directives.handler,
+    "acknowledgements.v1": acknowledgements.handler,
     "ticks.v1": ticks.handler,
 }
 # The group of films, which are slow: an app of its own, with its own consumer group, state and transactions, so that

@@ -9,11 +9,12 @@ open alerts on one condition the higher priority lives.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from uuid import UUID
 
-from wardstream.models.alerts import RANK, Change, end
+from wardstream.models.alerts.life import Change, end
+from wardstream.models.alerts.states import KEPT_ENDED, RANK, UNANSWERED, OpenAlert
 from wardstream.models.bins import KEPT_HOURS, Bins, MeasurementSet
 from wardstream.models.labs.history import LabBins, Past
 from wardstream.models.latest import find, take
-from wardstream.models.patient import KEPT_AWAITED, KEPT_DEATHS, KEPT_FILMS, KEPT_NOTES, OpenAlert, Patient
+from wardstream.models.patient import KEPT_AWAITED, KEPT_DEATHS, KEPT_FILMS, KEPT_NOTES, KEPT_ORDERS, Patient
 from wardstream.models.revisions import held
 from wardstream.models.signals import HOUR
 
@@ -79,7 +80,9 @@ def join_patients(patient: Patient, other: Patient, other_id: str, bins: Bins) -
     patient.notes = tuple(sorted(notes, key=lambda note: (note.received_at, note.event_id)))[-KEPT_NOTES:]
     awaited = sorted((other.awaited | patient.awaited).items(), key=lambda item: (item[1], item[0]))
     patient.awaited = dict(awaited[-KEPT_AWAITED:])
-    return _join_alerts(patient, other.alerts, other_id)
+    orders = {order.event_id: order for order in (*other.orders, *patient.orders)}.values()
+    patient.orders = tuple(sorted(orders, key=lambda order: (order.received_at, order.event_id)))[-KEPT_ORDERS:]
+    return _join_alerts(patient, other, other_id)
 
 
 def _ids(one: MeasurementSet) -> Collection[UUID]:
@@ -90,20 +93,34 @@ def _index(known: dict[UUID, MeasurementSet], one: MeasurementSet) -> None:
     known.update(dict.fromkeys(_ids(one), one))
 
 
-def _join_alerts(patient: Patient, theirs: dict[str, OpenAlert], other_id: str) -> list[Change]:
-    """Of two on one condition the one that people know lives, then the higher priority, then the older one."""
+def _join_alerts(patient: Patient, other: Patient, other_id: str) -> list[Change]:
+    """Of two on one condition the one that people know lives, then the higher priority, then the one that was answered,
+    then the older one. What waits or is silenced for both is so for the one: since the earlier, until the later."""
     changes = []
-    for condition, alert in theirs.items():
+    for condition, alert in other.alerts.items():
         alert.raised_by = alert.raised_by or other_id
         mine = patient.alerts.get(condition)
         if mine is not None and mine.alert_id != alert.alert_id:
             lives, ends = sorted((mine, alert), key=_rank)
             patient.alerts[condition] = ends
-            changes.append(end(patient, condition, "expired", MERGED))
+            changes.append(end(patient, condition, "closed", MERGED))
             alert = lives
         patient.alerts[condition] = alert
+    for condition, pending in other.pending.items():
+        known = patient.pending.get(condition)
+        if known is None or known.since > pending.since:
+            patient.pending[condition] = pending
+    for condition in patient.alerts:
+        patient.pending.pop(condition, None)
+    for condition, silenced in other.silenced.items():
+        patient.silenced[condition] = max(
+            silenced, patient.silenced.get(condition, silenced), key=lambda one: one.until
+        )
+    for one in other.ended:
+        one.alert.raised_by = one.alert.raised_by or other_id
+    patient.ended = (*other.ended, *patient.ended)[-KEPT_ENDED:]
     return changes
 
 
-def _rank(alert: OpenAlert) -> tuple[bool, int, float, UUID]:
-    return alert.silent, -RANK[alert.priority], alert.raised_at, alert.alert_id
+def _rank(alert: OpenAlert) -> tuple[bool, int, bool, float, UUID]:
+    return alert.silent, -RANK[alert.priority], alert.state in UNANSWERED, alert.raised_at, alert.alert_id

@@ -15,13 +15,16 @@ from uuid import UUID
 
 import msgspec
 
+from wardstream.models.alerts.states import EndedAlert, OpenAlert, Pending, Silenced
+from wardstream.models.alerts.states import due as alerts_due
 from wardstream.models.bins import KEPT_HOURS, Bins, MeasurementSet, Reach
 from wardstream.models.latest import Signals, current, find, take
 from wardstream.models.revisions import settle, standing
 from wardstream.models.scores import Observations
 from wardstream.models.signals import BEDSIDE, BINS_ONLY, DAY, FIELDS, HOUR, SCORED, WINDOWS_S
 from wardstream.models.stay import Stay
-from wardstream.schemas.alerts import Priority
+from wardstream.schemas.directives import Kind as OrderKind
+from wardstream.schemas.directives import Thresholds
 from wardstream.schemas.notes import Kind
 
 KEPT_AFTER_LEAVING_S = DAY  # late results and corrections still find the patient
@@ -31,6 +34,7 @@ KEPT_AWAITED = 32
 KEPT_DEATHS = 8
 KEPT_FILMS = 16
 KEPT_NOTES = 64
+KEPT_ORDERS = 16
 HOUR_GRACE_S = 1.0  # after the end of an hour: what was measured at its very end belongs to it
 RECOUNTED_S = (KEPT_HOURS - 12) * HOUR  # the bins of that time hold all that was current then, rounds included
 
@@ -47,23 +51,6 @@ class Taken(NamedTuple):
 
     outcome: Outcome
     changed: bool
-
-
-class OpenAlert(msgspec.Struct, omit_defaults=True):
-    """An alert that has been raised and not yet ended.
-
-    `stepped_at` is when it last was raised or worsened; `signals` are those that a stale alert waits for. `raised_by`
-    is the id that raised it, where the patient now has another one; None: the patient's own. `silent`: nobody is told.
-    """
-
-    alert_id: UUID
-    priority: Priority
-    raised_at: float
-    stepped_at: float
-    transitions: int = 1
-    signals: tuple[str, ...] = ()
-    raised_by: str | None = None
-    silent: bool = False
 
 
 class Death(msgspec.Struct, array_like=True, frozen=True):
@@ -95,6 +82,18 @@ class Written(msgspec.Struct, array_like=True, frozen=True):
     kind: Kind | None
 
 
+class Order(msgspec.Struct, array_like=True, frozen=True):
+    """What a clinician has ordered about the patient's alerts, until when (s since 1970); `kind` None: taken back."""
+
+    event_id: UUID
+    supersedes: UUID | None
+    received_at: float
+    kind: OrderKind | None
+    until: float
+    condition: str | None = None
+    thresholds: Thresholds | None = None
+
+
 class Patient(msgspec.Struct, omit_defaults=True):
     """What a lane knows of one patient. Times in seconds since 1970.
 
@@ -103,7 +102,9 @@ class Patient(msgspec.Struct, omit_defaults=True):
     predicted from. `awaited` are events that were revised before they came, and since when. `survived` is about the
     newest merge in which this id was to survive: when it was made, when it was received, and its event. `answers` are
     the last log-odds of the deep models by the name of the risk model's input, and as of when. `waiting` is when the
-    first and the last hour that wait for their label are told; None: none waits.
+    first and the last hour that wait for their label are told; None: none waits. `alerts` are those that are open, by
+    condition; `pending`, `silenced` and `ended` are the rest of their `Book`. `orders` are those of clinicians about
+    them.
     """
 
     heard: float = 0.0
@@ -116,6 +117,10 @@ class Patient(msgspec.Struct, omit_defaults=True):
     films: tuple[Film, ...] = ()
     notes: tuple[Written, ...] = ()
     alerts: dict[str, OpenAlert] = {}
+    pending: dict[str, Pending] = {}
+    silenced: dict[str, Silenced] = {}
+    ended: tuple[EndedAlert, ...] = ()
+    orders: tuple[Order, ...] = ()
     awaited: dict[UUID, float] = {}
     survived: tuple[datetime, datetime, UUID] | None = None
     answers: dict[str, tuple[float, float]] = {}
@@ -232,6 +237,30 @@ class Patient(msgspec.Struct, omit_defaults=True):
                 found.setdefault(note.kind, []).append(note.at)
         return found
 
+    def order(self, order: Order, now: float) -> None:
+        """Take in an order, or that one has been taken back; those that have ended before `now` go."""
+        self.orders = (*(one for one in self.orders if one.until > now), order)[-KEPT_ORDERS:]
+
+    def comfort_until(self, at: float) -> float | None:
+        """When the comfort care ends that is ordered at a time; None: none is."""
+        if not self.orders:
+            return None
+        ends = [one.until for one in standing(self.orders) if one.kind == "comfort_care" and one.until > at]
+        return max(ends, default=None)
+
+    def thresholds(self, condition: str, at: float) -> Thresholds | None:
+        """The patient's own thresholds of a condition at a time, by the newest order; None: there are none."""
+        found = [
+            one
+            for one in standing(self.orders)
+            if one.kind == "thresholds" and one.condition == condition and one.until > at
+        ]
+        return max(found, key=lambda one: (one.received_at, one.event_id)).thresholds if found else None
+
+    def orders_end(self) -> float:
+        """When the first order ends, in seconds since 1970."""
+        return min((one.until for one in self.orders), default=float("inf"))
+
     @property
     def died_at(self) -> float | None:
         """When the patient died; None: not as far as is known."""
@@ -292,10 +321,15 @@ class PatientCodec:
         return self._encode(entity)
 
     def due(self, entity: Patient) -> float:
-        """When a signal lapses or is overdue, an hour of the stay ends or is told, or the patient may be forgotten."""
+        """When a signal lapses or is overdue, an hour of the stay ends or is told, the time of an alert or of an order is
+        over, or the patient may be forgotten."""
         due = entity.forget_at()
         if entity.waiting is not None:
             due = min(due, entity.waiting[0])
+        if entity.alerts or entity.pending:
+            due = min(due, alerts_due(entity))
+        if entity.orders:
+            due = min(due, entity.orders_end())
         if entity.gone:
             return due
         due = min(due, entity.lapses_at())

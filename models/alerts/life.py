@@ -186,6 +186,24 @@ def close(book: Book, why: str) -> list[Change]:
     return [_end(book, condition, "closed", why) for condition in list(book.alerts)]
 
 
+def suppress(book: Book, until: float, why: str) -> list[Change]:
+    """End all that people know, and have it wait (until s since 1970): what holds still then is raised anew."""
+    changes = []
+    for condition, alert in list(book.alerts.items()):
+        if not alert.silent:
+            book.pending[condition] = Pending(
+                alert.raised_at, until, alert.kind, alert.priority, alert.reason, alert.evidence, signals=alert.signals
+            )
+            changes.append(_end(book, condition, "closed", why))
+    return changes
+
+
+def release(book: Book, at: float) -> None:
+    """What waits need wait no longer for an order: the next tick looks at it again."""
+    for pending in book.pending.values():
+        pending.ready = min(pending.ready, at)
+
+
 def end(book: Book, condition: str, transition: State, reason: str) -> Change:
     """End an open alert for a reason of its own."""
     return _end(book, condition, transition, reason)
@@ -379,7 +397,7 @@ def _end(
     alert.state, alert.number = transition, alert.number + 1
     alert.next_at = alert.until = alert.expires_at = None
     book.ended = (*book.ended, EndedAlert(condition, alert))[-KEPT_ENDED:]
-    return Change(condition, alert, transition, reason, evidence, answer)  # type: ignore[arg-type]  # of ENDED
+    return Change(condition, alert, transition, reason, evidence, answer)
 
 
 def _minutes(seconds: float) -> str:

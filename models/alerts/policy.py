@@ -184,6 +184,7 @@ class Policy:
         self._units = units
         self._quiet = quiet
         self._rules: dict[tuple[str, str | None], Rule | None] = {}
+        self._of_kind: dict[tuple[AnyKind, str | None], tuple[Rule, ...]] = {}
 
     @cached_property
     def digest(self) -> str:
@@ -203,10 +204,17 @@ class Policy:
             self._rules[place] = found
         return self._rules[place]
 
-    def rules(self, kind: AnyKind, unit: str | None) -> list[Rule]:
+    def rules(self, kind: AnyKind, unit: str | None) -> tuple[Rule, ...]:
         """The rules of one kind in a unit."""
-        names = [name for name, rule in self.conditions.items() if rule.kind == kind]
-        return [rule for name in names if (rule := self.rule(name, unit)) is not None]
+        place = kind, unit
+        found = self._of_kind.get(place)
+        if found is None:
+            if len(self._of_kind) > _MOST_RULES:
+                self._of_kind.clear()
+            names = [name for name, rule in self.conditions.items() if rule.kind == kind]
+            found = tuple(rule for name in names if (rule := self.rule(name, unit)) is not None)
+            self._of_kind[place] = found
+        return found
 
 
 _MOST_RULES: Final = 10_000

@@ -11,8 +11,8 @@ from typing import Any
 from tests.agents.apps import unconnected_app
 from tests.events import topic_of
 from wardstream.agents import predicting
+from wardstream.agents.patients import Rules
 from wardstream.agents.risk import Risk
-from wardstream.agents.scoring import Rules
 from wardstream.agents.streams.batch import Batch, Received, lane_agent
 from wardstream.agents.streams.outputs import Outputs
 from wardstream.agents.streams.state import LaneState, Work

@@ -12,7 +12,7 @@ from tests.agents.bedside import MemoryRows
 from tests.agents.streams.fakes import Record
 from tests.events import topic_of
 from wardstream.agents import handovers, predicting
-from wardstream.agents.scoring import Rules
+from wardstream.agents.patients import Rules
 from wardstream.agents.streams.batch import Batch
 from wardstream.agents.streams.dead_letters import DeadLetters
 from wardstream.agents.streams.lane import Lane, LaneSettings

@@ -10,7 +10,7 @@ from tests.agents.bedside import Bedside, Said
 from tests.agents.lanes import Lanes
 from tests.events import WELL, admission, at, finding, tick, vitals
 from wardstream.agents import risk
-from wardstream.agents.scoring import Rules
+from wardstream.agents.patients import Rules
 from wardstream.agents.streams.order import Order
 from wardstream.models.risk.features import CHEST_XRAY
 from wardstream.models.risk.target import Target

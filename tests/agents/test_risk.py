@@ -12,7 +12,7 @@ from tests.agents.lanes import Killed, Lanes
 from tests.events import WELL, admission, at, event_id, lab, outcome, tick, vitals
 from tests.models.risk.rows import examples
 from wardstream.agents import risk
-from wardstream.agents.scoring import Rules
+from wardstream.agents.patients import Rules
 from wardstream.models.risk.champion import Settings
 from wardstream.models.risk.features import Known, gather
 from wardstream.models.risk.learner import Learner

@@ -10,7 +10,7 @@ from tests.agents.bedside import Bedside
 from tests.agents.lanes import Killed, Lanes
 from tests.events import START, WELL, admission, at, event_id, tick, vitals
 from wardstream.agents import ticks
-from wardstream.agents.scoring import PatientBatch, Rules
+from wardstream.agents.patients import PatientBatch, Rules
 from wardstream.agents.streams.batch import Received
 from wardstream.models.latest import Signals
 from wardstream.models.patient import Patient

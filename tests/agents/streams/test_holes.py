@@ -80,7 +80,7 @@ import pytest
 
 from tests.agents.streams.fakes import add, batch_of, settings
 from wardstream.agents import ticks
-from wardstream.agents.scoring import Rules
+from wardstream.agents.patients import Rules
 from wardstream.agents.streams.batch import lane_agent
 from wardstream.agents.streams.state import LaneState, Work
 from wardstream.infra import worker

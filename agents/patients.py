@@ -1,0 +1,87 @@
+"""What handlers of events about patients share: the rules of the site, the batch, and what every output carries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from wardstream.agents.streams.batch import Batch
+from wardstream.models.alerts.policy import DEFAULT, Policy
+from wardstream.models.labs.history import LabBins
+from wardstream.models.patient import Patient
+from wardstream.models.scores import Observations
+from wardstream.models.serving import Served
+from wardstream.schemas.envelope import Event
+
+if TYPE_CHECKING:  # it imports this module
+    from wardstream.agents.risk import Risk
+
+SOURCE = "wardstream"
+PatientBatch = Batch[Any, Patient]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a site declares, and what handlers ask.
+
+    `never_carried` are parts of NEWS2 that none of its feeds carries. `sepsis` is the served model; None: there is
+    none, and nothing is predicted. `risk` is what is learned online; None: nothing is. `is_silent` says of a model and
+    a unit (None: not known) whether nobody is to be told of what it raises there. `policy` is the alert policy in
+    force.
+    """
+
+    never_carried: frozenset[str] = frozenset()
+    sepsis: Served | None = None
+    risk: Risk | None = None
+    is_silent: Callable[[str, str | None], bool] = lambda model, unit: False
+    policy: Callable[[], Policy] = lambda: DEFAULT
+
+    def __post_init__(self) -> None:
+        unknown = self.never_carried.difference(Observations.__struct_fields__)
+        if unknown:  # a slip of the pen would keep alerts open for ever
+            raise ValueError(f"never_carried names no part of a score: {', '.join(sorted(unknown))}")
+
+
+class PatientRows:
+    """A patient's rows of their own of one kind, as `Bins` wants them."""
+
+    __slots__ = ("_batch", "_key", "_kind")
+
+    def __init__(self, batch: Batch[Any, Any], key: str, kind: str) -> None:
+        self._batch = batch
+        self._key = key
+        self._kind = kind
+
+    def get(self, name: str) -> bytes | None:
+        return self._batch.state.child(self._key, self._kind + name)
+
+    def put(self, name: str, row: bytes | None) -> None:
+        self._batch.state.put_child(self._key, self._kind + name, row)
+
+    def names(self) -> list[str]:
+        kind = self._kind
+        return [name[len(kind) :] for name in self._batch.state.children(self._key) if name.startswith(kind)]
+
+
+def bins_of(batch: PatientBatch, key: str, event: Event | None = None) -> LabBins:
+    """The hourly bins of a patient, and the results of each analyte; `event` is what will be put into them."""
+    preliminary = event.event_id if event is not None and event.status == "preliminary" else None
+    return LabBins(PatientRows(batch, key, "bin/"), PatientRows(batch, key, "lab/"), preliminary)
+
+
+def envelope(key: str, patient: Patient, event: Any, at: float) -> dict[str, Any]:
+    """What every output about a patient carries, as of a time (s since 1970)."""
+    about = event if isinstance(event, Event) else None  # a tick is about no patient
+    now = datetime.fromtimestamp(at, UTC)  # never later than received_at, or consumers would refuse it as of the future
+    return {
+        "source": SOURCE,
+        "facility": patient.facility,
+        "patient_id": key,
+        "encounter_id": patient.stay.encounter_id if about is None else about.encounter_id or patient.stay.encounter_id,
+        "observed_at": now,
+        "received_at": now,
+        "provenance": "derived",
+        "trace": None if about is None else about.trace,
+    }
