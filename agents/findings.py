@@ -3,8 +3,8 @@
 Films are judged in a group of their own (`imaging`), and its findings come here as events, so that nothing of the
 bedside ever waits for one. They carry the stream's time, that of the film or of the tick on which it was tried again:
 the answer may have taken a while, but time does not jump, not even in a replay. One that comes after the end of an hour
-is of use from the next hour on. A finding that is taken back counts no more; one that holds changes no score. Whether an
-alert is raised says the policy.
+is of use from the next hour on. A finding that is taken back counts no more; one that holds changes no score. The
+policy says whether it raises an alert.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ticks.v1: time passes → signals lapse, scores become partial, data goes stale, alerts escalate, patients are forgotten.
+"""ticks.v1: time passes → signals lapse, scores are partial, data goes stale, alerts escalate, patients are forgotten.
 
 At the end of each hour of a stay the models are asked, and hours whose label has been waited for are told. When an hour
 of the clock is over, the lane says so in every partition of occupancy.v1: once, with the first tick at its end or after

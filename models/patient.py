@@ -321,8 +321,8 @@ class PatientCodec:
         return self._encode(entity)
 
     def due(self, entity: Patient) -> float:
-        """When a signal lapses or is overdue, an hour of the stay ends or is told, the time of an alert or of an order is
-        over, or the patient may be forgotten."""
+        """When a signal lapses or is overdue, an hour of the stay ends or is told, an alert's or an order's time
+        is over, or the patient may be forgotten."""
         due = entity.forget_at()
         if entity.waiting is not None:
             due = min(due, entity.waiting[0])

@@ -2,7 +2,8 @@
 
 Kind `score`: holds from the policy's thresholds on, or where a single part gives its most points (3); it is over at or
 below `end` without such a part. A partial score is a lower bound: it may raise and worsen, but it ends nothing, unless
-all that is missing are parts that the feed is declared never to carry. It is retracted when the score turns out not to
+all that is missing gives no points, or is declared never to be carried by a feed. What is missing beyond what was when
+it was raised makes it stale. It is retracted when the score turns out not to
 apply, or when, after a correction, a recount shows that it would not have come so far.
 
 Kinds `prediction` and `finding`: from a calibrated probability on; over below a share of the lowest threshold.
@@ -30,6 +31,8 @@ from wardstream.schemas.envelope import Event
 from wardstream.schemas.scores import Result, Score
 
 MOST_POINTS: Final = 3
+NO_POINTS: Final = frozenset({"pregnant"})
+"""Whether NEWS2 applies, not known of most women: an alert that was raised without knowing it ends without, too."""
 _CALLED: Final = {"news2": "NEWS2", "qsofa": "qSOFA", "kdigo": "KDIGO stage", "shock_index": "shock index"}
 
 Shows = Callable[[], Evidence]
@@ -62,7 +65,8 @@ def of_score(
     if priority is None and alert is None and rule.name not in book.pending:  # by far the most frequent
         return None
     reason, retracts = _score_reason(score), None
-    known = set(score.missing) <= never_carried
+    missing = set(score.missing) - never_carried - NO_POINTS
+    known = not missing
     over = priority is None and known and score.value is not None and rule.end is not None and score.value <= rule.end
     if score.not_applicable is not None:
         retracts, priority, over = reason, None, True
@@ -70,8 +74,11 @@ def of_score(
         then = recount(alert.stepped_at)
         if then is not None and RANK[_score_priority(rule, then)] < RANK[alert.priority]:
             retracts = f"corrected values: {_score_reason(then)} at that time"
+    stood_on = None if alert is None or priority is not None or known else pinned(alert).score
+    # What was missing when it was raised does not make it stale, or it would be stale from the beginning.
+    stale = not known and (stood_on is None or not missing <= set(stood_on.missing))
     return Verdict(
-        rule.name, "score", priority, over, reason, shows, stale=not known, retracts=retracts, silent=rule.silent
+        rule.name, "score", priority, over, reason, shows, stale=stale, retracts=retracts, silent=rule.silent
     )
 
 

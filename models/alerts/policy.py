@@ -404,7 +404,7 @@ class _Reader:
             silence_s=minutes.silence_min * _MINUTE,
             reassess_s=minutes.reassess_min * _MINUTE,
             max_snooze_s=minutes.max_snooze_min * _MINUTE,
-            expire_s=minutes.expire_h * _HOUR,
+            expire_s=None if written.kind == "staleness" else minutes.expire_h * _HOUR,  # it lasts by time alone
             silent=written.silent,
             suggest=written.suggest,
             source=written.source,

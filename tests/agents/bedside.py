@@ -17,6 +17,7 @@ from wardstream.agents.streams.batch import Batch, Received, lane_agent
 from wardstream.agents.streams.outputs import Outputs
 from wardstream.agents.streams.state import LaneState, Work
 from wardstream.infra.worker import HANDLERS
+from wardstream.models.alerts.policy import DEFAULT, Policy
 from wardstream.models.bins import Bins, MeasurementSet
 from wardstream.models.labs.history import LabBins
 from wardstream.models.patient import Patient, PatientCodec
@@ -79,8 +80,9 @@ class Bedside:
         sepsis: Served | None = None,
         risk: Risk | None = None,
         is_silent: Callable[[str, str | None], bool] = lambda model, unit: False,
+        policy: Callable[[], Policy] = lambda: DEFAULT,
     ) -> None:
-        rules, app = Rules(never_carried, sepsis, risk, is_silent), unconnected_app()
+        rules, app = Rules(never_carried, sepsis, risk, is_silent, policy), unconnected_app()
         self._agents = {topic: lane_agent(app, topic, make(rules), 1) for topic, make in HANDLERS.items()}
         self._at_end = predicting.at_end(rules)
         app.finalize()

@@ -55,9 +55,9 @@ async def test_leaving_ends_alerts_and_cancelling_it_reopens(bedside: Bedside) -
     said = await bedside.give(admission("a", 0, "admit", unit="A", bed="1"), vitals("v", 1, **ILL))
     first = said.alerts[0].alert_id
     said = await bedside.give(admission("d", 60, "discharge", disposition="home"))
-    assert said.transitions() == [("news2", "expired")]
+    assert said.transitions() == [("news2", "closed")]
     assert (said.alerts[0].alert_id, said.alerts[0].reason) == (first, "the patient has left")
-    assert said.alerts[0].evidence.score is None, "no score decided that"
+    assert said.alerts[0].caused_by == event_id("d"), "the evidence stays that of the alert"
     assert (await bedside.give(vitals("after", 61, **ILL))).alerts == []
     said = await bedside.give(admission("k", 70, "cancel_discharge"))
     assert said.transitions() == [("news2", "raised")]
@@ -67,7 +67,7 @@ async def test_leaving_ends_alerts_and_cancelling_it_reopens(bedside: Bedside) -
 
 async def test_a_cancelled_admission_is_nobody_to_wait_for(bedside: Bedside) -> None:
     await bedside.give(admission("a", 0, "admit"), vitals("v", 1, **ILL, provenance="device"))
-    assert (await bedside.give(admission("k", 5, "cancel_admit"))).transitions() == [("news2", "expired")]
+    assert (await bedside.give(admission("k", 5, "cancel_admit"))).transitions() == [("news2", "closed")]
     assert (await bedside.give(tick(60))).alerts == []
 
 

@@ -71,10 +71,10 @@ async def test_what_is_taken_back_is_known_no_more() -> None:
     assert seen(said)[:2] == [ODDS_OF_FOUR, None]
 
 
-async def test_where_no_risk_is_learned_nothing_is_kept() -> None:
+async def test_where_no_risk_is_learned_no_film_is_kept() -> None:
     bedside = Bedside()
     await bedside.give(finding("f", 30))
-    assert not [key for key in bedside.rows if key.startswith(b"p\0")]
+    assert bedside.patient().films == ()
 
 
 async def test_after_a_merge_films_of_both_ids_are_known() -> None:

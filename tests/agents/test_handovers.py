@@ -129,7 +129,7 @@ async def test_an_alert_goes_on_where_it_was_raised(lanes: Lanes, ids: list[str]
     raised, mine = sorted(lanes.alerts(), key=lambda one: one[1].priority)
     assert (raised[1].patient_id, mine[1].patient_id) == (a, b)
     await lanes.give(merge(b, a, 2))
-    ended = [(place, alert) for place, alert in lanes.alerts() if alert.transition == "expired"]
+    ended = [(place, alert) for place, alert in lanes.alerts() if alert.transition == "closed"]
     assert [(place, alert.alert_id, alert.reason) for place, alert in ended] == [(mine[0], mine[1].alert_id, MERGED)]
     # The newest of all values is b's: what a's said is no longer so, and the alert that is left is judged by that.
     await lanes.give(vitals("better", 3, patient_id=b, **WELL))

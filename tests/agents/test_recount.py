@@ -42,6 +42,7 @@ LOINC = {
 }
 HOURS = dict.fromkeys(LOINC.values(), 24) | {"paco2_mmhg": 6}  # how long a value counts; vital signs: 12
 BEDSIDE = len(ALL)
+BY_TIME = {"escalated", "went_stale", "current_again", "raised_again", "expired"}  # no score decides those
 SIGNS = tuple(challenge2019.VITALS.values())
 
 
@@ -158,7 +159,8 @@ async def test_every_score_and_alert_of_real_patients(patients: list[list[Event]
                     organs[score.name] += 1
                 checked += 1
             changes = [step for record in said.scores for step in recount.judge(record.scores[0])]
-            assert [alert.transition for alert in said.alerts if alert.condition == "news2"] == changes
+            decided = [alert.transition for alert in said.alerts if alert.condition == "news2"]
+            assert [step for step in decided if step not in BY_TIME] == changes
             transitions += len(changes)
         assert not recount.there
     assert checked > 200

@@ -226,7 +226,9 @@ ILL = WELL | {"respiratory_rate_per_min": 30.0, "heart_rate_bpm": 150.0}
 
 
 def told_of_risk(alerts: list[Any]) -> list[tuple[str, Any]]:
-    return [(one.transition, one.observed_at) for one in alerts if one.condition == "risk"]
+    """What was decided; that nobody has answered is not."""
+    told = [one for one in alerts if one.condition == "risk" and one.transition != "escalated"]
+    return [(one.transition, one.observed_at) for one in told]
 
 
 async def test_an_alert_rises_from_the_risk_and_its_example_says_so(bedside: Bedside, approval: Approval) -> None:
@@ -259,11 +261,11 @@ async def test_the_alert_ends_with_the_risk_and_with_the_model(bedside: Bedside,
     approval.approve(alert_from=0.01)
     assert told_of_risk((await bedside.give(*ticks(122, 181))).alerts) == [("raised", at(180))]
     approval.approve(alert_from=None)
-    assert told_of_risk((await bedside.give(*ticks(182, 241))).alerts) == [("expired", at(240))]
+    assert told_of_risk((await bedside.give(*ticks(182, 241))).alerts) == [("closed", at(240))]
     approval.approve(alert_from=0.01)
     assert told_of_risk((await bedside.give(*ticks(242, 301))).alerts) == [("raised", at(300))]
     approval.now = None
-    assert told_of_risk((await bedside.give(*ticks(302, 361))).alerts) == [("expired", at(360))]
+    assert told_of_risk((await bedside.give(*ticks(302, 361))).alerts) == [("closed", at(360))]
 
 
 async def test_the_challenger_may_answer(bedside: Bedside, approval: Approval) -> None:
@@ -299,7 +301,7 @@ async def test_in_silence_all_is_computed_and_nothing_is_delivered(approval: App
     silent.add("4B")
     said = await bedside.give(*ticks(122, 181), admission("leave", 182, "discharge", disposition="home"))
     assert told_of_risk(said.silent_alerts) == [], "what people know goes on until it ends"
-    assert [one for one, _ in told_of_risk(said.alerts)] == ["expired"]
+    assert [one for one, _ in told_of_risk(said.alerts)] == ["closed"]
     said = await bedside.give(*ticks(183, 180 + TOLD + 1))
     first, second, third = said.examples
     assert (first.alerts, first.silent, first.alert_id is not None) == (("news2", "risk"), ("risk",), True)

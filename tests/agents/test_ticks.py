@@ -73,7 +73,7 @@ async def test_missing_data_resolves_nothing(bedside: Bedside) -> None:
     await bedside.give(vitals("monitor", 1, **MONITORED | {"heart_rate_bpm": 140.0}))
     said = await bedside.give(tick(16), tick(18), tick(30))
     assert said.news2().value == 0
-    assert said.transitions() == [("stale", "raised")]
+    assert said.transitions() == [("news2", "went_stale"), ("stale", "raised")]
     assert bedside.patient().alerts.keys() == {"news2", "stale"}
 
 
@@ -115,16 +115,17 @@ async def test_a_late_result_keeps_who_has_left(bedside: Bedside) -> None:
     assert (await bedside.give(tick(DAY + 60))).counts["evictions_total", ()] == 1
 
 
-async def test_alerts_of_who_is_forgotten_expire(bedside: Bedside) -> None:
+async def test_alerts_of_who_is_forgotten_are_closed(bedside: Bedside) -> None:
     said = await bedside.give(
         admission("a", 0, "admit", unit="A", encounter_id="E1"), vitals("v", 0, **MONITORED | {"heart_rate_bpm": 140.0})
     )
     said += await bedside.give(*(tick(day * DAY) for day in range(1, 30)))
-    assert said.transitions() == [("news2", "raised"), ("stale", "raised")]
+    told = [("news2", "raised"), ("news2", "went_stale"), ("stale", "raised"), ("news2", "escalated")]
+    assert said.transitions() == [*told, ("news2", "expired")], "medium: nothing has confirmed it for two days"
     last = await bedside.give(tick(30 * DAY))
-    assert last.transitions() == [("news2", "expired"), ("stale", "expired")]
+    assert last.transitions() == [("stale", "closed")]
     assert {alert.reason for alert in last.alerts} == {"nothing has been heard of the patient"}
-    assert {alert.alert_id for alert in last.alerts} == {alert.alert_id for alert in said.alerts}
+    assert {alert.alert_id for alert in last.alerts} < {alert.alert_id for alert in said.alerts}
     assert {(alert.observed_at, alert.unit, alert.encounter_id) for alert in last.alerts} == {(at(30 * DAY), "A", "E1")}
     assert bedside.rows == {}
 
@@ -133,7 +134,7 @@ async def test_who_was_never_admitted_is_stale_but_not_for_weeks(bedside: Bedsid
     await bedside.give(vitals("v", 0, **MONITORED))
     assert (await bedside.give(tick(20))).transitions() == [("stale", "raised")]
     said = await bedside.give(tick(2 * DAY))
-    assert said.transitions() == [("stale", "expired")]
+    assert said.transitions() == [("stale", "closed")]
     assert bedside.rows == {}
 
 

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from tests.agents.bedside import MemoryRows
 from tests.events import event_id
+from wardstream.models.alerts.states import OpenAlert, pin
 from wardstream.models.bins import MeasurementSet
 from wardstream.models.joining import join_patients, join_results, join_sets
 from wardstream.models.labs.history import LabBins, Past
-from wardstream.models.patient import Death, Film, OpenAlert, Patient, Written
+from wardstream.models.patient import Death, Film, Patient, Written
+from wardstream.schemas.alerts import Evidence
 
 CODES = ("hr", "rr", "temp", "wbc")
 
@@ -137,7 +139,8 @@ def test_what_is_older_than_the_bins_is_taken_as_it_is() -> None:
 
 
 def open_alert(name: str, priority: str, raised_at: float) -> OpenAlert:
-    return OpenAlert(event_id(name), priority, raised_at, raised_at)  # type: ignore[arg-type]
+    evidence = pin(Evidence(caused_by=event_id(name)))
+    return OpenAlert(event_id(name), "score", priority, raised_at, raised_at, name, evidence)  # type: ignore[arg-type]
 
 
 def test_of_two_alerts_on_one_condition_the_higher_lives_and_then_the_older() -> None:
@@ -153,7 +156,7 @@ def test_of_two_alerts_on_one_condition_the_higher_lives_and_then_the_older() ->
         (change,) = join_patients(side.patient, other.patient, "P2", side.bins)
         assert side.patient.alerts["news2"].alert_id == event_id(lives)
         assert side.patient.alerts["stale"].raised_by == "P2"
-        assert (change.condition, change.transition) == ("news2", "expired")
+        assert (change.condition, change.transition) == ("news2", "closed")
         assert {change.alert.alert_id, event_id(lives)} == {event_id("mine"), event_id("theirs")}
         assert (change.alert.raised_by == "P2") == (lives == "mine")
 
