@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from wardstream.agents.streams.batch import Batch
-from wardstream.models.alerts.policy import DEFAULT, Policy
+from wardstream.models.alerts.policy import Policy
+from wardstream.models.alerts.policy_file import DEFAULT
 from wardstream.models.labs.history import LabBins
 from wardstream.models.patient import Patient
 from wardstream.models.scores import Observations

@@ -16,6 +16,7 @@ from wardstream.schemas.topic import Topic
 
 IN_FORCE: Final = "in-force"
 """The key of the row that holds now."""
+LONGEST_TEXT: Final = 500_000
 
 
 class AlertPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -23,7 +24,7 @@ class AlertPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     name: Annotated[Name, Meta(description="`in-force`, or the digest; the Kafka key.")]
     digest: Annotated[Hash, Meta(description="SHA-256 of the text in UTF-8, in hex.")]
-    text: Annotated[str, Meta(max_length=500_000, description="The policy, in TOML.")]
+    text: Annotated[str, Meta(max_length=LONGEST_TEXT, description="The policy, in TOML.")]
     at: Annotated[Moment, Meta(description="When it was applied (wall clock).")]
     who: Annotated[Label, Meta(description="By whom.")]
     why: Annotated[Phrase, Meta(description="The reason given.")]
