@@ -79,3 +79,8 @@ def key(encoded: str | None, name: str) -> bytes | None:
     if len(decoded) != KEY_BYTES:
         raise SettingsError(f"{PREFIX}{name} must be {KEY_BYTES} bytes in base64")
     return decoded
+
+
+def keys(encoded: str | None, name: str) -> tuple[bytes, ...]:
+    """The keys that a text holds, one a line; raises as `key`."""
+    return tuple(found for line in (encoded or "").split() if (found := key(line, name)) is not None)

@@ -22,7 +22,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from wardstream import models
 from wardstream.infra.addresses import broker_addresses, host_of, is_address, is_loopback
 from wardstream.infra.secrets import PREFIX as PREFIX
-from wardstream.infra.secrets import Password, key, one_of, secret
+from wardstream.infra.secrets import Password, key, keys, one_of, secret
 from wardstream.infra.secrets import SettingsError as SettingsError
 
 # Where the package's own models are: beside the sources in a checkout, whose installed files are links to them.
@@ -56,8 +56,15 @@ class Settings(BaseSettings):
         `host:port` of `serve http`.
     http_tls_cert, http_tls_key
         PEM files: certificate chain and key of `serve http`.
+    api_listen : str
+        `host:port` of `serve api`.
+    api_tls_cert, api_tls_key
+        PEM files: certificate chain and key of `serve api`.
+    delivery_key, delivery_key_file
+        32 bytes in base64: encrypts what signs webhooks, on `subscriptions.v1`. The file may hold several, one a line:
+        the first seals, all open. None: no subscription has a webhook.
     tokens_file : Path or None
-        Who may use the gateways: `wardstream tokens` writes it. None: `serve http` asks for none, on loopback only.
+        Who may use gateways and API: `wardstream tokens` writes it. None: they ask for none, on loopback only.
     token, token_file
         Who we are ourselves, for commands that show names.
     spool_mib : int
@@ -126,6 +133,11 @@ class Settings(BaseSettings):
     http_listen: str = "127.0.0.1:8080"
     http_tls_cert: Path | None = None
     http_tls_key: Path | None = None
+    api_listen: str = "127.0.0.1:8081"
+    api_tls_cert: Path | None = None
+    api_tls_key: Path | None = None
+    delivery_key: SecretStr | None = None
+    delivery_key_file: Path | None = None
     tokens_file: Path | None = None
     token: SecretStr | None = None
     token_file: Path | None = None
@@ -166,7 +178,7 @@ class Settings(BaseSettings):
             raise ValueError("must be host:port, of gRPC, without a scheme")
         return url
 
-    @field_validator("http_listen")
+    @field_validator("http_listen", "api_listen")
     @classmethod
     def _listen(cls, address: str) -> str:
         if not is_address(address, lowest_port=0):
@@ -196,11 +208,16 @@ class Settings(BaseSettings):
         one_of(self.dead_letter_key, self.dead_letter_key_file, "DEAD_LETTER_KEY")
         one_of(self.pseudonym_key, self.pseudonym_key_file, "PSEUDONYM_KEY")
         one_of(self.identity_key, self.identity_key_file, "IDENTITY_KEY")
+        one_of(self.delivery_key, self.delivery_key_file, "DELIVERY_KEY")
         one_of(self.token, self.token_file, "TOKEN")
-        if (self.http_tls_cert is None) != (self.http_tls_key is None):
-            raise ValueError(f"{PREFIX}HTTP_TLS_CERT and {PREFIX}HTTP_TLS_KEY belong together: set both or neither")
-        if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
-            raise ValueError(f"{PREFIX}SSL_CERTFILE and {PREFIX}SSL_KEYFILE belong together: set both or neither")
+        for certificate, its_key in (
+            ("http_tls_cert", "http_tls_key"),
+            ("api_tls_cert", "api_tls_key"),
+            ("ssl_certfile", "ssl_keyfile"),
+        ):
+            if (getattr(self, certificate) is None) != (getattr(self, its_key) is None):
+                names = f"{PREFIX}{certificate.upper()} and {PREFIX}{its_key.upper()}"
+                raise ValueError(f"{names} belong together: set both or neither")
         if self.uses_sasl:
             missing = [
                 name
@@ -270,8 +287,11 @@ class Settings(BaseSettings):
         SettingsError
             The file cannot be read, or a line is not 32 bytes in base64.
         """
-        lines = (secret(self.identity_key, self.identity_key_file, "IDENTITY_KEY") or "").split()
-        return tuple(found for line in lines if (found := key(line, "IDENTITY_KEY")) is not None)
+        return keys(secret(self.identity_key, self.identity_key_file, "IDENTITY_KEY"), "IDENTITY_KEY")
+
+    def delivery_keys(self) -> tuple[bytes, ...]:
+        """The keys of webhooks' secrets, as `identity_keys`."""
+        return keys(secret(self.delivery_key, self.delivery_key_file, "DELIVERY_KEY"), "DELIVERY_KEY")
 
     def own_token(self) -> str | None:
         """The token we show; raises SettingsError where its file cannot be read."""

@@ -27,6 +27,7 @@ from wardstream.schemas.metrics import Metrics
 from wardstream.schemas.model_controls import ModelControl
 from wardstream.schemas.notices import Notice
 from wardstream.schemas.risk_models import RiskModel
+from wardstream.schemas.subscriptions import Subscription
 from wardstream.schemas.ticks import Tick
 from wardstream.schemas.topics import TOPICS
 from wardstream.schemas.utc import in_utc, timed_fields
@@ -34,7 +35,7 @@ from wardstream.schemas.utc import in_utc, timed_fields
 MAX_BYTES: Final = 1024 * 1024
 """Of one message: what Kafka accepts in a record by default (less its overhead)."""
 
-Message = Event | Tick | Flow | Metrics | Identity | AuditRecord | Notice | RiskModel | ModelControl
+Message = Event | Tick | Flow | Metrics | Identity | AuditRecord | Notice | RiskModel | ModelControl | Subscription
 MessageT = TypeVar("MessageT", bound=Message)
 
 _KINDS: Final = (
