@@ -18,8 +18,10 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from wardstream.schemas.alert_policies import AlertPolicy
 from wardstream.schemas.audit import AuditRecord
 from wardstream.schemas.bad_event import BadEvent as BadEvent
+from wardstream.schemas.deliveries import Delivery
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.flow import Flow
 from wardstream.schemas.identities import Identity
@@ -27,6 +29,7 @@ from wardstream.schemas.metrics import Metrics
 from wardstream.schemas.model_controls import ModelControl
 from wardstream.schemas.notices import Notice
 from wardstream.schemas.risk_models import RiskModel
+from wardstream.schemas.subscriptions import Subscription
 from wardstream.schemas.ticks import Tick
 from wardstream.schemas.topics import TOPICS
 from wardstream.schemas.utc import in_utc, timed_fields
@@ -34,7 +37,20 @@ from wardstream.schemas.utc import in_utc, timed_fields
 MAX_BYTES: Final = 1024 * 1024
 """Of one message: what Kafka accepts in a record by default (less its overhead)."""
 
-Message = Event | Tick | Flow | Metrics | Identity | AuditRecord | Notice | RiskModel | ModelControl
+Message = (
+    Event
+    | Tick
+    | Flow
+    | Metrics
+    | Identity
+    | AuditRecord
+    | Notice
+    | RiskModel
+    | ModelControl
+    | AlertPolicy
+    | Subscription
+    | Delivery
+)
 MessageT = TypeVar("MessageT", bound=Message)
 
 _KINDS: Final = (
