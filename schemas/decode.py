@@ -18,8 +18,10 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from wardstream.schemas.alert_policies import AlertPolicy
 from wardstream.schemas.audit import AuditRecord
 from wardstream.schemas.bad_event import BadEvent as BadEvent
+from wardstream.schemas.deliveries import Delivery
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.flow import Flow
 from wardstream.schemas.identities import Identity
@@ -35,7 +37,20 @@ from wardstream.schemas.utc import in_utc, timed_fields
 MAX_BYTES: Final = 1024 * 1024
 """Of one message: what Kafka accepts in a record by default (less its overhead)."""
 
-Message = Event | Tick | Flow | Metrics | Identity | AuditRecord | Notice | RiskModel | ModelControl | Subscription
+Message = (
+    Event
+    | Tick
+    | Flow
+    | Metrics
+    | Identity
+    | AuditRecord
+    | Notice
+    | RiskModel
+    | ModelControl
+    | AlertPolicy
+    | Subscription
+    | Delivery
+)
 MessageT = TypeVar("MessageT", bound=Message)
 
 _KINDS: Final = (

@@ -80,6 +80,9 @@ class Subscription(Struct, frozen=True, kw_only=True, omit_defaults=True):
     webhook: Annotated[
         Webhook | None, Meta(description="Where they are posted to; null: the subscriber reads a stream.")
     ] = None
+    may_answer: Annotated[
+        bool, Meta(description="Whether its token had the role clinician: what the webhook replies is an answer then.")
+    ] = False
     paused: Annotated[bool, Meta(description="Whether it rests; what happens meanwhile is told afterwards.")] = False
 
     def matches(self, alert: Alert) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:  # they import this module
     from wardstream.schemas.alert_policies import AlertPolicy
     from wardstream.schemas.audit import AuditRecord
+    from wardstream.schemas.deliveries import Delivery
     from wardstream.schemas.envelope import Event
     from wardstream.schemas.flow import Flow
     from wardstream.schemas.identities import Identity
@@ -35,7 +36,7 @@ class Topic:
     type : type
         The record's type: an `Event`, or one of those that are no events about a patient: `Tick`, `Metrics`,
         `Identity`, `AuditRecord`, `Notice`, `RiskModel`, `ModelControl`, `Flow`, `AlertPolicy`,
-        `Subscription`.
+        `Subscription`, `Delivery`.
     role : {"input", "internal", "output"}
         Whether others publish to it, lanes do for lanes (anybody may read it, too), or this project does for all.
     keyed_by : {"patient_id", "alert_id", "notice_id", "unit", "process", "who", "name", "none"}
@@ -57,7 +58,7 @@ class Topic:
     type: (
         "type[Event] | type[Tick] | type[Metrics] | type[Identity] | type[AuditRecord] | type[Notice] | "
         "type[RiskModel] | type[ModelControl] | type[Flow] | type[AlertPolicy] | "
-        "type[Subscription]"
+        "type[Subscription] | type[Delivery]"
     )
     role: Role
     keyed_by: Key = "patient_id"

@@ -17,7 +17,8 @@ from wardstream.agents.streams.batch import Batch, Received, lane_agent
 from wardstream.agents.streams.outputs import Outputs
 from wardstream.agents.streams.state import LaneState, Work
 from wardstream.infra.worker import HANDLERS
-from wardstream.models.alerts.policy import DEFAULT, Policy
+from wardstream.models.alerts.policy import Policy
+from wardstream.models.alerts.policy_file import DEFAULT
 from wardstream.models.bins import Bins, MeasurementSet
 from wardstream.models.labs.history import LabBins
 from wardstream.models.patient import Patient, PatientCodec

@@ -11,7 +11,7 @@ import pytest
 
 from tests.agents.bedside import Bedside, Said
 from tests.events import WELL, admission, at, event_id, lab, tick, vitals
-from wardstream.models.alerts.policy import DEFAULT, parse_policy
+from wardstream.models.alerts.policy_file import DEFAULT, parse_policy
 from wardstream.models.labs.analytes import ANALYTES, Analyte
 from wardstream.models.signals import BINS_ONLY, SCORED
 from wardstream.schemas.decode import decode

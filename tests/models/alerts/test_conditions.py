@@ -10,7 +10,7 @@ import pytest
 from tests.models.measuring import HOUR, MINUTE, T0, apply, event_id, said
 from wardstream.models.alerts.conditions import of_score, of_staleness
 from wardstream.models.alerts.life import Change, Now, close, judge
-from wardstream.models.alerts.policy import DEFAULT
+from wardstream.models.alerts.policy_file import DEFAULT
 from wardstream.models.patient import Death, Patient, PatientCodec
 from wardstream.schemas.alerts import Evidence
 from wardstream.schemas.scores import Score
