@@ -56,13 +56,14 @@ class TritonPythonModel:
         _compare("output", config["output"], self.session.get_outputs(), self.batched)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Answer all requests, in their order; those of one shape together, those nobody waits for not at all."""
+        """Answer all requests, in their order; those of one shape together.
+
+        Also those that were cancelled meanwhile: `is_cancelled` asks the server through shared memory that is given
+        back while the server may still hold the lock in it, which then ends the server (`lock_exception`).
+        """
         responses: list[Any] = [None] * len(requests)
         groups: dict[tuple[tuple[int, ...], ...], list[tuple[int, list[Any]]]] = defaultdict(list)
         for i, request in enumerate(requests):
-            if request.is_cancelled():
-                responses[i] = _failed("cancelled", pb.TritonError.CANCELLED)
-                continue
             arrays = [pb.get_input_tensor_by_name(request, name).as_numpy() for name in self.inputs]
             # Without a batch dimension there is nothing to join on: a group of its own.
             shape = tuple(array.shape[1:] for array in arrays) if self.batched else ((i,),)
@@ -72,7 +73,7 @@ class TritonPythonModel:
                 parts = self._run([arrays for _, arrays in group])
             except Exception as error:  # noqa: BLE001 - ONNX Runtime's own have no common base
                 for i, _ in group:
-                    responses[i] = _failed(f"{type(error).__name__}: {error}", pb.TritonError.INTERNAL)
+                    responses[i] = _failed(f"{type(error).__name__}: {error}")
                 continue
             for (i, _), part in zip(group, parts, strict=True):
                 wanted = set(requests[i].requested_output_names())
@@ -102,8 +103,8 @@ def _count(config: dict[str, Any], name: str) -> int:
     return int(config.get("parameters", {}).get(name, {}).get("string_value", 1))
 
 
-def _failed(text: str, code: Any) -> Any:
-    return pb.InferenceResponse(output_tensors=[], error=pb.TritonError(text, code))
+def _failed(text: str) -> Any:
+    return pb.InferenceResponse(output_tensors=[], error=pb.TritonError(text, pb.TritonError.INTERNAL))
 
 
 def _compare(what: str, configured: list[dict[str, Any]], found: list[Any], batched: bool) -> None:

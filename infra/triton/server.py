@@ -9,6 +9,11 @@ the new version is ready Triton serves the one before, and it answers what it ha
 The Python backend of each model is a process of its own that shares memory with the server. It ends when it sees the
 server gone, but its memory in /dev/shm would stay after a `kill -9`; so its name says whose it is, and each start
 removes what processes left that are no more.
+
+Two faults of this Triton (2.51) end it now and then, on a busy machine often, so who keeps one starts it again when
+`check` says so: a call that its client cancels, or whose deadline passes, just when it is answered (SIGSEGV;
+triton-inference-server/server issues 7368 and 8034, mended in later versions), and a pause of more than 1 s
+(`boost::interprocess::lock_exception` in the Python backend; issue 8882, open).
 """
 
 from __future__ import annotations
@@ -39,6 +44,7 @@ from wardstream.infra.triton.environment import Environment, environment, triton
 START_DEADLINE_S = 90.0
 STOP_GRACE_S = 10.0
 _EXIT_S = 5  # for what is in flight
+_DYING_S = 30.0  # from SIGKILL: a process that dies gives its memory back first, and a busy machine takes its time
 _LOOK_S = 0.05
 _UNLOADED_S = 3.0  # a backend's process that ends in order is waited for by then (measured: within 0.03 s)
 _LINES = 8
@@ -135,7 +141,13 @@ class TritonServer:
             raise
 
     def stop(self) -> None:
-        """Stop it: SIGTERM, then SIGKILL when it takes too long. Neither it nor a process of its backends is left."""
+        """Stop it: SIGTERM, then SIGKILL when it takes too long. Neither it nor a process of its backends is left.
+
+        Raises
+        ------
+        TritonDown
+            As `kill`; nothing else is given up then, and it can be called again.
+        """
         if self._process is not None:
             if not _ended(self._process):
                 for number in (signal.SIGTERM, signal.SIGCONT):  # a stopped one hears nothing
@@ -154,10 +166,21 @@ class TritonServer:
             self._lock = None
 
     def kill(self) -> None:
-        """End it and its backends as a power cut would (SIGKILL); the address stays ours for another `start`."""
+        """End it and its backends as a power cut would (SIGKILL); the address stays ours for another `start`.
+
+        Raises
+        ------
+        TritonDown
+            A process of theirs has not died in time; it can be called again.
+        """
         process = self._running()
-        self._signal(signal.SIGKILL)  # before the wait: until then the group's number is surely ours
-        process.wait()
+        self._signal(signal.SIGKILL)
+        deadline = time.monotonic() + _DYING_S
+        while process.returncode is None and any(_living_of_group(process.pid)):
+            if time.monotonic() > deadline:
+                raise TritonDown(f"Triton, or a process of its backend, is left {_DYING_S:g} s after it was killed")
+            time.sleep(_LOOK_S)
+        process.wait()  # the last: until now the group's number is surely ours
 
     def pause(self) -> None:
         """Stop it and its backends in their tracks (SIGSTOP): connections stay open, and nothing answers."""
@@ -275,10 +298,24 @@ def _zombies_of(pid: int) -> Iterator[int]:
     """Children of a process that have ended and that it has not waited for."""
     for children in Path("/proc", str(pid), "task").glob("*/children"):
         with suppress(OSError):  # ended under our eyes
-            for child in children.read_text().split():
-                with suppress(OSError):
-                    if Path("/proc", child, "stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                        yield int(child)
+            yield from (int(child) for child in children.read_text().split() if _state(child)[0] == "Z")
+
+
+def _living_of_group(group: int) -> Iterator[int]:
+    """Processes of a group that have not ended."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        state, found = _state(folder.name)
+        if found == group and state not in "ZX":
+            yield int(folder.name)
+
+
+def _state(pid: str) -> tuple[str, int]:
+    """Its state (Z: ended and not waited for, X: gone) and its group."""
+    try:
+        state, _, group = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[:3]
+    except OSError:
+        return "X", 0
+    return state, int(group)
 
 
 def _said(log: Path) -> str:
