@@ -234,7 +234,7 @@ class _Reader:
             reassess_s=lasts.reassess_min * _MINUTE,
             max_snooze_s=lasts.max_snooze_min * _MINUTE,
             # Data that are old stay so by time alone.
-            expire_s=None if written.kind == "staleness" else minutes.expire_h * _HOUR,
+            expire_s=None if written.kind == "staleness" else lasts.expire_h * _HOUR,
             silent=written.silent,
             suggest=written.suggest,
             source=written.source or "",
