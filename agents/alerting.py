@@ -13,7 +13,7 @@ from typing import Any
 from wardstream.agents import metrics as m
 from wardstream.agents.patients import PatientBatch, Rules, envelope
 from wardstream.agents.streams.batch import Received
-from wardstream.models.alerts import conditions, life
+from wardstream.models.alerts import answers, conditions, life
 from wardstream.models.alerts.conditions import Recount, corrects
 from wardstream.models.alerts.life import Change, Now, Verdict
 from wardstream.models.alerts.policy import Rule
@@ -159,9 +159,9 @@ class Judged:
         if due(self._patient) <= self._now.at:
             self.publish(life.pass_time(self._patient, self._rule_of, self._now))
 
-    def answer(self, given: Acknowledgement) -> life.Outcome:
+    def answer(self, given: Acknowledgement) -> answers.Outcome:
         """What a person says; returns what became of it."""
-        outcome, changes = life.answer(self._patient, given, self._rule_of, self._now)
+        outcome, changes = answers.answer(self._patient, given, self._rule_of, self._now)
         self.publish(changes)
         return outcome
 

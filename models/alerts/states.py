@@ -24,9 +24,11 @@ class OpenAlert(msgspec.Struct, omit_defaults=True):
     """An alert that has been raised; `number` is that of its last transition, `state` what that led to.
 
     `stepped_at` and `stepped` are when it last was raised, raised again or worsened, and the number of that transition:
-    an answer to an earlier one says nothing about it. `evidence` is what it stands on since then, `confirmed_at` when
-    the condition was last seen to hold or not to be over. `next_at` is when it is escalated next, `until` when a snooze
-    or the rest after an acknowledgement ends, `expires_at` when it expires; None: not.
+    an answer to an earlier one says nothing about it. `told_at` is when people were last told: then, or escalated.
+    `evidence` is what it stands on, `confirmed_at` when the condition was last seen to hold or not to be over, or a
+    person had it in hand. `next_at` is when it is escalated next, `until` when a snooze or the rest after an
+    acknowledgement ends, `expires_at` when it expires; None: not. `answered_at`, `handed_at` and `rated_at` are when
+    the last answer of each kind was given: one that comes late and was given earlier does not count.
 
     `raised_by` is the id that raised it, where the patient now has another one; None: the patient's own. `silent`:
     nobody is told. `signals` are those that a stale alert waits for.
@@ -44,22 +46,26 @@ class OpenAlert(msgspec.Struct, omit_defaults=True):
     stepped: int = 1
     stale: bool = False
     tier: int = 0
+    told_at: float = 0.0
     confirmed_at: float = 0.0
     next_at: float | None = None
     until: float | None = None
     expires_at: float | None = None
     assigned_to: str | None = None
     useful: bool | None = None
+    answered_at: float = 0.0
+    handed_at: float = 0.0
+    rated_at: float = 0.0
     silent: bool = False
     raised_by: str | None = None
     signals: tuple[str, ...] = ()
 
 
 class Pending(msgspec.Struct, omit_defaults=True):
-    """A condition that has held since a time and is raised at `ready` if it holds still."""
+    """A condition that has held since a time and is raised at `ready` if it holds still; None: when it holds again."""
 
     since: float
-    ready: float
+    ready: float | None
     kind: Kind
     priority: Priority
     reason: str
@@ -103,7 +109,7 @@ def pinned(alert: OpenAlert) -> Evidence:
 
 def due(book: Book) -> float:
     """When time alone changes something next, in seconds since 1970; infinity: never."""
-    times = [pending.ready for pending in book.pending.values()]
+    times = [pending.ready for pending in book.pending.values() if pending.ready is not None]
     for alert in book.alerts.values():
         times += [at for at in (alert.next_at, alert.until, alert.expires_at) if at is not None]
     return min(times, default=float("inf"))
