@@ -29,7 +29,7 @@ lost. Timers are struck by `pass_time`, so they need the stream's clock alone an
 the policy that is in force then. Of an event, judge first: what it ends is not to be told by its clock.
 
 Of answers that differ the one that was given last counts, in whichever order they come. A silent alert is told to
-nobody: it is not escalated, and expires at any priority.
+nobody: it is not escalated, expires at any priority, and ends where the silence does.
 
 Sources: IEC 60601-1-8 (priorities; escalation and inactivation of alarms); the intervals are the policy's.
 """
@@ -122,7 +122,7 @@ def judge(book: Book, verdict: Verdict, rule: Rule, now: Now) -> list[Change]:
         changes.append(end(book, condition, "retracted", verdict.retracts, verdict.evidence()))
         return changes + _consider(book, verdict, rule, now)
     if alert.silent and not verdict.silent and priority is not None:  # people are to be told of what holds
-        changes.append(_close_to_wait(book, condition, "it is silent no more", now.at))
+        changes.append(_end_to_wait(book, condition, "expired", "it is silent no more", now.at))
         return changes + _consider(book, verdict, rule, now)
     if priority is None and verdict.over:
         return [*changes, end(book, condition, "resolved", verdict.reason, verdict.evidence())]
@@ -178,7 +178,7 @@ def close(book: Book, why: str) -> list[Change]:
 def suppress(book: Book, until: float, why: str) -> list[Change]:
     """End all that people know, and have it wait (until s since 1970): what holds still then is raised anew."""
     loud = [condition for condition, alert in book.alerts.items() if not alert.silent]
-    return [_close_to_wait(book, condition, why, until) for condition in loud]
+    return [_end_to_wait(book, condition, "closed", why, until) for condition in loud]
 
 
 def release(book: Book, at: float) -> None:
@@ -334,9 +334,9 @@ def _next_tier(alert: OpenAlert, rule: Rule) -> float | None:
     return None if repeat_s is None else alert.told_at + repeat_s
 
 
-def _close_to_wait(book: Book, condition: str, why: str, ready: float) -> Change:
+def _end_to_wait(book: Book, condition: str, transition: State, why: str, ready: float) -> Change:
     """End an alert whose condition is to be told later, if it holds still."""
-    change = end(book, condition, "closed", why)
+    change = end(book, condition, transition, why)
     was = change.alert
     book.pending[condition] = Pending(
         was.raised_at, ready, was.kind, was.priority, was.reason, was.evidence, was.silent, was.signals
