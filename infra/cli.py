@@ -17,6 +17,7 @@ from wardstream.infra.commands import (
     kafka,
     lanes,
     model,
+    policy,
     serve,
     tokens,
     topics,
@@ -65,6 +66,7 @@ main.add_typer(tokens.commands, name="tokens")
 main.add_typer(identities.commands, name="identities")
 main.add_typer(audit.commands, name="audit")
 main.add_typer(model.commands, name="model")
+main.add_typer(policy.commands, name="policy")
 main.command("worker")(worker)
 main.command("learner")(learner)
 main.command("simulate")(simulate)

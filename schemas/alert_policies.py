@@ -16,7 +16,8 @@ from wardstream.schemas.topic import Topic
 
 IN_FORCE: Final = "in-force"
 """The key of the row that holds now."""
-LONGEST_TEXT: Final = 500_000
+LONGEST_TEXT: Final = 200_000
+"""Characters; less than a Kafka record may have, whatever they are."""
 
 
 class AlertPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -166,8 +166,10 @@ class Policy:
         The file.
     digest : str
         SHA-256 of its UTF-8, in hex.
-    conditions : mapping
-        The hospital's rules by name.
+    conditions, units : mapping
+        The hospital's rules by name; by unit, those that it has of its own.
+    quiet : list of Quiet
+        Hours in which alerts wait.
     """
 
     def __init__(
@@ -175,8 +177,8 @@ class Policy:
     ) -> None:
         self.text = text
         self.conditions = conditions
-        self._units = units
-        self._quiet = quiet
+        self.units = units
+        self.quiet = quiet
         self._rules: dict[tuple[str, str | None], Rule | None] = {}
         self._of_kind: dict[tuple[AnyKind, str | None], tuple[Rule, ...]] = {}
 
@@ -191,9 +193,9 @@ class Policy:
         if place not in self._rules:
             if len(self._rules) > _MOST_RULES:  # units come from feeds: any number of names
                 self._rules.clear()
-            found = self._units.get(unit or "", {}).get(name) or self.conditions.get(name)
+            found = self.units.get(unit or "", {}).get(name) or self.conditions.get(name)
             if found is not None:
-                here = tuple(q for q in self._quiet if not q.units or unit in q.units)
+                here = tuple(q for q in self.quiet if not q.units or unit in q.units)
                 found = replace(found, quiet=here)
             self._rules[place] = found
         return self._rules[place]

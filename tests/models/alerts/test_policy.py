@@ -297,7 +297,7 @@ def test_a_patients_own_thresholds_of_a_probability() -> None:
         (HEAD + NEWS2 + '[units."4B".conditions.news2]\nof = "sofa"\n', 'units."4B".conditions.news2.of: is the hosp'),
         (HEAD + NEWS2 + '[units."4B".conditions.news2]\nhigh = 4\n', 'units."4B".conditions.news2: low, medium and h'),
         (HEAD + NEWS2 + '[units."4B".conditions.news2]\nhihg = 4\n', 'units."4B".conditions.news2.hihg: there is no'),
-        (HEAD + NEWS2 + "#" * 500_000, "has more than 500,000 characters"),
+        (HEAD + NEWS2 + "#" * 200_000, "has more than 200,000 characters"),
     ],
 )
 def test_a_mistake_is_named_by_its_path(text: str, mistake: str) -> None:
