@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import faust
@@ -41,6 +41,7 @@ from wardstream.agents.streams.topic_ids import topic_ids
 from wardstream.agents.streams.transport import LaneConsumer, lane_transport
 from wardstream.agents.streams.watchdog import Standing, Watchdog
 from wardstream.infra.approvals import Approvals, Trust
+from wardstream.infra.policies import Policies
 from wardstream.infra.preflight import changelog_name, check_start, dead_letter_key, refuse_two_agents
 from wardstream.infra.risk import risk_target, trusted_keys
 from wardstream.infra.settings import PREFIX, Settings, SettingsError, kafka_client_options, load_settings
@@ -86,25 +87,33 @@ WATCHDOG_BEAT_S = 1.0
 TOPIC_IDS_S = 15.0  # how often a topic that was made anew is looked for
 
 
+class Follows(Protocol):
+    """What a worker obeys: read before its lanes begin, then followed."""
+
+    async def open(self) -> None: ...
+    async def step(self) -> None: ...
+    async def close(self) -> None: ...
+
+
 class WorkerApp(faust.App):
     """Faust's app with the checks at start, and the services beside the lanes."""
 
     lane_settings: LaneSettings
     wardstream: Settings
-    approvals: Approvals | None = None
+    followed: tuple[Follows, ...] = ()
 
     async def on_first_start(self) -> None:
         await self.check()  # and not Faust's own, which only makes a data folder: nothing here is kept on disk
-        if self.approvals is not None:
-            await self.approvals.open()
+        for one in self.followed:
+            await one.open()
 
     async def check(self) -> None:
         """Refuse a cluster, or a table of handlers, with which the worker would be wrong."""
         refuse_two_agents(self.lane_settings.sources, self.agents.values())
         await check_start(self.wardstream, self.lane_settings)
-        if self.approvals is not None:
-            await self.approvals.open()
-            await self.approvals.close()  # this may be another loop than the worker's
+        for one in self.followed:
+            await one.open()
+            await one.close()  # this may be another loop than the worker's
 
     def lane_consumer(self) -> LaneConsumer | None:
         """The consumer once Faust has made it."""
@@ -130,10 +139,11 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
     target = risk_target(settings)
     trusted_keys(settings)  # a mistake in them is told at the start
     trust = None if target is None else Trust(target, partial(trusted_keys, settings))
+    policies = Policies(kafka_client_options(settings))
     approvals = Approvals(kafka_client_options(settings), settings.app_id, meters, trust)
     try:
         risk = None if target is None else Risk(target, approvals)
-        rules = rules or Rules(settings.never_carried, served, risk, approvals.is_silent)
+        rules = rules or Rules(settings.never_carried, served, risk, approvals.is_silent, policies)
     except ValueError as error:
         raise SettingsError(f"{PREFIX}NEVER_CARRIED: {error}") from None
     lane_settings = LaneSettings(
@@ -146,23 +156,24 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
         follows=handovers.follows,
     )
     app = lane_app(settings, lane_settings, {topic: make(rules) for topic, make in HANDLERS.items()})
-    _follow(app, approvals)
+    _follow(app, approvals, policies)
     if client is not None:
         _close_at_the_end(app, client.close)
     return app
 
 
-def _follow(app: WorkerApp, approvals: Approvals) -> None:
-    app.approvals = approvals
+def _follow(app: WorkerApp, *followed: Follows) -> None:
+    app.followed = followed
+    for one in followed:
 
-    async def following() -> None:
-        try:
-            while not app.should_stop:
-                await approvals.step()
-        finally:
-            await approvals.close()
+        async def following(one: Follows = one) -> None:
+            try:
+                while not app.should_stop:
+                    await one.step()
+            finally:
+                await one.close()
 
-    app.task(following)
+        app.task(following)
 
 
 def output_partition(topic: str, key: bytes) -> int | None:
