@@ -46,7 +46,7 @@ def row_of(key: bytes, value: bytes) -> AlertPolicy:
         It is none: not of this version, under another key than its own, or its text is not that of its digest.
     """
     try:
-        row = _decode(value)
+        row: AlertPolicy = _decode(value)
     except BadEvent as bad:
         raise ValueError(f"it cannot be read: {', '.join(bad.fields) or bad.reason}") from None
     if row.name.encode() != key or (row.name != IN_FORCE and row.name != row.digest):

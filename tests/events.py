@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
+from wardstream.schemas.acknowledgements import Acknowledgement
 from wardstream.schemas.admissions import Admission
 from wardstream.schemas.decode import decoder, encode
+from wardstream.schemas.directives import Directive
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.findings import Finding
 from wardstream.schemas.labs import Lab
@@ -85,6 +87,16 @@ def note(name: str, minutes: float, received: float | None = None, **fields: Any
 
 def outcome(name: str, minutes: float, kind: str, received: float | None = None, **fields: Any) -> Outcome:
     return _made(Outcome, name, minutes, received, {"kind": kind} | fields)
+
+
+def answer(name: str, minutes: float, alert_id: UUID, action: str, **fields: Any) -> Acknowledgement:
+    about = {"alert_id": alert_id, "action": action, "actor": "s-1", "role": "nurse"}
+    return _made(Acknowledgement, name, minutes, None, about | fields)
+
+
+def directive(name: str, minutes: float, kind: str, until: float, **fields: Any) -> Directive:
+    """An order that ends so many minutes after the beginning."""
+    return _made(Directive, name, minutes, None, {"kind": kind, "expires_at": at(until), "ordered_by": "s-2"} | fields)
 
 
 def tick(minutes: float) -> Tick:

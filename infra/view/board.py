@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wardstream.infra.view.ward import BedRow, OpenAlert, Seen
-from wardstream.schemas.alerts import Alert, Priority
+from wardstream.schemas.alerts import Alert, Priority, State
 from wardstream.schemas.predictions import Prediction
 from wardstream.schemas.scores import Score
 
@@ -32,6 +32,7 @@ WIDE: dict[str, int | None] = {
 }
 LOG: dict[str, int | None] = {"time": 5, "bed": 9, "mark": 3, "transition": 9, "condition": 6, "reason": None}
 MARKS: dict[Priority, str] = {"high": "!!!", "medium": "!!", "low": "!"}
+STATES: dict[State, str] = {"escalated": "▲", "acknowledged": "✓", "snoozed": "z"}  # after the age; ? is stale
 PRIORITY_STYLE: dict[Priority, str] = {"high": "bold #d55e00", "medium": "#e69f00", "low": "#56b4e9"}
 BAND_STYLE = {
     "high": "bold white on #b04a00",
@@ -230,8 +231,9 @@ def _alerts(alerts: tuple[OpenAlert, ...], gap: str) -> Text:
     text = Text()
     for place, alert in enumerate(alerts):
         text.append(" " * bool(place))
+        stands = STATES.get(alert.state, "") + "?" * alert.stale
         text.append(
-            f"{MARKS[alert.priority]}{gap}{alert.condition} {_age(alert.age_s)}", PRIORITY_STYLE[alert.priority]
+            f"{MARKS[alert.priority]}{gap}{alert.condition} {_age(alert.age_s)}{stands}", PRIORITY_STYLE[alert.priority]
         )
     return text
 

@@ -17,7 +17,7 @@ import msgspec
 
 from wardstream.models.signals import BY_CODE, MINUTE, WINDOWS_S
 from wardstream.schemas.admissions import Admission
-from wardstream.schemas.alerts import Alert, Priority
+from wardstream.schemas.alerts import ENDED, Alert, Priority, State
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.metrics import Metrics
 from wardstream.schemas.predictions import Prediction
@@ -29,7 +29,6 @@ TREND_STEP_S = 5 * MINUTE
 TREND_STEPS = 12  # an hour
 LOGGED_ALERTS = 100
 RANK: dict[Priority, int] = {"high": 3, "medium": 2, "low": 1}
-_ENDS = frozenset({"resolved", "retracted", "expired"})
 _SHOWN = ("rr", "spo2", "sbp", "dbp", "hr", "temp", "acvpu", "o2", "o2flow")
 
 
@@ -45,11 +44,13 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class OpenAlert(msgspec.Struct, frozen=True):
-    """An alert that has not ended, and for how long (seconds)."""
+    """An alert that has not ended, how it stands, and for how long it has been there (seconds)."""
 
     condition: str
     priority: Priority
     age_s: float
+    state: State = "raised"
+    stale: bool = False
 
 
 class BedRow(msgspec.Struct, frozen=True):
@@ -192,7 +193,7 @@ class Ward:
         if bed is None:
             return
         bed.place = bed.place or event.bed or event.unit or ""
-        if event.transition in _ENDS:
+        if event.state in ENDED:
             bed.alerts.pop(event.alert_id, None)
         else:
             bed.alerts[event.alert_id] = event
@@ -204,7 +205,9 @@ def _row(patient_id: str, bed: _Bed, now: float) -> BedRow:
         for code, reading in bed.readings.items()
     }
     alerts = [
-        OpenAlert(alert.condition, alert.priority, max(0.0, now - alert.raised_at.timestamp()))
+        OpenAlert(
+            alert.condition, alert.priority, max(0.0, now - alert.raised_at.timestamp()), alert.state, alert.stale
+        )
         for alert in bed.alerts.values()
     ]
     alerts.sort(key=lambda alert: (-RANK[alert.priority], alert.condition))

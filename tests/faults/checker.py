@@ -24,7 +24,7 @@ from tests.faults.expected import INPUTS, SHORTEST_S, Expected, seconds
 from tests.faults.reading import Record, kept, records
 from tests.faults.stalls import Fault, longest, outcomes
 
-ENDS = ("resolved", "retracted", "expired")
+ENDS = ("resolved", "retracted", "expired", "closed")
 EXAMPLES = 3
 TICKS = "ticks.v1"
 
@@ -65,8 +65,8 @@ class Checker:
     def alerted(self, record: Record) -> None:
         alert = json.loads(record.value or b"")
         self.outputs[alert["event_id"]] += 1
-        names = ("alert_id", "condition", "transition", "patient_id", "observed_at")
-        self.alerts.append({name: alert[name] for name in names} | {"cause": alert["evidence"]["caused_by"]})
+        names = ("alert_id", "number", "condition", "transition", "patient_id", "observed_at")
+        self.alerts.append({name: alert[name] for name in names} | {"cause": alert["caused_by"]})
 
     def buried(self, record: Record) -> None:
         said = {name: text.decode() for name, text in record.headers.items()}
@@ -170,6 +170,9 @@ class Checker:
                 stale[life[0]["patient_id"]].append((seconds(life[0]["observed_at"]), end))
         return {
             "raised_twice": [i for i, life in steps.items() if life.count("raised") != 1],
+            "steps_missing": [
+                i for i, life in lives.items() if [a["number"] for a in life] != list(range(1, len(life) + 1))
+            ],
             "ended_twice": [i for i, life in steps.items() if any(step in ENDS for step in life[:-1])],
             "retracted_wrongly": [
                 a["alert_id"] for a in self.alerts if a["transition"] == "retracted" and a["cause"] not in corrections

@@ -78,8 +78,9 @@ class World:
     def say(self, alert_id: str, condition: str, transition: str, patient: str, at: float, cause: str) -> None:
         event_id = f"{alert_id}/{len(self.alerts)}"
         moment = datetime.fromtimestamp(at, UTC).isoformat()
+        number = 1 + sum(alert["alert_id"] == alert_id for alert in self.alerts)
         alert = {"alert_id": alert_id, "event_id": event_id, "condition": condition, "transition": transition}
-        self.alerts.append(alert | {"patient_id": patient, "observed_at": moment, "evidence": {"caused_by": cause}})
+        self.alerts.append(alert | {"number": number, "patient_id": patient, "observed_at": moment, "caused_by": cause})
 
     def verdict(self) -> dict[str, Any]:
         checker = Checker(LANES)

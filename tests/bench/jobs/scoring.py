@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from wardstream.models.alerts import judge
+from wardstream.models.alerts.conditions import of_score, of_staleness
+from wardstream.models.alerts.life import Now, judge
+from wardstream.models.alerts.policy_file import DEFAULT
 from wardstream.models.bins import Bins
+from wardstream.models.latest import Signals
 from wardstream.models.patient import Patient
 from wardstream.models.scores import rule_scores
 from wardstream.models.vitals import measurements
+from wardstream.schemas.alerts import Evidence
 from wardstream.schemas.bounds import extremes
 from wardstream.schemas.decode import decoder_of, encode
 from wardstream.schemas.output_id import output_id
-from wardstream.schemas.scores import Scores
+from wardstream.schemas.scores import Score, Scores
 from wardstream.schemas.vitals import Vitals
 
 decode = decoder_of(Vitals)
@@ -50,7 +54,7 @@ def score(patient: Patient, bins: Bins, event: Vitals) -> bytes:
     at = patient.scored = max(patient.heard, patient.scored, measured.received)
     current = patient.current(at)
     scores = rule_scores(patient.observations(current))
-    judge(event.patient_id, patient, scores[0], current, at, event.event_id, frozenset(), None)
+    _judge(patient, event, scores[0], current, at)
     now = datetime.fromtimestamp(at, UTC)
     published = Scores(
         event_id=output_id(event.event_id, f"scores/{event.patient_id}"),
@@ -63,3 +67,19 @@ def score(patient: Patient, bins: Bins, event: Vitals) -> bytes:
         scores=scores,
     )
     return encode(published)
+
+
+def _judge(patient: Patient, event: Vitals, news2: Score, current: Signals, at: float) -> None:
+    """The two conditions of the default policy that vital signs decide."""
+
+    def shows() -> Evidence:
+        return Evidence(caused_by=event.event_id, score=news2)
+
+    for rule in DEFAULT.rules("score", None):
+        verdict = of_score(patient, rule, news2, frozenset(), shows)
+        if verdict is not None:
+            judge(patient, verdict, rule, Now(at, event.patient_id, event.event_id))
+    for rule in DEFAULT.rules("staleness", None):
+        verdict = of_staleness(patient, rule, patient.signals, current, at, shows)
+        if verdict is not None:
+            judge(patient, verdict, rule, Now(at, event.patient_id, event.event_id))

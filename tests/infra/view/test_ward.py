@@ -39,12 +39,14 @@ def scores(patient: str, minutes: float, value: float | None, **fields: Any) -> 
 
 
 def alert(patient: str, minutes: float, transition: Any, alert_id: UUID, raised: float = 0, **fields: Any) -> Alert:
-    more = {"condition": "news2", "priority": "high", "reason": "NEWS2 is 7", **fields}
+    more = {"condition": "news2", "kind": "score", "priority": "high", "reason": "NEWS2 is 7", "number": 1, **fields}
+    more.setdefault("state", "raised" if transition == "worsened" else transition)
     return Alert(
         **envelope(patient, minutes),
         alert_id=alert_id,
         transition=transition,
         raised_at=at(raised),
+        caused_by=uuid4(),
         evidence=Evidence(caused_by=uuid4()),
         **more,
     )
