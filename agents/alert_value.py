@@ -55,8 +55,10 @@ def follow(batch: PatientBatch, key: str, patient: Patient, changes: Sequence[Ch
 
 
 def report(batch: PatientBatch, event: Outcome, rules: Rules) -> None:
-    """Keep an outcome, and have it judged when its grace is over."""
+    """Keep an outcome, and have it judged when its grace is over. Of strangers only labels need it."""
     key, one, target = event.patient_id, report_of(event), rules.judging
+    if key not in batch.state and rules.risk is None:
+        return
     patient, received = batch.state[key], event.received_at.timestamp()
     patient.hear(event.observed_at, event.received_at)
     before = reports_of(batch, key)
@@ -125,7 +127,8 @@ def _read(batch: PatientBatch, key: str) -> Ledger:
 
 
 def _keep(batch: PatientBatch, key: str, patient: Patient, ledger: Ledger, rules: Rules) -> None:
-    batch.state.put_child(key, ROW, _encode(ledger))
+    if ledger != Ledger() or batch.state.child(key, ROW) is not None:
+        batch.state.put_child(key, ROW, _encode(ledger))
     patient.judged = ledger.due(rules.judging.grace_h * HOUR)
 
 
