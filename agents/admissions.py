@@ -6,7 +6,7 @@ hand-over between lanes as well (see `agents.handovers`).
 
 from __future__ import annotations
 
-from wardstream.agents import handovers, occupancy
+from wardstream.agents import alert_value, handovers, occupancy
 from wardstream.agents import metrics as m
 from wardstream.agents.patients import PatientBatch, Rules
 from wardstream.agents.scoring import rescore
@@ -33,6 +33,7 @@ def handler(rules: Rules) -> Handler:
             patient.stay = stay
             patient.hear(event.observed_at, event.received_at)
             occupancy.tell(batch, key, patient, log, received)
+            alert_value.expect_death(batch, key, patient, rules)
             # Age, sex and pregnancy decide whether NEWS2 applies; leaving ends alerts. A change of bed does neither.
             if (patient.signals or patient.alerts) and (patient.observations({}), stay.phase) != before:
                 rescore(batch, key, patient, received, rules)

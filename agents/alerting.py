@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from wardstream.agents import alert_value
 from wardstream.agents import metrics as m
 from wardstream.agents.patients import PatientBatch, Rules, envelope
 from wardstream.agents.streams.batch import Received
@@ -181,6 +182,7 @@ class Judged:
         """Write transitions, with what they were decided from."""
         for change in changes:
             self._publish(change)
+        alert_value.follow(self._batch, self._now.key, self._patient, changes, self._rules)
 
     def _rule_of(self, condition: str) -> Rule | None:
         return self._policy.rule(condition, self._unit)

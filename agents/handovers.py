@@ -35,10 +35,10 @@ from uuid import UUID
 
 import msgspec
 
+from wardstream.agents import alert_value, occupancy, risk
 from wardstream.agents import metrics as m
-from wardstream.agents import occupancy, risk
 from wardstream.agents.alerting import Judged
-from wardstream.agents.patients import SOURCE, PatientBatch, Rules, bins_of
+from wardstream.agents.patients import OUTCOMES_ROW, SOURCE, PatientBatch, Rules, bins_of, decode_reports, keep_reports
 from wardstream.agents.scoring import news, rescore
 from wardstream.agents.streams.batch import Handler, Received
 from wardstream.agents.streams.recent import CAPACITY, WIDTH
@@ -194,6 +194,10 @@ def _join(batch: PatientBatch, received: Received[Handover], rules: Rules) -> No
         log = occupancy.log_of(batch, key)
         patient.stay = log.join(occupancy.decode_log(rows[occupancy.STAY_ROW]))
         occupancy.tell(batch, key, patient, log, received)
+    if OUTCOMES_ROW in rows:
+        keep_reports(batch, key, decode_reports(rows[OUTCOMES_ROW]))
+    if alert_value.ROW in rows:
+        alert_value.join(batch, key, patient, rows[alert_value.ROW], rules)
     if rules.risk is not None:
         _join_labels(batch, key, patient, rows, rules.risk)
     changes: list[Change] = []
@@ -212,9 +216,7 @@ def _join(batch: PatientBatch, received: Received[Handover], rules: Rules) -> No
 
 
 def _join_labels(batch: PatientBatch, key: str, patient: Patient, rows: Mapping[str, bytes], asked: risk.Risk) -> None:
-    """Take in what was reported of the other, and its hours that wait for their label."""
-    if risk.OUTCOMES_ROW in rows:
-        risk.keep_reports(batch, key, risk.decode_reports(rows[risk.OUTCOMES_ROW]))
+    """Take in the other's hours that wait for their label."""
     hours = risk.waiting_hours(batch, key)
     hours.join({name: row for name, row in rows.items() if name.startswith(risk.WAITING_ROWS)})
     risk.keep_told_times(patient, hours, asked.target)

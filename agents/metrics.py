@@ -1,33 +1,20 @@
-"""Every metric, named once, with its unit and meaning; and the counters behind them.
-
-A process counts since its start. Each snapshot on `metrics.v1` carries the totals, so that a lost snapshot loses
-nothing, and histograms of fixed bounds, so that those of several workers and times add up.
-"""
+"""Every metric, named once, with its unit and meaning. What counts them is in `meters`."""
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
+
+from wardstream.agents.meters import Histogram as Histogram
+from wardstream.agents.meters import Kind as Kind
+from wardstream.agents.meters import Labels as Labels
+from wardstream.agents.meters import Meters as Meters
+from wardstream.agents.meters import Metric as Metric
+from wardstream.agents.meters import quantile as quantile
+from wardstream.agents.meters import series_name as series_name
 
 if TYPE_CHECKING:  # it brings gRPC, which who only reads metrics does not need
     from wardstream.models.triton import Outcome
-
-Kind = Literal["counter", "gauge", "histogram"]
-
-
-@dataclass(frozen=True, eq=False)  # compared and hashed as the object it is: six times an event
-class Metric:
-    """What is measured. `labels` are the names of what it is split by."""
-
-    name: str
-    kind: Kind
-    unit: str
-    meaning: str
-    labels: tuple[str, ...] = ()
-
 
 EVENTS = Metric("events_total", "counter", "events", "Events applied, duplicates and dead letters apart", ("topic",))
 BYTES = Metric("input_bytes_total", "counter", "bytes", "Size of the values of all records read", ("topic",))
@@ -116,6 +103,72 @@ ANSWERS = Metric(
     "answers",
     "People's answers to alerts: taken, or why they changed nothing",
     ("action", "outcome"),
+)
+ALERT_EPISODES = Metric(
+    "alert_episodes_total",
+    "counter",
+    "alerts",
+    "Alerts by what was true of them at some time, each once: raised, in_stay (raised while the patient was admitted), "
+    "answered, escalated, retracted, useful, not_useful; unwatched: too many of one patient, nothing else is counted",
+    ("condition", "priority", "silent", "what"),
+)
+ALERT_ANSWERED = Metric(
+    "alert_answer_seconds",
+    "histogram",
+    "s",
+    "From when an alert was raised until a person first acknowledged, snoozed, resolved or handed it over",
+    ("condition", "priority"),
+)
+ALERT_VERDICTS = Metric(
+    "alert_verdicts_total",
+    "counter",
+    "alerts",
+    "Alerts judged once by what came after them; PPV: true / (true + false)",
+    ("condition", "priority", "silent", "verdict"),
+)
+OUTCOMES_JUDGED = Metric(
+    "alert_outcomes_total",
+    "counter",
+    "outcomes",
+    "First outcomes of stays, whether an alert came before or not",
+    ("kind",),
+)
+OUTCOMES_CAUGHT = Metric(
+    "alert_outcomes_caught_total",
+    "counter",
+    "outcomes",
+    "Those of alert_outcomes_total that an alert came before, within its horizon; *: of any condition or priority",
+    ("condition", "priority", "silent", "kind"),
+)
+ALERT_LEAD = Metric(
+    "alert_lead_seconds",
+    "histogram",
+    "s",
+    "From the first alert that caught an outcome to the outcome",
+    ("condition", "priority", "silent"),
+)
+VERDICTS_OVERTAKEN = Metric(
+    "alert_verdicts_overtaken_total",
+    "counter",
+    "outcomes",
+    "Outcomes, corrections and cancellations that came after verdicts they would have changed",
+    ("status",),
+)
+UNIT_ALERTS = Metric(
+    "unit_alerts_total",
+    "counter",
+    "alerts",
+    "Alerts raised of admitted patients, silent ones apart, by where the patient was",
+    ("unit",),
+)
+PATIENT_HOURS = Metric(
+    "patient_hours_total", "counter", "hours", "Whole hours of stays, by where the patient was at their end", ("unit",)
+)
+CLOCK_HOURS = Metric(
+    "clock_hours_total",
+    "counter",
+    "hours",
+    "Hours of the stream's clock, of which each lane counts its share; a unit-shift is eight of them",
 )
 FINDINGS = Metric(
     "findings_total",
@@ -287,82 +340,6 @@ SPOOL_BYTES = Metric("spool_bytes", "gauge", "bytes", "Size of what waits on dis
 SPOOL_DAMAGED = Metric("spool_damaged", "gauge", "bytes", "Damaged bytes of the spool that are kept aside for a person")
 
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
-
-Labels = tuple[str, ...]
-
-# Bounds of histograms: powers of 2**(1/4), so a quantile is off by 9 % at the most.
-_GROWTH = math.log(2) / 4
-
-
-class Histogram:
-    """Counts by the index of a bound; `bound(i) = 2**(i/4)`. Values of 0 or less fall into the lowest index."""
-
-    SCHEME = "exponential-2^(1/4)"
-    __slots__ = ("count", "counts", "sum")
-
-    def __init__(self) -> None:
-        self.counts: dict[int, int] = {}
-        self.count = 0
-        self.sum = 0.0
-
-    def observe(self, value: float, times: int = 1) -> None:
-        index = math.ceil(math.log(value) / _GROWTH) if value > 1e-9 else -120
-        self.counts[index] = self.counts.get(index, 0) + times
-        self.count += times
-        self.sum += value * times
-
-
-def quantile(counts: Mapping[int, int], q: float) -> float | None:
-    """The q-quantile (0–1) of a histogram's counts, as the upper bound of its class; None without observations."""
-    total = sum(counts.values())
-    if not total:
-        return None
-    rank = q * total
-    for index in sorted(counts):
-        rank -= counts[index]
-        if rank <= 0:
-            return float(2 ** (index / 4))
-    return float(2 ** (max(counts) / 4))
-
-
-class Meters:
-    """The counters of one process. Values are kept by metric and label values, in the order of `Metric.labels`."""
-
-    def __init__(self) -> None:
-        self.values: dict[tuple[Metric, Labels], float] = {}
-        self.histograms: dict[tuple[Metric, Labels], Histogram] = {}
-
-    def count(self, metric: Metric, labels: Labels = (), by: float = 1) -> None:
-        key = (metric, labels)
-        self.values[key] = self.values.get(key, 0) + by
-
-    def set(self, metric: Metric, value: float, labels: Labels = ()) -> None:
-        self.values[metric, labels] = value
-
-    def observe(self, metric: Metric, value: float, labels: Labels = (), times: int = 1) -> None:
-        histogram = self.histograms.get((metric, labels))
-        if histogram is None:
-            histogram = self.histograms[metric, labels] = Histogram()
-        histogram.observe(value, times)
-
-    def total(self, metric: Metric) -> float:
-        """The sum over all labels."""
-        return sum(value for (known, _), value in self.values.items() if known is metric)
-
-    def series(self, kind: Kind) -> Iterator[tuple[str, float]]:
-        """`name{label="value"}` and value of every counter or gauge."""
-        for (metric, labels), value in self.values.items():
-            if metric.kind == kind:
-                yield series_name(metric, labels), value
-
-
-def series_name(metric: Metric, labels: Labels) -> str:
-    """A series as Prometheus writes it."""
-    if not labels:
-        return metric.name
-    pairs = ",".join(f'{name}="{value}"' for name, value in zip(metric.labels, labels, strict=True))
-    return f"{metric.name}{{{pairs}}}"
-
 
 _UP_TO: Final = (0.005, 0.01, 0.02, 0.03, 0.05, *(tenth / 10 for tenth in range(1, 11)))
 """Finer where alerts begin: `sepsis`, version 1, alerts from .0305."""

@@ -1,8 +1,8 @@
-"""outcomes.v1: what really happened. Labels of the hours before follow from it; a death ends the patient's alerts."""
+"""outcomes.v1: what really happened: labels and verdicts follow from it; a death ends the patient's alerts."""
 
 from __future__ import annotations
 
-from wardstream.agents import risk
+from wardstream.agents import alert_value, risk
 from wardstream.agents.patients import PatientBatch, Rules
 from wardstream.agents.scoring import rescore
 from wardstream.agents.streams.batch import Handler
@@ -17,6 +17,7 @@ def handler(rules: Rules) -> Handler:
         """A death ends the patient's alerts; a correction of it brings the patient back."""
         async for received in batch:
             event: Outcome = received.event
+            alert_value.report(batch, event, rules)
             if rules.risk is not None:
                 risk.report(batch, event, rules.risk)
             if not _is_of_death(batch, event):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
+from wardstream.agents.meters import Names
 from wardstream.agents.streams.batch import Batch
 from wardstream.models.alerts.policy import Policy
 from wardstream.models.alerts.policy_file import DEFAULT
 from wardstream.models.labs.history import LabBins
 from wardstream.models.patient import Patient
+from wardstream.models.risk.labels import Report, together
+from wardstream.models.risk.target import Target
 from wardstream.models.scores import Observations
 from wardstream.models.serving import Served
 from wardstream.schemas.envelope import Event
@@ -20,7 +25,10 @@ if TYPE_CHECKING:  # it imports this module
     from wardstream.agents.risk import Risk
 
 SOURCE = "wardstream"
+OUTCOMES_ROW: Final = "outcomes"
 PatientBatch = Batch[Any, Patient]
+
+decode_reports = msgspec.json.Decoder(tuple[Report, ...]).decode
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,8 @@ class Rules:
     `never_carried` are parts of NEWS2 that none of its feeds carries. `sepsis` is the served model; None: there is
     none, and nothing is predicted. `risk` is what is learned online; None: nothing is. `is_silent` says of a model and
     a unit (None: not known) whether nobody is to be told of what it raises there. `policy` is the alert policy in
-    force.
+    force. `judging` says which outcomes make an alert a true one, within how long where the alert does not say, and
+    how late they may become known; `units` are those that are counted by name.
     """
 
     never_carried: frozenset[str] = frozenset()
@@ -38,6 +47,8 @@ class Rules:
     risk: Risk | None = None
     is_silent: Callable[[str, str | None], bool] = lambda model, unit: False
     policy: Callable[[], Policy] = lambda: DEFAULT
+    judging: Target = field(default_factory=lambda: Target(horizon_h=24))
+    units: Names = field(default_factory=Names)
 
     def __post_init__(self) -> None:
         unknown = self.never_carried.difference(Observations.__struct_fields__)
@@ -70,6 +81,18 @@ def bins_of(batch: PatientBatch, key: str, event: Event | None = None) -> LabBin
     """The hourly bins of a patient, and the results of each analyte; `event` is what will be put into them."""
     preliminary = event.event_id if event is not None and event.status == "preliminary" else None
     return LabBins(PatientRows(batch, key, "bin/"), PatientRows(batch, key, "lab/"), preliminary)
+
+
+def reports_of(batch: PatientBatch, key: str) -> tuple[Report, ...]:
+    """What has been reported of the patient's outcomes."""
+    row = batch.state.child(key, OUTCOMES_ROW)
+    return () if row is None else decode_reports(row)
+
+
+def keep_reports(batch: PatientBatch, key: str, more: Iterable[Report]) -> None:
+    """Keep some more reports."""
+    reports = together((*reports_of(batch, key), *more))
+    batch.state.put_child(key, OUTCOMES_ROW, msgspec.json.encode(reports))
 
 
 def envelope(key: str, patient: Patient, event: Any, at: float) -> dict[str, Any]:

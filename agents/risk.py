@@ -20,12 +20,12 @@ import msgspec
 from wardstream.agents import metrics as m
 from wardstream.agents.alerting import Judged
 from wardstream.agents.occupancy import log_of
-from wardstream.agents.patients import SOURCE, PatientBatch, PatientRows, Rules, bins_of, envelope
+from wardstream.agents.patients import SOURCE, PatientBatch, PatientRows, Rules, bins_of, envelope, reports_of
 from wardstream.agents.streams.batch import Received
 from wardstream.models.alerts.life import end
 from wardstream.models.patient import Patient
 from wardstream.models.risk.features import NAMES, VERSION, Known, gather
-from wardstream.models.risk.labels import Report, is_late, report_of, together
+from wardstream.models.risk.labels import is_late, report_of
 from wardstream.models.risk.platt import probability
 from wardstream.models.risk.target import CHAMPION, SERVED, Target
 from wardstream.models.risk.waiting import Told, Waiting, WaitingHours
@@ -40,11 +40,8 @@ if TYPE_CHECKING:  # it imports River, and with it SciPy: a second of each comma
 
 NAME: Final = "risk"
 EXAMPLES_TOPIC: Final = "training-examples.v1"
-OUTCOMES_ROW: Final = "outcomes"
 WAITING_ROWS: Final = "risk/"
 NOT_YET: Final = "0"  # the version while none is approved
-
-decode_reports = msgspec.json.Decoder(tuple[Report, ...]).decode
 
 
 class Approved(NamedTuple):
@@ -169,23 +166,9 @@ def _contribution(name: str, added: float, known: Known | None) -> Contribution:
 
 
 def report(batch: PatientBatch, event: Outcome, risk: Risk) -> None:
-    """Keep an outcome for the labels of the hours before it."""
-    key, one = event.patient_id, report_of(event)
-    batch.state[key].hear(event.observed_at, event.received_at)
-    keep_reports(batch, key, [one])
-    if is_late(one, event.received_at.timestamp(), risk.target):
+    """Count an outcome that comes when hours before it have been told."""
+    if is_late(report_of(event), event.received_at.timestamp(), risk.target):
         batch.count(m.LATE_OUTCOMES, (event.kind,))
-
-
-def keep_reports(batch: PatientBatch, key: str, more: Iterable[Report]) -> None:
-    """Keep some more reports."""
-    reports = together((*_reports(batch, key), *more))
-    batch.state.put_child(key, OUTCOMES_ROW, msgspec.json.encode(reports))
-
-
-def _reports(batch: PatientBatch, key: str) -> tuple[Report, ...]:
-    row = batch.state.child(key, OUTCOMES_ROW)
-    return () if row is None else decode_reports(row)
 
 
 def keep_told_times(patient: Patient, hours: WaitingHours, target: Target) -> None:
@@ -199,7 +182,7 @@ def tell(batch: PatientBatch, key: str, patient: Patient, cause: Received[Any], 
     if patient.waiting is None or patient.waiting[0] > now:
         return
     hours = waiting_hours(batch, key)
-    for told in hours.tell(now, _reports(batch, key), log_of(batch, key), risk.target):
+    for told in hours.tell(now, reports_of(batch, key), log_of(batch, key), risk.target):
         batch.emit(EXAMPLES_TOPIC, key, _example(key, told, now, risk.target), cause)
         batch.count(m.EXAMPLES, (told.verdict.label,))
     keep_told_times(patient, hours, risk.target)

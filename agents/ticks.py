@@ -7,8 +7,8 @@ it (the clock of a feed may jump, and strike no hour). Of hours that end togethe
 
 from __future__ import annotations
 
+from wardstream.agents import alert_value, risk
 from wardstream.agents import metrics as m
-from wardstream.agents import risk
 from wardstream.agents.alerting import Judged
 from wardstream.agents.occupancy import TOPIC, lose_sight
 from wardstream.agents.patients import PatientBatch, Rules
@@ -38,6 +38,7 @@ def handler(rules: Rules) -> Handler:
                     patient = batch.state[key]
                     if rules.risk is not None:
                         risk.tell(batch, key, patient, received, now, rules.risk)
+                    alert_value.judge(batch, key, patient, now, rules)
                     if patient.forget_at() <= now:
                         at = max(patient.heard, patient.scored, now)
                         Judged(batch, key, patient, received, at, rules).close(FORGOTTEN)
@@ -55,6 +56,7 @@ def handler(rules: Rules) -> Handler:
                         Judged(batch, key, patient, received, at, rules).time()
                     ended = patient.hour_ended(now)
                     if ended > patient.predicted:
+                        alert_value.present(batch, patient, ended, rules)
                         patient.predicted = ended
                         if rules.sepsis is not None:
                             ask(batch, key, patient, received, ended)
@@ -70,6 +72,8 @@ def _tell_hour(batch: PatientBatch, received: Received[Tick], end: float) -> Non
     if told is not None and end <= told:
         return
     batch.state.told_until = end
+    if told is not None:
+        alert_value.pass_time(batch, (end - told) / HOUR)
     headers = ((RECEIVED_AT, repr(end).encode()),)
     for partition in range(PARTITIONS):
         batch.withdraw(TOPIC, over_key(batch.outputs.lane, batch.outputs.lanes), received, headers, partition)

@@ -40,6 +40,12 @@ def risk_target(settings: Settings) -> Target | None:
     return Target(name=name, kinds=known, horizon_h=settings.risk_horizon_h, grace_h=settings.risk_grace_h)
 
 
+def alert_target(settings: Settings) -> Target:
+    """By which outcomes, and when, alerts are judged: those that are learned, or by default could be."""
+    learned = risk_target(settings) or Target()
+    return Target(kinds=learned.kinds, horizon_h=settings.alert_horizon_h, grace_h=settings.risk_grace_h)
+
+
 def _name(kinds: frozenset[str]) -> str:
     """Of any other set of outcomes: too long, its end is the digest of the whole."""
     whole = "_or_".join(sorted(kinds))

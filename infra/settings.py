@@ -91,6 +91,10 @@ class Settings(BaseSettings):
     risk_outcomes, risk_horizon_h, risk_grace_h
         Outcomes (JSON list of `kind`) of which the risk model learns the probability, within how many hours they
         count, and in how many hours after that they may become known. Empty: no hour waits for its label.
+    alert_horizon_h : float
+        Within how many hours an outcome makes an alert a true one, where no prediction with a horizon of its own raised
+        it. Which outcomes, and how late they may be known, say `risk_outcomes` (empty: what the risk model learns by
+        default) and `risk_grace_h`.
     flow_file : Path or None
         TOML: time zone, special days and units of the hospital, see `infra/flow_site.py`.
     risk_keys_file : Path or None
@@ -153,6 +157,7 @@ class Settings(BaseSettings):
     risk_outcomes: frozenset[str] = frozenset()
     risk_horizon_h: float = Field(default=12.0, gt=0, le=8760)
     risk_grace_h: float = Field(default=36.0, ge=0, le=8760)
+    alert_horizon_h: float = Field(default=24.0, gt=0, le=8760)
     flow_file: Path | None = None
     risk_keys_file: Path | None = None
     imaging_folders: tuple[Path, ...] = ()

@@ -43,7 +43,7 @@ from wardstream.agents.streams.watchdog import Standing, Watchdog
 from wardstream.infra.approvals import Approvals, Trust
 from wardstream.infra.policies import Policies
 from wardstream.infra.preflight import changelog_name, check_start, dead_letter_key, refuse_two_agents
-from wardstream.infra.risk import risk_target, trusted_keys
+from wardstream.infra.risk import alert_target, risk_target, trusted_keys
 from wardstream.infra.settings import PREFIX, Settings, SettingsError, kafka_client_options, load_settings
 from wardstream.models import sepsis
 from wardstream.models.imaging.state import ImagingCodec
@@ -143,7 +143,9 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
     approvals = Approvals(kafka_client_options(settings), settings.app_id, meters, trust)
     try:
         risk = None if target is None else Risk(target, approvals)
-        rules = rules or Rules(settings.never_carried, served, risk, approvals.is_silent, policies)
+        rules = rules or Rules(
+            settings.never_carried, served, risk, approvals.is_silent, policies, alert_target(settings)
+        )
     except ValueError as error:
         raise SettingsError(f"{PREFIX}NEVER_CARRIED: {error}") from None
     lane_settings = LaneSettings(

@@ -102,9 +102,9 @@ class Patient(msgspec.Struct, omit_defaults=True):
     predicted from. `awaited` are events that were revised before they came, and since when. `survived` is about the
     newest merge in which this id was to survive: when it was made, when it was received, and its event. `answers` are
     the last log-odds of the deep models by the name of the risk model's input, and as of when. `waiting` is when the
-    first and the last hour that wait for their label are told; None: none waits. `alerts` are those that are open, by
-    condition; `pending`, `silenced` and `ended` are the rest of their `Book`. `orders` are those of clinicians about
-    them.
+    first and the last hour that wait for their label are told; None: none waits. `judged` is likewise when the first
+    and the last verdict on alerts are due. `alerts` are those that are open, by condition; `pending`, `silenced` and
+    `ended` are the rest of their `Book`. `orders` are those of clinicians about them.
     """
 
     heard: float = 0.0
@@ -125,6 +125,7 @@ class Patient(msgspec.Struct, omit_defaults=True):
     survived: tuple[datetime, datetime, UUID] | None = None
     answers: dict[str, tuple[float, float]] = {}
     waiting: tuple[float, float] | None = None
+    judged: tuple[float, float] | None = None
 
     def hear(self, *times: datetime) -> None:
         """Something was observed or received."""
@@ -301,7 +302,10 @@ class Patient(msgspec.Struct, omit_defaults=True):
             until = max(left, self.heard) + (KEPT_IN_SILENCE_S if back else KEPT_AFTER_LEAVING_S)
         else:
             until = self.heard + (KEPT_UNADMITTED_S if self.stay.phase == "unknown" else KEPT_IN_SILENCE_S)
-        return until if self.waiting is None else max(until, self.waiting[1])
+        for times in (self.waiting, self.judged):
+            if times is not None:
+                until = max(until, times[1])
+        return until
 
 
 class PatientCodec:
@@ -322,10 +326,11 @@ class PatientCodec:
 
     def due(self, entity: Patient) -> float:
         """When a signal lapses or is overdue, an hour of the stay ends or is told, an alert's or an order's time
-        is over, or the patient may be forgotten."""
+        is over, a verdict is due, or the patient may be forgotten."""
         due = entity.forget_at()
-        if entity.waiting is not None:
-            due = min(due, entity.waiting[0])
+        for times in (entity.waiting, entity.judged):
+            if times is not None:
+                due = min(due, times[0])
         if entity.alerts or entity.pending:
             due = min(due, alerts_due(entity))
         if entity.orders:

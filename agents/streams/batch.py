@@ -116,6 +116,10 @@ class Batch(Generic[E, S]):
         """Count something that is true once the batch is committed."""
         self.outputs.counts[metric, labels] += by
 
+    def observe(self, metric: Metric, value: float, labels: Labels = ()) -> None:
+        """Observe something, as `count`: in a histogram."""
+        self.outputs.observed.append((metric, labels, value))
+
     def leave(self, item: Any) -> None:
         """Leave something for the end of the lane's batch, when all topics have been gone through: what is to be asked
         elsewhere is asked once a batch, not once a run of events. See `LaneSettings.at_end`."""
@@ -127,7 +131,8 @@ class Batch(Generic[E, S]):
 
         For ticks: an event whose handler fails becomes a dead letter, but the time is not one patient's to lose.
         """
-        mark, counts, left = self.state.mark(key), self.outputs.counts.copy(), len(self.outputs.left)
+        mark, counts = self.state.mark(key), self.outputs.counts.copy()
+        left, observed = len(self.outputs.left), len(self.outputs.observed)
         written = {place: len(rows) for place, rows in self.outputs.rows.items()}
         try:
             yield
@@ -135,7 +140,7 @@ class Batch(Generic[E, S]):
             log.error("a handler of %s failed on one patient: %s", self.topic, type(error).__name__)
             self.state.back(key, mark)
             self.outputs.counts = counts
-            del self.outputs.left[left:]
+            del self.outputs.left[left:], self.outputs.observed[observed:]
             for place, rows in self.outputs.rows.items():
                 del rows[written.get(place, 0) :]
             self.count(HANDLER_ERRORS, (self.topic, type(error).__name__))

@@ -341,18 +341,20 @@ class Lane:
         if offsets:
             self._untold, self._tell_at = set(), started + TOLD_EVERY_S
         self._step()
-        self._measure(items, outputs.counts, written, started)
+        self._measure(items, outputs, written, started)
 
     def _measure(
         self,
         items: list[Received[Any]],
-        counts: Mapping[tuple[m.Metric, m.Labels], float],
+        outputs: Outputs,
         written: Mapping[str, int],
         started: float,
     ) -> None:
         self.meters.observe(m.TRANSACTION, time.monotonic() - started)
-        for (metric, labels), number in counts.items():
+        for (metric, labels), number in outputs.counts.items():
             self.meters.count(metric, labels, number)
+        for metric, labels, value in outputs.observed:
+            self.meters.observe(metric, value, labels)
         for topic, number in written.items():
             if not topic.endswith(".dead"):
                 self.meters.count(m.OUTPUTS, (topic,), number)

@@ -55,6 +55,7 @@ class Outputs:
         self._partition_of = partition_of
         self.rows: dict[tuple[str, int], list[Row]] = {}
         self.counts = defaultdict[tuple[Metric, Labels], float](float)  # counted when the batch is committed
+        self.observed: list[tuple[Metric, Labels, float]] = []  # likewise
         self.left: list[Any] = []  # by handlers for the end of the batch, see `LaneSettings.at_end`
 
     def write(self, topic: str, row: Row, partition: int | None = None) -> None:

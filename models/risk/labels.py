@@ -100,9 +100,9 @@ def label(at: float, reports: Iterable[Report], log: StayLog, target: Target) ->
             departure = one.stay
     if then.phase != "present":
         return Verdict("censored", "not_there")
-    holding = _holding(reports)
-    found = [one for one in holding if one.kind in target.kinds]
-    deaths = [one for one in holding if one.kind == "death"]
+    held = holding(reports)
+    found = [one for one in held if one.kind in target.kinds]
+    deaths = [one for one in held if one.kind == "death"]
     began = float("-inf") if then.admitted_at is None else then.admitted_at
     if any(began <= one.at <= at for one in (*found, *deaths)):
         return Verdict("excluded", "after_outcome")
@@ -129,7 +129,7 @@ def _order(report: Report) -> tuple[float, str]:
     return report.at, str(report.kind)
 
 
-def _holding(reports: Iterable[Report]) -> list[Report]:
+def holding(reports: Iterable[Report]) -> list[Report]:
     """The reports of something that happened that are neither revised nor contradicted."""
     said = [one for one in standing(reports) if one.kind is not None]
     absences = [one for one in said if not one.occurred]

@@ -22,6 +22,7 @@ from wardstream.models.alerts.policy_file import DEFAULT
 from wardstream.models.bins import Bins, MeasurementSet
 from wardstream.models.labs.history import LabBins
 from wardstream.models.patient import Patient, PatientCodec
+from wardstream.models.risk.target import Target
 from wardstream.models.serving import Served
 from wardstream.schemas.alerts import Alert
 from wardstream.schemas.decode import decoder, decoder_of, encode
@@ -45,6 +46,7 @@ class Said:
     examples: list[TrainingExample] = field(default_factory=list)
     occupancy: dict[str, Occupancy | None] = field(default_factory=dict)
     counts: Counter[tuple[str, tuple[str, ...]]] = field(default_factory=Counter)
+    observed: list[tuple[str, tuple[str, ...], float]] = field(default_factory=list)
     changelog: dict[bytes, bytes | None] = field(default_factory=dict)
 
     def transitions(self) -> list[tuple[str, str]]:
@@ -63,6 +65,7 @@ class Said:
         self.examples += other.examples
         self.occupancy |= other.occupancy
         self.counts.update(other.counts)
+        self.observed += other.observed
         self.changelog |= other.changelog
         return self
 
@@ -82,8 +85,9 @@ class Bedside:
         risk: Risk | None = None,
         is_silent: Callable[[str, str | None], bool] = lambda model, unit: False,
         policy: Callable[[], Policy] = lambda: DEFAULT,
+        judging: Target = Target(horizon_h=24),  # noqa: B008 - frozen
     ) -> None:
-        rules, app = Rules(never_carried, sepsis, risk, is_silent, policy), unconnected_app()
+        rules, app = Rules(never_carried, sepsis, risk, is_silent, policy, judging), unconnected_app()
         self._agents = {topic: lane_agent(app, topic, make(rules), 1) for topic, make in HANDLERS.items()}
         self._at_end = predicting.at_end(rules)
         app.finalize()
@@ -173,6 +177,7 @@ def _read(outputs: Outputs, changelog: dict[bytes, bytes | None]) -> Said:
     """Decode what was written as any consumer would."""
     said = Said(changelog=changelog)
     said.counts = Counter({(metric.name, labels): count for (metric, labels), count in outputs.counts.items()})
+    said.observed = [(metric.name, labels, value) for metric, labels, value in outputs.observed]
     for (topic, partition), rows in outputs.rows.items():
         assert partition == 0 or topic == "occupancy.v1", "outputs belong to the patient's lane"
         for row in rows:

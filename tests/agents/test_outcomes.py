@@ -6,7 +6,9 @@ import pytest
 
 from tests.agents.bedside import Bedside
 from tests.events import WELL, admission, outcome, tick, vitals
+from wardstream.models.risk.target import Target
 
+NEWS2_TRUE = ("news2", "medium", "no", "true")
 ILL = WELL | {"heart_rate_bpm": 140.0}
 
 
@@ -53,10 +55,11 @@ async def test_taken_back_before_it_was_told(bedside: Bedside) -> None:
     ],
 )
 async def test_others_change_nothing(bedside: Bedside, event: object) -> None:
-    before = bedside.rows[b"p\0P1"]
+    before = bedside.patient()
     said = await bedside.give(event)  # type: ignore[arg-type]
     assert (said.scores, said.alerts) == ([], [])
-    assert bedside.rows[b"p\0P1"] == before
+    after = bedside.patient()
+    assert (after.deaths, after.alerts, after.signals) == (before.deaths, before.alerts, before.signals)
 
 
 async def test_no_death_up_to_now_does_not_take_a_death_back(bedside: Bedside) -> None:
@@ -71,8 +74,11 @@ async def test_labels_of_strangers_make_no_patient() -> None:
     assert b"p\0P1" not in bedside.rows
 
 
-async def test_the_dead_are_forgotten_after_a_day(bedside: Bedside) -> None:
+async def test_the_dead_are_forgotten_after_a_day() -> None:
+    bedside = Bedside(judging=Target(horizon_h=12, grace_h=0))
+    await bedside.give(admission("a", 0, "admit", unit="A"), vitals("v", 1, **ILL, provenance="device"))
     await bedside.give(outcome("d", 5, "death", 10))
+    assert (await bedside.give(tick(5 + 12 * 60))).counts["alert_verdicts_total", NEWS2_TRUE] == 1
     assert (await bedside.give(tick(24 * 60 + 9))).changelog == {}
     assert (await bedside.give(tick(24 * 60 + 10))).counts["evictions_total", ()] == 1
     assert bedside.rows == {}
