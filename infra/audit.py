@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Mapping
 from contextlib import aclosing
 from datetime import datetime
@@ -26,6 +27,7 @@ from wardstream.schemas.decode import check, decoder_of, encode
 _DEADLINE_S = 30.0
 _CLOSE_S = 5.0
 _TRIES = 5
+_PAUSE_S = 0.5
 _PART = TopicPartition(TOPIC.name, 0)
 
 
@@ -61,7 +63,7 @@ async def write_audit(
     BadEvent
         Who, why, the pseudonym, the model or what it is about is not valid.
     """
-    for _ in range(_TRIES):
+    for tried in range(_TRIES):
         producer = AIOKafkaProducer(
             **options, transactional_id=f"{app_id}-audit", request_timeout_ms=15_000, retry_backoff_ms=20
         )
@@ -85,13 +87,14 @@ async def write_audit(
                     await producer.send_and_wait(TOPIC.name, encode(record), who.encode(), 0)
                 return record
         except ProducerFenced:
-            continue  # another writer came between
+            pass  # another writer came between
         except (KafkaError, TimeoutError, OSError) as error:
             raise AuditError(f"the audit cannot be written: {type(error).__name__}") from error
         finally:
             with contextlib.suppress(KafkaError, IllegalOperation, TimeoutError, OSError):
                 async with asyncio.timeout(_CLOSE_S):
                     await producer.stop()
+        await asyncio.sleep(random.uniform(0.0, _PAUSE_S * 2**tried))  # else writers would fence each other for ever
     raise AuditError("the audit cannot be written: others write it all the time")
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -34,6 +35,7 @@ from wardstream.schemas.subscriptions import TOPIC, Subscription
 _DEADLINE_S = 30.0
 _CLOSE_S = 5.0
 _TRIES = 5
+_PAUSE_S = 1.0
 _NONCE = 12
 
 _decode = decoder_of(Subscription)
@@ -130,7 +132,7 @@ async def change(
     KafkaError, TimeoutError
         The cluster does not answer.
     """
-    for _ in range(_TRIES):
+    for tried in range(_TRIES):
         producer = AIOKafkaProducer(
             **options, transactional_id=f"{app_id}-subscriptions", request_timeout_ms=15_000, retry_backoff_ms=20
         )
@@ -148,9 +150,10 @@ async def change(
                 await producer.send_and_wait(TOPIC.name, value, wanted.name.encode(), 0)
             return row
         except ProducerFenced:
-            continue  # another change came between
+            pass  # another change came between
         finally:
             with contextlib.suppress(KafkaError, IllegalOperation, TimeoutError, OSError):
                 async with asyncio.timeout(_CLOSE_S):
                     await producer.stop()
+        await asyncio.sleep(random.uniform(0.0, _PAUSE_S * 2**tried))  # else they would fence each other for ever
     raise Failure("others change the subscriptions all the time: try again")

@@ -55,14 +55,14 @@ async def test_changes_at_the_same_time_are_all_kept_and_audited(own_kafka: Clus
 
         await change(options, "wardstream", "m.garcia", "made by API", decide)
 
-    await asyncio.gather(*(make(f"s{number}") for number in range(3)))
+    await asyncio.gather(*(make(f"s{number}") for number in range(2)))
     table = await read_table(options)
-    assert sorted(table) == ["s0", "s1", "s2"]
+    assert sorted(table) == ["s0", "s1"]
     assert all(row.at == row.made_at > NOW for row in table.values())
     await change(
         options, "wardstream", "m.garcia", "ended by API", lambda t, _: Change("s1", None, "subscription_ended")
     )
-    assert sorted(await read_table(options)) == ["s0", "s2"]
+    assert sorted(await read_table(options)) == ["s0"]
 
     with pytest.raises(BadEvent, match="scope"):
         await change(
@@ -77,5 +77,5 @@ async def test_changes_at_the_same_time_are_all_kept_and_audited(own_kafka: Clus
     entries = [decoder_of(AuditRecord)(record.value) for record in found]
     about = [(entry.what, entry.about) for entry in entries]
     assert ("subscription_ended", "s1") in about
-    assert {name for what, name in about if what == "subscription_made"} == {"s0", "s1", "s2"}  # and none of `bad`
+    assert {name for what, name in about if what == "subscription_made"} == {"s0", "s1"}  # and none of `bad`
     assert head.records == len(entries)
