@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -22,6 +22,8 @@ from wardstream.schemas.silent_alerts import TOPIC as SILENT
 
 log = logging.getLogger(__name__)
 
+LOOK_BACK_S = 7 * 24 * 3600.0
+"""Of what was written in this time it is known how it stands: every open alert has a transition more often."""
 TOPICS = (ALERTS.name, SILENT.name)
 _OPEN_S = 30.0
 _STALL_S = 20.0
@@ -47,7 +49,7 @@ class Reader:
             fetch_max_wait_ms=100,
         )
 
-    async def open(self) -> None:
+    async def open(self) -> Self:
         """Connect.
 
         Raises
@@ -58,8 +60,9 @@ class Reader:
         async with asyncio.timeout(_OPEN_S):
             await self._consumer.start()
             self._consumer.assign(self._parts)
+        return self
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Disconnect."""
         with contextlib.suppress(KafkaError, TimeoutError, OSError):
             async with asyncio.timeout(_CLOSE_S):
@@ -167,7 +170,7 @@ class History:
                         pass
                 found += [row for row, _ in rows if row.offset == offset]
         finally:
-            await reader.close()
+            await reader.aclose()
         return found
 
     async def close(self) -> None:
@@ -184,7 +187,7 @@ class History:
     async def _drop(self) -> None:
         reader, self._reader = self._reader, None
         if reader is not None:
-            await reader.close()
+            await reader.aclose()
 
 
 async def partitions(client: Mapping[str, Any]) -> list[TopicPartition]:

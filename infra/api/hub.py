@@ -19,15 +19,13 @@ from typing import Any, NamedTuple
 from aiokafka.errors import KafkaError
 
 from wardstream.agents.metrics import API_BEHIND, API_DELIVERED, API_READ, API_STREAMS, Meters
-from wardstream.infra.api.history import History, Reader, partitions
+from wardstream.infra.api.history import LOOK_BACK_S, History, Reader, partitions
 from wardstream.infra.api.ring import Position, Ring, Row
 from wardstream.infra.api.table import Standings
 from wardstream.infra.failure import Failure
 
 log = logging.getLogger(__name__)
 
-LOOK_BACK_S = 7 * 24 * 3600.0
-"""Of what was written in this time it is known how it stands: every open alert has a transition more often."""
 HEARTBEAT_S = 15.0
 RING_ROWS = 8192
 QUEUE_ROWS = 256
@@ -238,7 +236,7 @@ class Hub:
                     self.standings.forget(time.time())
                     forgotten = time.monotonic()
         finally:
-            await reader.close()
+            await reader.aclose()
 
     async def _begin(self, ring: Ring, history: History) -> None:
         self._ready.clear()

@@ -10,10 +10,8 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from bisect import bisect_left
 from collections.abc import Sequence
-from functools import cached_property
 
 import msgspec
-from fastapi.sse import format_sse_event
 
 from wardstream.schemas.alerts import Alert
 
@@ -25,27 +23,18 @@ _decode = msgspec.msgpack.Decoder(tuple[int, ...]).decode
 
 
 class Row:
-    """A transition: what it says, its record's value, and the position after it. Encoded once for all who want it."""
+    """A transition: what it says, its record's value, and the position after it.
+
+    `event` and `message` are what streams made of it (`streams`): once, for all who want it.
+    """
+
+    event: bytes | None = None
+    message: str | None = None
 
     def __init__(self, alert: Alert, value: bytes, part: int, offset: int, after: Position, silent: bool) -> None:
         self.alert, self.part, self.offset, self.after, self.silent = alert, part, offset, after, silent
         # White space between tokens is all that a line feed can be in JSON, and frames end at line feeds.
         self.value = value.replace(b"\r", b" ").replace(b"\n", b" ")
-
-    def __getstate__(self) -> None:
-        raise TypeError("rows hold patients' data: they are not written anywhere")
-
-    @cached_property
-    def event(self) -> bytes:
-        """As an event of SSE."""
-        name = "silent-alert" if self.silent else "alert"
-        return format_sse_event(event=name, data_str=self.value.decode(), id=text_of(self.after))
-
-    @cached_property
-    def message(self) -> str:
-        """As a message of the WebSocket."""
-        silent = "true" if self.silent else "false"
-        return f'{{"id":"{text_of(self.after)}","silent":{silent},"alert":{self.value.decode()}}}'
 
 
 def text_of(position: Position) -> str:

@@ -84,7 +84,7 @@ async def events(hub: Hub, wish: Wish, after: Position | None, holds: Callable[[
     async with aclosing(_followed(hub, wish, after, holds)) as found:
         async for rows, position in found:
             if rows:
-                yield rows[0].event if len(rows) == 1 else b"".join([row.event for row in rows])
+                yield _event(rows[0]) if len(rows) == 1 else b"".join(map(_event, rows))
             else:
                 yield format_sse_event(comment="", id=text_of(position))
 
@@ -96,7 +96,7 @@ async def talk(socket: WebSocket, hub: Hub, wish: Wish, after: Position | None, 
         async with aclosing(_followed(hub, wish, after, holds)) as found:
             async for rows, position in found:
                 for row in rows:
-                    await socket.send_text(row.message)
+                    await socket.send_text(_message(row))
                 if not rows:
                     await socket.send_text(f'{{"id":"{text_of(position)}"}}')
         await socket.close(_TRY_AGAIN)
@@ -116,3 +116,17 @@ async def talk(socket: WebSocket, hub: Hub, wish: Wish, after: Position | None, 
         # `receive` says that the client has gone by a message once, and by RuntimeError afterwards
         if isinstance(error, Exception) and not isinstance(error, WebSocketDisconnect | RuntimeError | OSError):
             raise error
+
+
+def _event(row: Row) -> bytes:
+    if row.event is None:
+        name = "silent-alert" if row.silent else "alert"
+        row.event = format_sse_event(event=name, data_str=row.value.decode(), id=text_of(row.after))
+    return row.event
+
+
+def _message(row: Row) -> str:
+    if row.message is None:
+        silent = "true" if row.silent else "false"
+        row.message = f'{{"id":"{text_of(row.after)}","silent":{silent},"alert":{row.value.decode()}}}'
+    return row.message
