@@ -338,6 +338,10 @@ DELIVERY_WAITING = Metric("delivery_waiting", "gauge", "messages", "Messages and
 SPOOL_RECORDS = Metric("spool_records", "gauge", "messages", "Messages on disk that wait for Kafka")
 SPOOL_BYTES = Metric("spool_bytes", "gauge", "bytes", "Size of what waits on disk")
 SPOOL_DAMAGED = Metric("spool_damaged", "gauge", "bytes", "Damaged bytes of the spool that are kept aside for a person")
+API_READ = Metric("api_read_total", "counter", "transitions", "Transitions of alerts read for all streams")
+API_DELIVERED = Metric("api_delivered_total", "counter", "transitions", "Transitions handed to streams, each of them")
+API_BEHIND = Metric("api_behind_total", "counter", "times", "Streams that took too little, and then had to catch up")
+API_STREAMS = Metric("api_streams", "gauge", "streams", "Streams of alerts that are open")
 
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 

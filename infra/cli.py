@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from wardstream.infra.commands import (
+    alerts,
     audit,
     data,
     dead,
@@ -62,6 +63,7 @@ main.add_typer(data.commands, name="data")
 main.add_typer(feed.commands, name="feed")
 main.add_typer(flow.commands, name="flow")
 main.add_typer(serve.commands, name="serve")
+main.add_typer(alerts.commands, name="alerts")
 main.add_typer(tokens.commands, name="tokens")
 main.add_typer(identities.commands, name="identities")
 main.add_typer(audit.commands, name="audit")

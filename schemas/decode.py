@@ -120,7 +120,7 @@ def decoder_of(message_type: type[MessageT]) -> Callable[[bytes | None], Message
         try:
             message = typed(raw)
         except (ValueError, RecursionError) as error:
-            bad = _translated(error)
+            bad = translated(error)
         else:
             for time in times(message):
                 if time is not None and time.tzinfo is not UTC:
@@ -160,7 +160,7 @@ def check(message: Message) -> None:
     raise bad
 
 
-def _translated(error: Exception) -> BadEvent:
+def translated(error: Exception) -> BadEvent:
     """Return the `BadEvent` for an error of the typed decode, without any value that was read."""
     if not isinstance(error, msgspec.ValidationError):
         return BadEvent("malformed_json")

@@ -71,9 +71,7 @@ class Gateway:
     def __init__(
         self, url: str, token: str | None, deadline_s: float, linger_s: float, ssl_context: ssl.SSLContext | None
     ) -> None:
-        if urlsplit(url).scheme != "https" and not _is_loopback(urlsplit(url).hostname or ""):
-            raise ValueError("http is for this machine only: use https://")
-        self._url, self._token = url.rstrip("/"), token
+        self._url, self._token = checked_url(url), token
         self._deadline_s, self._linger_s = deadline_s, linger_s
         self._ssl = ssl_context or True
         self._session: aiohttp.ClientSession | None = None
@@ -213,6 +211,19 @@ class Gateway:
         if self._session is None:
             raise RuntimeError("use the publisher in `async with`")
         return self._session
+
+
+def checked_url(url: str) -> str:
+    """A URL that a token may be shown to, without a slash at its end.
+
+    Raises
+    ------
+    ValueError
+        It is http and its host is not this machine.
+    """
+    if urlsplit(url).scheme != "https" and not _is_loopback(urlsplit(url).hostname or ""):
+        raise ValueError("http is for this machine only: use https://")
+    return url.rstrip("/")
 
 
 def _is_loopback(host: str) -> bool:

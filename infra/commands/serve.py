@@ -1,4 +1,4 @@
-"""`wardstream serve`: the gateways, through which senders that know no Kafka publish."""
+"""`wardstream serve`: the gateways, through which senders that know no Kafka publish, and the API of alerts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import typer
 from wardstream.infra.logs import log_service
 from wardstream.infra.settings import PREFIX, SettingsError, load_settings
 
-commands = typer.Typer(no_args_is_help=True, help="Gateways: HL7 v2 over MLLP, events over HTTP.")
+commands = typer.Typer(
+    no_args_is_help=True, help="Gateways (HL7 v2 over MLLP, events over HTTP), and the API of alerts."
+)
 
 _CHATTY = ("aiokafka", "mode", "uvicorn", "wardstream.agents.streams.snapshots")
 
@@ -40,3 +42,12 @@ def http() -> None:
 
     log_service(logging.INFO, _CHATTY)
     asyncio.run(serve_http(load_settings(), typer.echo))
+
+
+@commands.command()
+def api() -> None:
+    """Alerts over HTTP: subscriptions, lists, streams (SSE, WebSocket), answers; /openapi.json says more."""
+    from wardstream.infra.api.serving import serve_api
+
+    log_service(logging.INFO, _CHATTY)
+    asyncio.run(serve_api(load_settings(), typer.echo))

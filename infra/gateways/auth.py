@@ -85,10 +85,13 @@ class Token(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
 
 
 class Anyone:
-    """The authority of a listener on loopback without tokens: whoever uses this machine may publish."""
+    """The authority of a listener on loopback without tokens: whoever uses this machine has these roles."""
+
+    def __init__(self, *roles: Role) -> None:
+        self._principal = Principal("local", frozenset(roles or ("publisher",)))
 
     def principal(self, token: str) -> Principal | None:
-        return Principal("local", frozenset({"publisher"}))
+        return self._principal
 
 
 class TokenFile:

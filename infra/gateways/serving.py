@@ -31,6 +31,7 @@ Announce = Callable[[str], object]
 
 _BROKER_S = 15.0  # for Kafka to take a group, before it is tried over a new connection
 _LINGER_S = 0.005  # a group is flushed as soon as it is complete
+_BACKLOG = 1024
 _SETTLE_S = 10.0  # for what is under way when we stop
 
 
@@ -72,7 +73,7 @@ async def serve_mllp(settings: Settings, feeds: Mapping[str, FeedFile], announce
             meters.set(DELIVERY_WAITING, delivery.waiting)
 
         reporting = partial(report, meters, options, "mllp-gateway", look)
-        async with _Background(delivery.run, spool.run, gateway.drain, reporting, watcher.run) as background:
+        async with Background(delivery.run, spool.run, gateway.drain, reporting, watcher.run) as background:
             for name, (listener, context) in listeners.items():
                 try:
                     port = await gateway.listen(listener, mapping[name], context)
@@ -96,17 +97,11 @@ async def serve_http(settings: Settings, announce: Announce) -> None:
     """
     tls = settings.http_tls_cert is not None
     listener = Listener("the HTTP gateway", settings.http_listen, tls, "tokens", settings.tokens_file is not None)
-    allow(listener)
     context = None
     if settings.http_tls_cert is not None and settings.http_tls_key is not None:
         context = server_context(settings.http_tls_cert, settings.http_tls_key)
     authority: Authority = Anyone() if settings.tokens_file is None else TokenFile(settings.tokens_file)
-    try:
-        taken = socket.create_server(
-            (listener.host, listener.port), family=socket.AF_INET6 if ":" in listener.host else socket.AF_INET
-        )
-    except OSError as error:
-        raise Failure(f"the HTTP gateway cannot listen on {listener.address}: {error.strerror}") from None
+    taken = bound(listener)
     meters, options = Meters(), kafka_client_options(settings)
     delivery = Delivery(partial(_way, options), meters)
     key = settings.pseudonym_key_bytes()
@@ -117,7 +112,7 @@ async def serve_http(settings: Settings, announce: Announce) -> None:
         meters.set(DELIVERY_WAITING, delivery.waiting)
 
     reporting = partial(report, meters, options, "http-gateway", look)
-    async with _Background(delivery.run, reporting) as background:
+    async with Background(delivery.run, reporting) as background:
         serving = asyncio.create_task(server.serve(sockets=[taken]))
         port = taken.getsockname()[1]
         announce(f"events are taken at http{'s' if tls else ''}://{listener.host}:{port}/v1/events/TOPIC")
@@ -127,7 +122,23 @@ async def serve_http(settings: Settings, announce: Announce) -> None:
         await delivery.settle(_SETTLE_S)
 
 
-class _Background:
+def bound(listener: Listener) -> socket.socket:
+    """A socket that listens, where `allow` lets it.
+
+    Raises
+    ------
+    Failure
+        It is refused, or the address is taken.
+    """
+    allow(listener)
+    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+    try:
+        return socket.create_server((listener.host, listener.port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise Failure(f"{listener.name} cannot listen on {listener.address}: {error.strerror}") from None
+
+
+class Background:
     """Tasks beside the listeners, which run for ever: one that ends ends all, and so the process."""
 
     def __init__(self, *bodies: Callable[[], Any]) -> None:
@@ -135,7 +146,7 @@ class _Background:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stop = asyncio.Event()
 
-    async def __aenter__(self) -> _Background:
+    async def __aenter__(self) -> Background:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop.set)

@@ -1,0 +1,166 @@
+"""Answers to alerts and clinicians' orders: checked, on the audit, and on their topics, in this order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from wardstream.infra.answering import WHAT, acknowledgement, own_id
+from wardstream.infra.api.access import sees
+from wardstream.infra.api.bodies import Answer, Directive, Given, Invalid
+from wardstream.infra.api.hub import Hub
+from wardstream.infra.api.table import Standing
+from wardstream.infra.audit import AuditError, write_audit
+from wardstream.infra.gateways.auth import Principal
+from wardstream.infra.gateways.delivery import Delivery, Row
+from wardstream.infra.gateways.http import Refused
+from wardstream.schemas.acknowledgements import TOPIC as ACKNOWLEDGEMENTS
+from wardstream.schemas.audit import What
+from wardstream.schemas.bad_event import BadEvent
+from wardstream.schemas.decode import check, encode
+from wardstream.schemas.directives import TOPIC as DIRECTIVES
+from wardstream.schemas.directives import Directive as Order
+from wardstream.schemas.envelope import Event
+
+log = logging.getLogger(__name__)
+
+SOURCE = "api"
+_WHY = "given by API"
+_DELIVER_S = 30.0
+_REMEMBERED = 10_000
+_WAITING = 64  # the audit is one chain: some a second
+
+
+class Orders:
+    """Publishes what people do about alerts.
+
+    Parameters
+    ----------
+    client, app_id
+        Of the audit.
+    hub : Hub
+        Knows how alerts stand.
+    delivery : Delivery
+        Brings rows to Kafka; run by the caller.
+    """
+
+    def __init__(self, client: Mapping[str, Any], app_id: str, hub: Hub, delivery: Delivery) -> None:
+        self._client, self._app_id, self._hub, self._delivery = client, app_id, hub, delivery
+        self._turn = asyncio.Lock()  # writers of one process would fence each other
+        self._waiting = 0
+        self._done = OrderedDict[UUID, None]()  # ids that are on their topic: a repeat is nothing new
+
+    def alert(self, alert_id: UUID, who: Principal) -> Standing:
+        """How an alert stands, for who may see it where it is now.
+
+        Raises
+        ------
+        Refused
+            With 404.
+        """
+        standing = self._hub.standings.get(alert_id)
+        if standing is None or not sees(who, standing.row):
+            raise Refused(404, "there is no such alert, or it ended more than a day ago")
+        return standing
+
+    async def answer(self, alert_id: UUID, body: Answer, who: Principal) -> Given:
+        """Answer an alert.
+
+        Raises
+        ------
+        Refused
+            It is not seen (404), has ended (409), the answer cannot be (422), or Kafka does not take it (503).
+        """
+        standing = self.alert(alert_id, who)
+        newest = standing.row.alert
+        if body.seen > newest.number:
+            raise Invalid("inconsistent", ("seen",))
+        if standing.ended and body.action != "rate":
+            raise Refused(409, f"the alert is {newest.state}: it can be rated, and nothing else")
+        event = acknowledgement(
+            newest,
+            who,
+            SOURCE,
+            body.action,
+            seen=body.seen,
+            event_id=body.event_id,
+            role=body.role,
+            snooze_until=body.snooze_until,
+            handed_to=body.handed_to,
+            useful=body.useful,
+            comment=body.comment,
+        )
+        return await self._give(ACKNOWLEDGEMENTS.name, event, who, WHAT[body.action], f"{alert_id}")
+
+    async def order(self, patient_id: str, body: Directive, who: Principal) -> Given:
+        """Give an order about a patient's alerts.
+
+        Raises
+        ------
+        Refused
+            The patient is not in the token's units (404), the order cannot be (422), or Kafka does not take it (503).
+        """
+        if who.units is not None and not any(
+            standing.row.alert.patient_id == patient_id and sees(who, standing.row) for standing in self._hub.standings
+        ):
+            raise Refused(404, "no alert of this patient is in the units of this token")
+        now = datetime.now(UTC)
+        event = Order(
+            event_id=own_id(body.event_id, who.name, patient_id),
+            source=SOURCE,
+            patient_id=patient_id,
+            observed_at=now,
+            received_at=now,
+            status=body.status,
+            supersedes=body.supersedes,
+            kind=body.kind,
+            expires_at=body.expires_at,
+            ordered_by=who.name,
+            condition=body.condition,
+            thresholds=body.thresholds,
+            why=body.why,
+        )
+        return await self._give(DIRECTIVES.name, event, who, "directive_given", None)
+
+    async def _give(self, topic: str, event: Event, who: Principal, what: What, about: str | None) -> Given:
+        try:
+            check(event)
+        except BadEvent as found:
+            bad = found
+        else:
+            if event.event_id not in self._done:
+                await self._publish(topic, event, who, what, about)
+            return Given(event_id=event.event_id)
+        raise Invalid(bad.reason, bad.fields)
+
+    async def _publish(self, topic: str, event: Event, who: Principal, what: What, about: str | None) -> None:
+        if self._waiting >= _WAITING:
+            raise Refused(429, "too much at a time; send it again", Retry_After="5")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(_DELIVER_S):
+                async with self._turn:
+                    await write_audit(
+                        self._client,
+                        self._app_id,
+                        at=event.received_at,
+                        who=who.name,
+                        what=what,
+                        why=_WHY,
+                        patient_id=event.patient_id,
+                        about=about,
+                    )
+                await (await self._delivery.offer([Row(topic, event.patient_id, encode(event))]))
+        except (AuditError, TimeoutError) as error:
+            log.warning("%s: %s", topic, type(error).__name__)
+            raise Refused(503, "Kafka does not take it now; send it again with its event_id", Retry_After="5") from None
+        finally:
+            self._waiting -= 1
+        self._done[event.event_id] = None
+        if len(self._done) > _REMEMBERED:
+            self._done.popitem(last=False)

@@ -1,0 +1,67 @@
+"""`wardstream serve api`, from its start to its orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from wardstream.agents.metrics import DELIVERY_WAITING, Meters
+from wardstream.client.brokers import Brokers
+from wardstream.infra.api.app import Api
+from wardstream.infra.api.hub import Hub
+from wardstream.infra.api.orders import Orders
+from wardstream.infra.api.streams import STREAMS
+from wardstream.infra.api.subscribing import Subscribing
+from wardstream.infra.gateways.auth import Anyone, Authority, TokenFile
+from wardstream.infra.gateways.delivery import Delivery
+from wardstream.infra.gateways.listeners import Listener, server_context
+from wardstream.infra.gateways.reporting import report
+from wardstream.infra.gateways.serving import Background, bound
+from wardstream.infra.gateways.web import Server, configured
+from wardstream.infra.settings import Settings, kafka_client_options
+from wardstream.infra.subscriptions import Secrets
+
+_OTHERS = 256  # connections beside the streams
+_BROKER_S = 15.0
+_LINGER_S = 0.005
+_SETTLE_S = 10.0
+
+
+async def serve_api(settings: Settings, announce: Callable[[str], object]) -> None:
+    """Serve alerts until a signal says to stop.
+
+    Raises
+    ------
+    Failure
+        The listener is refused, the tokens' file cannot be used, the address is taken.
+    """
+    tls = settings.api_tls_cert is not None
+    taken = bound(Listener("the API", settings.api_listen, tls, "tokens", settings.tokens_file is not None))
+    context = None
+    if settings.api_tls_cert is not None and settings.api_tls_key is not None:
+        context = server_context(settings.api_tls_cert, settings.api_tls_key)
+    everybody = Anyone("viewer", "clinician", "operator")
+    authority: Authority = everybody if settings.tokens_file is None else TokenFile(settings.tokens_file)
+    meters, options = Meters(), kafka_client_options(settings)
+    delivery = Delivery(partial(Brokers, options, _BROKER_S, _LINGER_S), meters)
+    keys = settings.delivery_keys()
+    hub = Hub(options, meters)
+    subscribing = Subscribing(options, settings.app_id, Secrets(keys) if keys else None)
+    orders = Orders(options, settings.app_id, hub, delivery)
+    app = Api(authority, hub, subscribing, orders).app()
+    server = Server(configured(app, context, STREAMS + _OTHERS))
+
+    def look() -> None:
+        meters.set(DELIVERY_WAITING, delivery.waiting)
+
+    reporting = partial(report, meters, options, "api", look)
+    async with Background(delivery.run, hub.run, subscribing.run, reporting) as background:
+        serving = asyncio.create_task(server.serve(sockets=[taken]))
+        host, port = taken.getsockname()[:2]
+        announce(f"alerts are served at http{'s' if tls else ''}://{host}:{port}/v1/alerts")
+        await background.until_stopped(serving)
+        server.should_exit = True
+        await hub.close()
+        await serving
+        await delivery.settle(_SETTLE_S)

@@ -1,0 +1,216 @@
+"""`wardstream alerts`: alerts as they happen and as they stand, and a person's answer, directly on Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from aiokafka.errors import KafkaError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from wardstream.client import Publisher, PublishError
+from wardstream.infra.answering import WHAT, acknowledgement
+from wardstream.infra.api.history import LOOK_BACK_S, Reader, partitions
+from wardstream.infra.audit import write_audit
+from wardstream.infra.failure import Failure
+from wardstream.infra.operators import principal_of
+from wardstream.infra.settings import Settings, kafka_client_options, load_settings
+from wardstream.schemas.acknowledgements import Action
+from wardstream.schemas.alerts import ENDED, Alert
+from wardstream.schemas.bad_event import BadEvent
+from wardstream.schemas.decode import check
+
+commands = typer.Typer(no_args_is_help=True, help="Alerts: as they happen, how they stand, and answering them.")
+
+ROLE = "clinician"
+_WIDE = 160
+_MARKS = {"high": "!!!", "medium": "!!", "low": "!"}
+_COLOURS = {"high": "bold red", "medium": "yellow", "low": "cyan"}
+_HEADS = ("", "where", "patient", "condition", "state", "since", "told", "reason", "alert")
+
+Units = Annotated[list[str] | None, typer.Option("--unit", help="only there; several times for several")]
+AlertId = Annotated[UUID, typer.Argument(help="alert_id, as `alerts show` prints it")]
+
+
+@commands.callback()
+def quiet() -> None:
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+@commands.command()
+def tail(
+    unit: Units = None,
+    last: Annotated[int, typer.Option(min=0, help="begin with so many that have been")] = 10,
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="go on until Ctrl-C")] = True,
+) -> None:
+    """Print each transition of each alert, a line each."""
+    console, client = Console(highlight=False, soft_wrap=True), kafka_client_options(load_settings())
+
+    async def run() -> None:
+        async with aclosing(await Reader(client, await partitions(client)).open()) as reader:
+            before = [alert for alert in await _lately(reader) if not unit or alert.unit in unit]
+            for alert in before[-last:] if last else ():
+                console.print(_line(alert))
+            while follow:
+                position = await reader.position()
+                for row, _ in await reader.read(position):
+                    if not row.silent and (not unit or row.alert.unit in unit):
+                        console.print(_line(row.alert))
+
+    try:
+        asyncio.run(run())
+    except KeyboardInterrupt:
+        pass
+    except (KafkaError, TimeoutError) as error:
+        raise Failure(f"alerts cannot be read: {type(error).__name__}") from error
+
+
+@commands.command()
+def show(
+    alert_id: Annotated[UUID | None, typer.Argument(help="all transitions of this alert")] = None, unit: Units = None
+) -> None:
+    """The alerts that are open, the most urgent first; or all transitions of one."""
+    found = _read(load_settings())
+    if alert_id is not None:
+        mine = [alert for alert in found if alert.alert_id == alert_id]
+        if not mine:
+            raise Failure("there is no such alert")
+        for alert in mine:
+            _console().print(_line(alert))
+        return
+    newest = {alert.alert_id: alert for alert in found}
+    table = Table(*_HEADS, expand=False)
+    for alert in sorted(
+        (one for one in newest.values() if one.state not in ENDED and (not unit or one.unit in unit)),
+        key=lambda one: (-len(_MARKS[one.priority]), one.raised_at),
+    ):
+        cells = (
+            _where(alert),
+            alert.patient_id,
+            alert.condition,
+            f"{alert.state}{', stale' if alert.stale else ''}",
+            f"{alert.raised_at:%Y-%m-%d %H:%M}Z",
+            ", ".join(alert.to),
+            alert.reason,
+            f"{alert.alert_id}",
+        )
+        table.add_row(_MARKS[alert.priority], *map(escape, cells), style=_COLOURS[alert.priority])
+    _console().print(table)
+
+
+@commands.command()
+def ack(
+    alert_id: AlertId,
+    snooze: Annotated[float | None, typer.Option(min=1, max=1440, help="silence it for so many minutes")] = None,
+    resolve: Annotated[bool, typer.Option("--resolve", help="it is over")] = False,
+    hand_over: Annotated[str | None, typer.Option(help="to this person or team, by pseudonym")] = None,
+    useful: Annotated[
+        bool | None, typer.Option("--useful/--not-useful", help="whether it was; alone: only that")
+    ] = None,
+    comment: Annotated[str | None, typer.Option(help="goes with the answer")] = None,
+) -> None:
+    """Answer an alert. Needs a token with the role clinician (WARDSTREAM_TOKEN_FILE); on the audit first."""
+    if sum((snooze is not None, resolve, hand_over is not None)) > 1:
+        raise typer.BadParameter("one of --snooze, --resolve and --hand-over")
+    action: Action = "acknowledge" if useful is None else "rate"
+    if snooze is not None:
+        action = "snooze"
+    elif resolve:
+        action = "resolve"
+    elif hand_over is not None:
+        action = "hand_over"
+    settings = load_settings()
+    who = principal_of(settings, "who answers must be known")
+    if ROLE not in who.roles:
+        raise Failure(f"this token does not have the role {ROLE}: nothing was done")
+    mine = [alert for alert in _read(settings) if alert.alert_id == alert_id]
+    if not mine or (who.units is not None and mine[-1].unit not in who.units):
+        raise Failure("there is no such alert, or it is not in the units of this token")
+    newest = mine[-1]
+    if newest.state in ENDED and action != "rate":
+        raise Failure(f"the alert is {newest.state}: it can be rated, and nothing else")
+    until = None if snooze is None else datetime.now(UTC) + timedelta(minutes=snooze)
+    event = acknowledgement(
+        newest,
+        who,
+        "terminal",
+        action,
+        seen=newest.number,
+        snooze_until=until,
+        handed_to=hand_over,
+        useful=useful,
+        comment=comment,
+    )
+
+    async def give() -> None:
+        check(event)
+        await write_audit(
+            kafka_client_options(settings),
+            settings.app_id,
+            at=event.received_at,
+            who=who.name,
+            what=WHAT[action],
+            why="given at a terminal",
+            patient_id=event.patient_id,
+            about=f"{alert_id}",
+        )
+        async with Publisher(**kafka_client_options(settings)) as publisher:
+            await publisher.publish(event)
+
+    try:
+        asyncio.run(give())
+    except BadEvent as bad:
+        raise Failure(f"nothing was done: {', '.join(bad.fields)} cannot be written") from None
+    except PublishError as error:
+        raise Failure(f"the answer is on the audit, but not on its topic: {error}; give it again") from None
+    typer.echo(f"{WHAT[action].removeprefix('alert_').replace('_', ' ')}: {newest.reason}")
+
+
+def _read(settings: Settings) -> list[Alert]:
+    client = kafka_client_options(settings)
+
+    async def run() -> list[Alert]:
+        async with aclosing(await Reader(client, await partitions(client)).open()) as reader:
+            return await _lately(reader)
+
+    try:
+        return asyncio.run(run())
+    except (KafkaError, TimeoutError) as error:
+        raise Failure(f"alerts cannot be read: {type(error).__name__}") from error
+
+
+async def _lately(reader: Reader) -> list[Alert]:
+    """The transitions of the last week, those of one alert in their order; the reader then follows."""
+    position, end = await reader.begin(int((time.time() - LOOK_BACK_S) * 1000)), await reader.end()
+    reader.seek(position)
+    found: list[tuple[float, Alert]] = []
+    while any(map(int.__lt__, await reader.position(), end)):
+        found += [(at, row.alert) for row, at in await reader.read(position) if not row.silent]
+    found.sort(key=lambda pair: pair[0])
+    return [alert for _, alert in found]
+
+
+def _line(alert: Alert) -> str:
+    colour, mark = _COLOURS[alert.priority], _MARKS[alert.priority]
+    text = (
+        f"{alert.observed_at:%Y-%m-%d %H:%M:%S}Z {mark:<3} {_where(alert):<12} {alert.patient_id} {alert.condition} "
+        f"{alert.transition}{f' by {alert.actor}' if alert.actor else ''}: {alert.reason} ({alert.alert_id})"
+    )
+    return f"[{colour}]{escape(text)}[/]"
+
+
+def _where(alert: Alert) -> str:
+    return f"{alert.unit or '?'}{f' {alert.bed}' if alert.bed else ''}"
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(width=_WIDE, highlight=False)
