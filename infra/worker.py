@@ -167,15 +167,18 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
 def _follow(app: WorkerApp, *followed: Follows) -> None:
     app.followed = followed
     for one in followed:
+        app.task(_following(app, one))
 
-        async def following(one: Follows = one) -> None:
-            try:
-                while not app.should_stop:
-                    await one.step()
-            finally:
-                await one.close()
 
-        app.task(following)
+def _following(app: WorkerApp, one: Follows) -> Callable[[], Awaitable[None]]:
+    async def following() -> None:
+        try:
+            while not app.should_stop:
+                await one.step()
+        finally:
+            await one.close()
+
+    return following
 
 
 def output_partition(topic: str, key: bytes) -> int | None:

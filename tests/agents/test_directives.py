@@ -1,0 +1,59 @@
+"""directives.v1: comfort care and a patient's own thresholds on a lane."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.agents.bedside import Bedside, Said
+from tests.events import WELL, admission, directive, tick, vitals
+from wardstream.schemas.alerts import Alert
+from wardstream.schemas.directives import Thresholds
+
+MAN = admission("a", 0, "admit", age_years=70.0, sex="male", unit="4B", bed="1", code_status="dnr")
+ILL = WELL | {"respiratory_rate_per_min": 26.0, "heart_rate_bpm": 118.0, "spo2_percent": 92.0}  # 3 + 2 + 2: high
+UNWELL = WELL | {"respiratory_rate_per_min": 22.0, "heart_rate_bpm": 118.0, "spo2_percent": 95.0}  # 2 + 2 + 1
+POTASSIUM = {"loinc": "2823-3", "unit": "mmol/L"}
+
+
+@pytest.fixture
+def bedside() -> Bedside:
+    return Bedside()
+
+
+async def raised(bedside: Bedside, **values: Any) -> Alert:
+    said = await bedside.give(MAN, vitals("v", 1, **(values or ILL)))
+    (alert,) = said.alerts
+    return alert
+
+
+def steps(said: Said) -> list[tuple[str, str, int]]:
+    return [(alert.transition, alert.state, alert.number) for alert in said.alerts]
+
+
+async def test_comfort_care_closes_and_what_holds_at_its_end_is_raised(bedside: Bedside) -> None:
+    first = await raised(bedside)
+    said = await bedside.give(directive("c", 10, "comfort_care", 120))
+    assert [(one.transition, one.alert_id) for one in said.alerts] == [("closed", first.alert_id)]
+    assert (await bedside.give(vitals("w", 60, **ILL), tick(61))).alerts == []
+    bedside.restart()
+    said = await bedside.give(tick(119), tick(120), tick(121))
+    assert [(one.transition, one.condition) for one in said.alerts] == [("raised", "news2")]
+    assert said.alerts[0].alert_id != first.alert_id
+
+
+async def test_comfort_care_that_is_taken_back_suppresses_no_more(bedside: Bedside) -> None:
+    await raised(bedside)
+    await bedside.give(directive("c", 10, "comfort_care", 120))
+    said = await bedside.give(directive("k", 20, "comfort_care", 120, status="cancelled", supersedes="c"), tick(21))
+    assert [one.transition for one in said.alerts] == ["raised"]
+
+
+async def test_a_patients_own_thresholds_hold_until_they_end(bedside: Bedside) -> None:
+    await bedside.give(MAN, directive("t", 0, "thresholds", 60, condition="news2", thresholds=Thresholds(medium=6.0)))
+    said = await bedside.give(vitals("v", 1, **UNWELL), tick(59))
+    assert said.alerts == [], "five points are usual here"
+    bedside.restart()
+    said = await bedside.give(tick(60))
+    assert [(one.transition, one.priority) for one in said.alerts] == [("raised", "medium")]
