@@ -69,7 +69,7 @@ def totals(counted: Counted) -> Totals:
     for labels, value in _series(counted.counters, m.OUTCOMES_CAUGHT):
         found.of(*labels[:3]).caught += value
     for labels, counts in _series(counted.histograms, m.ALERT_ANSWERED):
-        for place in _classes(*labels, "no"):
+        for place in _classes(labels[0], labels[1], "no"):
             found.of(*place).answered.update(counts)
     for labels, counts in _series(counted.histograms, m.ALERT_LEAD):
         found.of(*labels).lead.update(counts)
