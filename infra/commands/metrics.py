@@ -13,12 +13,13 @@ from typing import Annotated, Any
 import typer
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 
 from wardstream.infra.failure import Failure
 from wardstream.infra.kafka.topics import describe_topics
 from wardstream.infra.settings import kafka_client_options, load_settings
+from wardstream.infra.view.alert_value import value_tables
 from wardstream.infra.view.metrics_table import metrics_table
 from wardstream.infra.view.pipeline import WINDOW_S, Pipeline
 from wardstream.infra.view.tap import now
@@ -37,6 +38,9 @@ def metrics(
     once: Annotated[
         bool, typer.Option("--once", help="print one table and end; 1 if there is nothing for 15 s")
     ] = False,
+    alerts: Annotated[
+        bool, typer.Option("--alerts", help="what alerts cost and are worth, since the workers' start")
+    ] = False,
 ) -> None:
     """Show the streaming metrics of every process: totals, rates, quantiles of the last minute."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -45,14 +49,14 @@ def metrics(
     if not console.is_terminal:
         console = Console(width=WIDE)
     try:
-        asyncio.run(_once(options, console) if once else _live(options, console))
+        asyncio.run(_once(options, console, alerts) if once else _live(options, console, alerts))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
     except (KafkaError, TimeoutError, OSError) as error:
         raise Failure(f"{TOPIC} cannot be read: {type(error).__name__}") from error
 
 
-async def _once(options: Mapping[str, Any], console: Console) -> None:
+async def _once(options: Mapping[str, Any], console: Console, alerts: bool) -> None:
     deadline = time.monotonic() + ONCE_DEADLINE_S
     async with _reader(options) as (consumer, pipeline):
         while not (pipeline.processes(now()) and await _at_end(consumer)):
@@ -61,15 +65,16 @@ async def _once(options: Mapping[str, Any], console: Console) -> None:
                 raise typer.Exit(1)
             await _read(consumer, pipeline, 0.5)
         at = now()
-        console.print(metrics_table(pipeline.series(at), _title(pipeline, at)))
+        console.print(_alerts(pipeline, at) if alerts else metrics_table(pipeline.series(at), _title(pipeline, at)))
 
 
-async def _live(options: Mapping[str, Any], console: Console) -> None:
+async def _live(options: Mapping[str, Any], console: Console, alerts: bool) -> None:
     async with _reader(options) as (consumer, pipeline):
         with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
             while True:
                 at = now()
-                live.update(metrics_table(pipeline.metrics(at), _title(pipeline, at)), refresh=True)
+                shown = _alerts(pipeline, at) if alerts else metrics_table(pipeline.metrics(at), _title(pipeline, at))
+                live.update(shown, refresh=True)
                 await _read(consumer, pipeline, REFRESH_S)
 
 
@@ -108,6 +113,10 @@ async def _read(consumer: AIOKafkaConsumer, pipeline: Pipeline, seconds: float) 
 async def _at_end(consumer: AIOKafkaConsumer) -> bool:
     part = TopicPartition(TOPIC, 0)
     return bool(await consumer.position(part) >= (await consumer.end_offsets([part]))[part])
+
+
+def _alerts(pipeline: Pipeline, at: datetime) -> RenderableType:
+    return value_tables(pipeline.counted(), _title(pipeline, at))
 
 
 def _title(pipeline: Pipeline, at: datetime) -> str:

@@ -46,6 +46,17 @@ class Value(NamedTuple):
         return KNOWN.get(self.name)
 
 
+class Counted(NamedTuple):
+    """What all processes have counted, each since its start; `since`: the earliest of these (wall clock).
+
+    Histograms are counts by the index of a bound. Series are written as Prometheus does.
+    """
+
+    since: datetime | None
+    counters: dict[str, float]
+    histograms: dict[str, Counter[int]]
+
+
 class Pipeline:
     """The snapshots of the last minute of each process."""
 
@@ -91,6 +102,17 @@ class Pipeline:
     def metrics(self, now: datetime) -> list[Value]:
         """One value a metric, summed over its labels."""
         return self._values(now, lambda series: (_split(series)[0], ""))
+
+    def counted(self) -> Counted:
+        """Totals since the processes' start."""
+        last = [kept[-1] for kept in self._snapshots.values()]
+        found = Counted(min((one.started_at for one in last), default=None), {}, {})
+        for snapshot in last:
+            for series, value in snapshot.counters.items():
+                found.counters[series] = found.counters.get(series, 0.0) + value
+            for series, histogram in snapshot.histograms.items():
+                found.histograms.setdefault(series, Counter()).update(histogram.counts)
+        return found
 
     def series(self, now: datetime) -> list[Value]:
         """One value a series."""

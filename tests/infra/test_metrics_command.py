@@ -73,3 +73,11 @@ def test_no_topic(topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
     result = RUN.invoke(main, ["metrics", "--once"])
     assert result.exit_code == 2
     assert "`wardstream topics create` makes it" in result.stderr
+
+
+def test_what_alerts_are_worth(kafka: Cluster, topic: str) -> None:
+    asyncio.run(publish(kafka, topic, snapshot(1, 1500)))
+    result = RUN.invoke(main, ["metrics", "--once", "--alerts"])
+    assert result.exit_code == 0, result.output
+    assert "0 outcomes judged" in result.output
+    assert "By unit" in result.output
