@@ -256,7 +256,7 @@ class Judged:
             alert_id=alert.alert_id,
             number=alert.number,
             condition=change.condition,
-            kind=alert.kind,
+            kind=alert.kind,  # type: ignore[arg-type]  # of a patient's condition
             transition=change.transition,
             state=alert.state,
             priority=alert.priority,

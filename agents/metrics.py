@@ -170,6 +170,13 @@ CLOCK_HOURS = Metric(
     "hours",
     "Hours of the stream's clock, of which each lane counts its share; a unit-shift is eight of them",
 )
+OPERATOR_ALERTS = Metric(
+    "operator_alert_transitions_total",
+    "counter",
+    "transitions",
+    "Transitions in the life of operators' alerts",
+    ("condition", "transition"),
+)
 FINDINGS = Metric(
     "findings_total",
     "counter",

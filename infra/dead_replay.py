@@ -175,7 +175,7 @@ def _opened(
         return "overtaken", None  # also by a tombstone that is compacted away: the last of a key always stays
     # A key leads to its patient's lane, wherever the record was; else (no key, or none of a patient) the partition was
     # chosen.
-    fixed = raw.key is None or (known is not None and (known.keyed_by == "none" or not known.in_lanes))
+    fixed = raw.key is None or (known is not None and (known.keyed_by != "patient_id" or not known.in_lanes))
     headers = [(k, v) for k, v in raw.headers if v is not None and k != REPLAYED_FROM]
     return "", [_Again(topic, raw.value, raw.key, int(partition) if fixed else None, [*headers, from_here])]
 

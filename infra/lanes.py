@@ -19,7 +19,7 @@ PATIENT_TOPICS = tuple(
     name
     for topic in TOPICS.values()
     if topic.in_lanes
-    for name in ((topic.name, dead(topic.name)) if topic.role != "output" else (topic.name,))
+    for name in ((topic.name, dead(topic.name)) if topic.role != "output" or topic.relayed else (topic.name,))
 )
 """Topics whose partitions are the lanes, the dead letters of the inputs among them."""
 

@@ -51,8 +51,9 @@ from wardstream.models.patient import PatientCodec
 from wardstream.models.serving import Served
 from wardstream.models.triton import TritonClient
 from wardstream.schemas import occupancy
-from wardstream.schemas.decode import decoder, encode
+from wardstream.schemas.decode import decoder_of, encode
 from wardstream.schemas.partition import partition_of
+from wardstream.schemas.topics import TOPICS
 
 log = logging.getLogger(__name__)
 
@@ -158,20 +159,21 @@ def build_app(settings: Settings, lanes: int, rules: Rules | None = None) -> Wor
         follows=handovers.follows,
     )
     app = lane_app(settings, lane_settings, {topic: make(rules) for topic, make in HANDLERS.items()})
-    _follow(app, approvals, policies)
+    follow(app, approvals, policies)
     if client is not None:
         _close_at_the_end(app, client.close)
     return app
 
 
-def _follow(app: WorkerApp, *followed: Follows) -> None:
+def follow(app: WorkerApp, *followed: Follows) -> None:
+    """Read tables before the lanes begin, and follow them."""
     app.followed = followed
     for one in followed:
         app.task(_following(app, one))
 
 
 def _following(app: WorkerApp, one: Follows) -> Callable[[], Awaitable[None]]:
-    async def following() -> None:
+    async def following() -> None:  # Faust gives the app to a task that takes anything
         try:
             while not app.should_stop:
                 await one.step()
@@ -228,7 +230,7 @@ def common(settings: Settings, app_id: str, topics: Collection[str], lanes: int)
         "client": kafka_client_options(settings),
         "topics": tuple(topics),
         "changelog": changelog_name(app_id, lanes),
-        "decoders": {name: decoder(place(name, 0).topic) for name in topics},
+        "decoders": {name: decoder_of(TOPICS[place(name, 0).topic].type) for name in topics},
         "encode": encode,
         "dead_letters": DeadLetters(dead_letter_key(settings)),
         "lanes": lanes,

@@ -1,7 +1,7 @@
 """acknowledgements.v1: a person's answer to an alert."""
 
-from datetime import timedelta
-from typing import Annotated, Final, Literal
+from datetime import datetime, timedelta
+from typing import Annotated, Final, Literal, Protocol
 from uuid import UUID
 
 from msgspec import Meta
@@ -14,6 +14,48 @@ MAX_SNOOZE: Final = timedelta(hours=24)
 """An alert silenced for longer is an alert forgotten."""
 
 Action = Literal["acknowledge", "snooze", "resolve", "hand_over", "rate"]
+
+
+class Given(Protocol):
+    """What a person's answer says, to an alert about a patient or to one for operators."""
+
+    @property
+    def observed_at(self) -> datetime: ...
+    @property
+    def alert_id(self) -> UUID: ...
+    @property
+    def action(self) -> Action: ...
+    @property
+    def actor(self) -> str: ...
+    @property
+    def seen(self) -> int | None: ...
+    @property
+    def role(self) -> str | None: ...
+    @property
+    def snooze_until(self) -> datetime | None: ...
+    @property
+    def handed_to(self) -> str | None: ...
+    @property
+    def useful(self) -> bool | None: ...
+
+
+def check_action(given: Given) -> None:
+    """Check that an action has what it needs.
+
+    Raises
+    ------
+    BadEvent
+        With reason `missing_field` or `out_of_bounds`.
+    """
+    if given.action == "snooze":
+        if given.snooze_until is None:
+            raise BadEvent("missing_field", "snooze_until")
+        if not timedelta(0) < given.snooze_until - given.observed_at <= MAX_SNOOZE:
+            raise BadEvent("out_of_bounds", "snooze_until")
+    elif given.action == "hand_over" and given.handed_to is None:
+        raise BadEvent("missing_field", "handed_to")
+    elif given.action == "rate" and given.useful is None:
+        raise BadEvent("missing_field", "useful")
 
 
 class Acknowledgement(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -35,15 +77,7 @@ class Acknowledgement(Event, frozen=True, kw_only=True, omit_defaults=True):
     def check(self) -> None:
         """Add to the envelope's checks: each action has what it needs."""
         Event.check(self)
-        if self.action == "snooze":
-            if self.snooze_until is None:
-                raise BadEvent("missing_field", "snooze_until")
-            if not timedelta(0) < self.snooze_until - self.observed_at <= MAX_SNOOZE:
-                raise BadEvent("out_of_bounds", "snooze_until")
-        elif self.action == "hand_over" and self.handed_to is None:
-            raise BadEvent("missing_field", "handed_to")
-        elif self.action == "rate" and self.useful is None:
-            raise BadEvent("missing_field", "useful")
+        check_action(self)
 
 
 TOPIC: Final = Topic(

@@ -144,6 +144,7 @@ TOPIC: Final = Topic(
     type=Alert,
     role="output",
     keyed_by="alert_id",
+    relayed=True,
     retention_ms=YEAR_MS,
     description="Every transition of an alert's life, in the partition of the patient who raised it.",
 )

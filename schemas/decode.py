@@ -28,6 +28,8 @@ from wardstream.schemas.identities import Identity
 from wardstream.schemas.metrics import Metrics
 from wardstream.schemas.model_controls import ModelControl
 from wardstream.schemas.notices import Notice
+from wardstream.schemas.operator_alerts import OperatorAlert
+from wardstream.schemas.operator_answers import OperatorAnswer
 from wardstream.schemas.risk_models import RiskModel
 from wardstream.schemas.subscriptions import Subscription
 from wardstream.schemas.ticks import Tick
@@ -50,6 +52,8 @@ Message = (
     | AlertPolicy
     | Subscription
     | Delivery
+    | OperatorAlert
+    | OperatorAnswer
 )
 MessageT = TypeVar("MessageT", bound=Message)
 

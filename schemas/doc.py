@@ -17,7 +17,7 @@ KAFKA_BINDING_VERSION: Final = "0.5.0"
 
 _KEYS: Final = {
     "patient_id": "The patient_id; murmur2 of its UTF-8 gives the partition.",
-    "alert_id": "The alert_id. The partition is that of the patient who raised it, not of this key.",
+    "alert_id": "The alert_id. Of alerts about patients the partition is that of who raised it, not of this key.",
     "unit": "The unit; in occupancy.v1 with a tab and the encounter_id behind it, or two tabs and the patient_id.",
     "process": "The process.",
     "notice_id": "Identity of the notice: its two records have the same.",

@@ -121,6 +121,7 @@ TOPIC: Final = Topic(
     role="output",
     keyed_by="unit",
     partitions=1,
+    relayed=True,
     retention_ms=YEAR_MS,
     description="Hour by hour what each unit saw, and the forecasts of arrivals, discharges and beds needed.",
 )

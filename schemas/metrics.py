@@ -4,6 +4,7 @@ Counters and histograms are cumulative since the process started: a record that 
 and the rate over any span is a difference of two records. Histograms of the same scheme merge by adding their counts.
 """
 
+from datetime import datetime
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
@@ -55,6 +56,11 @@ class Metrics(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Meta(description="Distributions since the start."),
     ] = {}
 
+    @property
+    def received_at(self) -> datetime:
+        """When it was said: by it lanes order what they read."""
+        return self.at
+
     def check(self) -> None:
         """Check that times are sensible and every histogram adds up.
 
@@ -77,6 +83,7 @@ TOPIC: Final = Topic(
     role="output",
     keyed_by="process",
     partitions=1,
+    relayed=True,
     retention_ms=7 * DAY_MS,
     description="Snapshots of what each process has counted.",
 )

@@ -4,6 +4,7 @@ A notice has two records: `raised` and, with the same `notice_id`, `resolved`; i
 (`wardstream feed notices` prints those that are). A record may come twice, as after a crash.
 """
 
+from datetime import datetime
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
@@ -36,6 +37,14 @@ class Notice(Struct, frozen=True, kw_only=True, omit_defaults=True):
     raised_at: Annotated[Moment, Meta(description="When it began (wall clock).")]
     at: Annotated[Moment, Meta(description="When this was said (wall clock); of the first record, raised_at.")]
     reason: Annotated[Phrase, Meta(description="One sentence for a person.")]
+    since: Annotated[
+        Moment | None, Meta(description="Condition silent: when the last message came; null: of others, or not known.")
+    ] = None
+
+    @property
+    def received_at(self) -> datetime:
+        """When it was said: by it lanes order what they read."""
+        return self.at
 
     def check(self) -> None:
         """Check that times are sensible.
@@ -56,6 +65,7 @@ TOPIC: Final = Topic(
     role="output",
     keyed_by="notice_id",
     partitions=1,
+    relayed=True,
     retention_ms=YEAR_MS,
     description="What operators must know: a silent feed, one of which too much cannot be used, a model's drift.",
 )

@@ -13,6 +13,8 @@ if TYPE_CHECKING:  # they import this module
     from wardstream.schemas.metrics import Metrics
     from wardstream.schemas.model_controls import ModelControl
     from wardstream.schemas.notices import Notice
+    from wardstream.schemas.operator_alerts import OperatorAlert
+    from wardstream.schemas.operator_answers import OperatorAnswer
     from wardstream.schemas.risk_models import RiskModel
     from wardstream.schemas.subscriptions import Subscription
     from wardstream.schemas.ticks import Tick
@@ -36,7 +38,7 @@ class Topic:
     type : type
         The record's type: an `Event`, or one of those that are no events about a patient: `Tick`, `Metrics`,
         `Identity`, `AuditRecord`, `Notice`, `RiskModel`, `ModelControl`, `Flow`, `AlertPolicy`,
-        `Subscription`, `Delivery`.
+        `Subscription`, `Delivery`, `OperatorAlert`, `OperatorAnswer`.
     role : {"input", "internal", "output"}
         Whether others publish to it, lanes do for lanes (anybody may read it, too), or this project does for all.
     keyed_by : {"patient_id", "alert_id", "notice_id", "unit", "process", "who", "name", "none"}
@@ -58,7 +60,7 @@ class Topic:
     type: (
         "type[Event] | type[Tick] | type[Metrics] | type[Identity] | type[AuditRecord] | type[Notice] | "
         "type[RiskModel] | type[ModelControl] | type[Flow] | type[AlertPolicy] | "
-        "type[Subscription] | type[Delivery]"
+        "type[Subscription] | type[Delivery] | type[OperatorAlert] | type[OperatorAnswer]"
     )
     role: Role
     keyed_by: Key = "patient_id"

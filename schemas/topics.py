@@ -2,10 +2,10 @@
 
 **Partitions.** All topics about patients have the same number of partitions: lane p is partition p of each of them,
 so that everything about a patient is handled in one place and in one order. `metrics.v1` has one partition: it is
-small, and whoever reads it wants all of it. `audit.v1` has one because its records are a chain. `flow.v1` has
-one, however many lanes there are. `occupancy.v1` is about units: it has partitions of its own, whose number does not
-follow that of the lanes, or the rows of a unit would be in two of them. A dead-letter topic has as many as the topic
-whose bad input it holds.
+small, and whoever reads it wants all of it. `audit.v1` has one because its records are a chain. `flow.v1`,
+`operator-alerts.v1` and `operator-answers.v1` have one, however many lanes there are. `occupancy.v1` is about units: it
+has partitions of its own, whose number does not follow that of the lanes, or the rows of a unit would be in two of
+them. A dead-letter topic has as many as the topic whose bad input it holds.
 
 **Retention.** What devices send is kept for a month (enough to replay an incident or a week's training), waveforms for
 two days because of their size. What explains a decision or judges it later (admissions, outcomes, acknowledgements,

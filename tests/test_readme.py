@@ -47,6 +47,7 @@ def row(name: str) -> str:
     stem = topic.name.removesuffix(".v1")
     if topic.role == "input":
         use = f"in: `agents/{stem}.py`" if topic.name in HANDLERS | IMAGING else "in: no agent reads it yet"
+        use = "in: `agents/operations.py`" if topic.name == "operator-answers.v1" else use
     elif topic.role == "internal":
         use = f"between lanes: `agents/{stem}.py`"
     else:

@@ -30,7 +30,7 @@ TICKS = "ticks.v1"
 TICK_IDS = UUID("0b1c9d53-3c3e-5d0c-9a55-6f3a7f5f9a61")  # namespace of the ids of ticks
 
 _TOPIC_OF: dict[type, str] = {
-    topic.type: name for name, topic in TOPICS.items() if topic.role == "input" and topic.type is not Tick
+    topic.type: name for name, topic in TOPICS.items() if topic.role == "input" and issubclass(topic.type, Event)
 }
 
 

@@ -13,6 +13,7 @@ import typer
 
 from wardstream.infra.kafka.topics import lane_count
 from wardstream.infra.logs import log_service
+from wardstream.infra.operations_app import build_operations_app
 from wardstream.infra.settings import Settings, kafka_client_options, load_settings
 from wardstream.infra.worker import WorkerApp, build_app, build_imaging_app
 
@@ -27,6 +28,7 @@ class Group(StrEnum):
     BEDSIDE = "bedside"
     IMAGING = "imaging"
     FLOW = "flow"
+    OPERATIONS = "operations"
 
 
 def worker(
@@ -34,7 +36,7 @@ def worker(
         Group,
         typer.Option(
             help="bedside: vitals, labs, movements, alerts; imaging: films, which may take seconds; flow: census and "
-            "forecasts of units"
+            "forecasts of units; operations: what operators are alerted to"
         ),
     ] = Group.BEDSIDE,
     log_level: str = typer.Option("info", help="error, warning, info or debug (Faust's and aiokafka's too)"),
@@ -60,6 +62,8 @@ def _app(group: Group, settings: Settings, lanes: int) -> WorkerApp:
         from wardstream.infra.flow_app import build_flow_app  # with River, which takes a second to load
 
         return build_flow_app(settings)
+    if group is Group.OPERATIONS:
+        return build_operations_app(settings, lanes)
     from wardstream.infra.imaging_app import ImagingTools  # its libraries are an extra: the other group needs none
 
     made = ImagingTools(settings)

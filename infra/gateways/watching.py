@@ -84,6 +84,10 @@ class Traffic:
             return self.rejects(at) > self._watch.rejects_per_hour / 2 or at - self._since < _HOUR
         return self.rejects(at) > self._watch.rejects_per_hour
 
+    def since(self, condition: Condition) -> datetime | None:
+        """Of a silent feed, when the last message came (or watching began)."""
+        return self._heard or self._since if condition == "silent" else None
+
     def reason(self, condition: Condition, at: datetime) -> str:
         """What is so, in a sentence."""
         if condition == "silent":
@@ -145,7 +149,7 @@ class Watcher:
                 holds = traffic.holds(condition, at, known is not None)
                 if holds and known is None:
                     log.warning("feed %s: %s: raised: %s", feed, condition, reason)
-                    self._open[about] = _raised(feed, condition, at, reason)
+                    self._open[about] = _raised(feed, condition, at, reason, traffic.since(condition))
                 elif known is not None and not holds:
                     log.warning("feed %s: %s: resolved", feed, condition)
                     del self._open[about]
@@ -205,7 +209,7 @@ class Watcher:
             await way.close()
 
 
-def _raised(feed: str, condition: Condition, at: datetime, reason: str) -> Notice:
+def _raised(feed: str, condition: Condition, at: datetime, reason: str, since: datetime | None) -> Notice:
     return Notice(
         notice_id=uuid4(),
         condition=condition,
@@ -214,6 +218,7 @@ def _raised(feed: str, condition: Condition, at: datetime, reason: str) -> Notic
         raised_at=at,
         at=at,
         reason=reason,
+        since=since,
     )
 
 

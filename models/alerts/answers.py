@@ -14,13 +14,13 @@ from msgspec.structs import replace
 from wardstream.models.alerts.life import Change, Now, RuleOf, end, set_timers, step
 from wardstream.models.alerts.policy import Rule
 from wardstream.models.alerts.states import Book, EndedAlert, OpenAlert, Silenced
-from wardstream.schemas.acknowledgements import Acknowledgement
+from wardstream.schemas.acknowledgements import Given
 from wardstream.schemas.alerts import Transition
 
 Outcome = Literal["taken", "repeated", "outdated", "unknown", "not_allowed"]
 
 
-def answer(book: Book, given: Acknowledgement, rule_of: RuleOf, now: Now) -> tuple[Outcome, list[Change]]:
+def answer(book: Book, given: Given, rule_of: RuleOf, now: Now) -> tuple[Outcome, list[Change]]:
     """What follows from a person's answer. One that comes twice, or too late, changes nothing."""
     for condition, alert in book.alerts.items():
         if alert.alert_id == given.alert_id:
@@ -39,9 +39,7 @@ def answer(book: Book, given: Acknowledgement, rule_of: RuleOf, now: Now) -> tup
     return "unknown", []
 
 
-def _answer_open(
-    book: Book, condition: str, given: Acknowledgement, rule: Rule, now: Now
-) -> tuple[Outcome, list[Change]]:
+def _answer_open(book: Book, condition: str, given: Given, rule: Rule, now: Now) -> tuple[Outcome, list[Change]]:
     alert = book.alerts[condition]
     rated = _rate(alert, given)  # that holds even where the rest comes too late
     outcome = _take(book, condition, given, rule, now)
@@ -53,7 +51,7 @@ def _answer_open(
     return "taken", [step(book, condition, transition, alert.reason, given)]
 
 
-def _rate(alert: OpenAlert, given: Acknowledgement) -> bool:
+def _rate(alert: OpenAlert, given: Given) -> bool:
     """Whether it is rated otherwise than before."""
     at = given.observed_at.timestamp()
     if given.useful is None or at < alert.rated_at:
@@ -62,7 +60,7 @@ def _rate(alert: OpenAlert, given: Acknowledgement) -> bool:
     return changed
 
 
-def _take(book: Book, condition: str, given: Acknowledgement, rule: Rule, now: Now) -> Outcome:
+def _take(book: Book, condition: str, given: Given, rule: Rule, now: Now) -> Outcome:
     """Apply an answer, but for its rating."""
     alert, action, at = book.alerts[condition], given.action, given.observed_at.timestamp()
     if action == "rate":

@@ -42,7 +42,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from wardstream.models.alerts.policy import Rule
+from wardstream.models.alerts.policy import AnyKind, Rule
 from wardstream.models.alerts.states import (
     KEPT_ENDED,
     RANK,
@@ -53,8 +53,8 @@ from wardstream.models.alerts.states import (
     Pending,
     pin,
 )
-from wardstream.schemas.acknowledgements import Acknowledgement
-from wardstream.schemas.alerts import Evidence, Kind, Priority, State, Transition
+from wardstream.schemas.acknowledgements import Given
+from wardstream.schemas.alerts import Evidence, Priority, State, Transition
 from wardstream.schemas.output_id import output_id
 
 RuleOf = Callable[[str], Rule | None]
@@ -70,7 +70,7 @@ class Verdict(NamedTuple):
     """
 
     condition: str
-    kind: Kind
+    kind: AnyKind
     priority: Priority | None
     over: bool
     reason: str
@@ -92,7 +92,7 @@ class Change(NamedTuple):
     transition: Transition
     reason: str
     evidence: Evidence | None = None
-    answer: Acknowledgement | None = None
+    answer: Given | None = None
 
 
 class Now(NamedTuple):
@@ -194,7 +194,7 @@ def end(
     transition: State,
     reason: str,
     evidence: Evidence | None = None,
-    answer: Acknowledgement | None = None,
+    answer: Given | None = None,
 ) -> Change:
     """End an open alert."""
     alert = book.alerts.pop(condition)
@@ -204,9 +204,7 @@ def end(
     return Change(condition, alert, transition, reason, evidence, answer)
 
 
-def step(
-    book: Book, condition: str, transition: Transition, reason: str, answer: Acknowledgement | None = None
-) -> Change:
+def step(book: Book, condition: str, transition: Transition, reason: str, answer: Given | None = None) -> Change:
     """The next transition of an open alert, as it is now."""
     alert = book.alerts[condition]
     alert.number += 1

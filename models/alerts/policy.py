@@ -14,12 +14,13 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any, Final, Literal, NamedTuple, get_args
 
+from wardstream.models.alerts.operators import OPERATOR_KINDS
 from wardstream.schemas.alerts import Priority, Suggestion
 from wardstream.schemas.directives import Thresholds
+from wardstream.schemas.operator_alerts import OperatorKind
 
 PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
 PatientKind = Literal["score", "prediction", "lab", "finding", "staleness"]
-OperatorKind = Literal["feed", "model", "data", "forecast"]
 AnyKind = PatientKind | OperatorKind
 _MOST_RULES: Final = 10_000
 
@@ -64,6 +65,10 @@ class Rule:
         At or below it a score is over.
     end_share : float
         Of the lowest threshold: below it a probability is over.
+    within_h : float
+        Of a model: the hours whose answers count; of a forecast: how many hours ahead it is looked at.
+    least : int
+        Answers, or patients of a unit, of which a share says something.
     """
 
     name: str
@@ -76,6 +81,8 @@ class Rule:
     single: Priority | None = None
     end: float | None = None
     end_share: float = 0.5
+    within_h: float = 1.0
+    least: int = 1
     priority: Priority | None = None
     flags: frozenset[str] = frozenset()
     hold_s: float = 0.0
@@ -196,7 +203,7 @@ class Policy:
             found = self.units.get(unit or "", {}).get(name) or self.conditions.get(name)
             if found is not None:
                 here = tuple(q for q in self.quiet if not q.units or unit in q.units)
-                found = replace(found, quiet=here)
+                found = replace(found, quiet=() if found.kind in OPERATOR_KINDS else here)  # they are the wards'
             self._rules[place] = found
         return self._rules[place]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, time, tzinfo
 from importlib.resources import files
 from typing import Annotated, Any, Final, Literal
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Meta
 
+from wardstream.models.alerts.operators import MEASURED, OPERATOR_KINDS, operator_mistakes
 from wardstream.models.alerts.policy import PRIORITIES, AnyKind, Policy, Quiet, Rule, Tier
 from wardstream.schemas.alert_policies import LONGEST_TEXT
 from wardstream.schemas.alerts import Priority
@@ -64,6 +65,9 @@ class _Condition(msgspec.Struct, kw_only=True):
     single: Priority | None = None
     end: _Number | None = None
     end_share: Annotated[float, Meta(gt=0, le=1)] | None = None
+    within_h: Annotated[float, Meta(gt=0, le=48)] | None = None
+    least: Annotated[int, Meta(ge=1)] | None = None
+    tiers: dict[str, Any] | None = None
     priority: Priority | None = None
     flags: Annotated[list[_Flag], Meta(min_length=1)] | None = None
     hold_min: _Minutes | None = None
@@ -118,7 +122,11 @@ class _Reader:
         if type(written.get("format")) is not int or written["format"] != FORMAT:
             self._wrong("format", f"must be {FORMAT}")
         times = self._struct("times", written.get("times", {}), _Times) or _Times()
-        common = {"all_tiers": self._tiers(), "all_repeats": self._repeats(), "zone": self._zone()}
+        common = {
+            "all_tiers": self._tiers("tiers", self._written.get("tiers", {}), ("high", "medium")),
+            "all_repeats": self._repeats(),
+            "zone": self._zone(),
+        }
         entries = self._table("conditions", written.get("conditions", {}))
         if not entries:
             self._wrong("conditions", "there is none: nothing would ever be told")
@@ -171,11 +179,11 @@ class _Reader:
             self._wrong("timezone", "there is no such time zone")
             return UTC
 
-    def _tiers(self) -> dict[Priority, tuple[Tier, ...]]:
+    def _tiers(self, under: str, entries: Any, needed: Iterable[str]) -> dict[Priority, tuple[Tier, ...]]:
         found: dict[Priority, tuple[Tier, ...]] = {}
-        table = self._table("tiers", self._written.get("tiers", {}))
-        for name, entry in self._by_priority("tiers", table):
-            path = f"tiers.{name}"
+        table = self._table(under, entries)
+        for name, entry in self._by_priority(under, table):
+            path = f"{under}.{name}"
             tiers = self._as(path, entry, list[_Tier])
             if tiers is None:
                 continue
@@ -189,9 +197,9 @@ class _Reader:
             if len({role for tier in tiers for role in tier.to}) > _MOST_ROLES:
                 self._wrong(path, f"names more than {_MOST_ROLES} roles")
             found[name] = tuple(Tier(tuple(tier.to), tier.after_min * _MINUTE) for tier in tiers)
-        for priority in ("high", "medium"):
+        for priority in needed:
             if priority not in table:
-                self._wrong(f"tiers.{priority}", "is missing: nobody would be told")
+                self._wrong(f"{under}.{priority}", "is missing: nobody would be told")
         return found
 
     def _repeats(self) -> dict[Priority, float]:
@@ -219,6 +227,12 @@ class _Reader:
         self._check_condition(path, written)
         own = {name: getattr(written, name) for name in _Times.__struct_fields__ if getattr(written, name) is not None}
         lasts = msgspec.structs.replace(times, **own)
+        if written.tiers is not None or written.kind in OPERATOR_KINDS:  # operators' tiers are no ward's
+            reached = [step for step in PRIORITIES if getattr(written, step) is not None]
+            own_tiers = self._tiers(
+                f"{path}.tiers", written.tiers or {}, reached if written.kind in OPERATOR_KINDS else ()
+            )
+            common = {**common, "all_tiers": {**common["all_tiers"], **own_tiers}}
         return Rule(
             name=name,
             kind=written.kind,
@@ -227,6 +241,8 @@ class _Reader:
             single=written.single,
             end=written.end,
             end_share=0.5 if written.end_share is None else written.end_share,
+            within_h=1.0 if written.within_h is None else written.within_h,
+            least=1 if written.least is None else written.least,
             priority=written.priority,
             flags=frozenset(written.flags or ()),
             hold_s=lasts.hold_min * _MINUTE,
@@ -265,13 +281,14 @@ class _Reader:
             self._wrong(path, 'only one threshold of a prediction may be "model"')
         if kind in _PROBABLE and not all(0 < step <= 1 for step in numbers):
             self._wrong(path, "thresholds of a probability are above 0 and up to 1")
-        if kind == "score":
+        if kind == "score" or written.of in MEASURED.get(kind, ()):
             if written.end is None or any(written.end >= step for step in numbers):
                 self._wrong(f"{path}.end", "must be there, and below every threshold")
-        else:
-            for name in ("end", "single"):
-                if getattr(written, name) is not None:
-                    self._wrong(f"{path}.{name}", "is for scores")
+        elif written.end is not None:
+            self._wrong(f"{path}.end", "is for scores and what is measured of operators' conditions")
+        if kind != "score" and written.single is not None:
+            self._wrong(f"{path}.single", "is for scores")
+        self._mistakes += [f"{path}{mistake}" for mistake in operator_mistakes(written, numbers)]
         if written.end_share is not None and kind not in _PROBABLE:
             self._wrong(f"{path}.end_share", "is for probabilities")
         if (written.flags is not None) != (kind == "lab"):

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import msgspec
 
-from wardstream.schemas.alerts import Evidence, Kind, Priority, State
+from wardstream.models.alerts.policy import AnyKind
+from wardstream.schemas.alerts import Evidence, Priority, State
 
 KEPT_ENDED: Final = 8
 RANK: Final[dict[Priority | None, int]] = {None: -1, "low": 0, "medium": 1, "high": 2}
@@ -35,7 +36,7 @@ class OpenAlert(msgspec.Struct, omit_defaults=True):
     """
 
     alert_id: UUID
-    kind: Kind
+    kind: AnyKind
     priority: Priority
     raised_at: float
     stepped_at: float
@@ -66,7 +67,7 @@ class Pending(msgspec.Struct, omit_defaults=True):
 
     since: float
     ready: float | None
-    kind: Kind
+    kind: AnyKind
     priority: Priority
     reason: str
     evidence: msgspec.Raw

@@ -17,7 +17,11 @@ from wardstream.schemas.topics import LANE_INPUTS, TOPICS, dead, partitions_of
 
 def test_every_schema_module_with_a_topic_is_found() -> None:
     inputs = {name for name, topic in TOPICS.items() if topic.role != "output"}
-    assert set(LANE_INPUTS) == inputs >= {"admissions.v1", "labs.v1", "vitals.v1", "outcomes.v1", "ticks.v1"}
+    assert (
+        set(LANE_INPUTS) | {"operator-answers.v1"}
+        == inputs
+        >= {"admissions.v1", "labs.v1", "vitals.v1", "outcomes.v1", "ticks.v1"}
+    )
     assert TOPICS.keys() - inputs >= {"scores.v1", "predictions.v1", "alerts.v1", "metrics.v1"}
     assert "metrics.v1" not in LANE_INPUTS
     assert [name for name, topic in TOPICS.items() if topic.role == "internal"] == ["findings.v1", "handovers.v1"]
@@ -48,6 +52,7 @@ def test_partitions() -> None:
         own = {"audit.v1": 1, "flow.v1": 1, "metrics.v1": 1, "notices.v1": 1, "occupancy.v1": 4}
         own |= {"training-examples.v1": 1, "risk-models.v1": 1, "model-controls.v1": 1}
         own |= {"alert-policies.v1": 1, "subscriptions.v1": 1, "deliveries.v1": 1}
+        own |= {"operator-alerts.v1": 1, "operator-answers.v1": 1}
         assert partitions_of(name, 12) == own.get(name, 12)
     assert partitions_of(dead("vitals.v1"), 12) == 12
     assert dead("vitals.v1") == "vitals.v1.dead"

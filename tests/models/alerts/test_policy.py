@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from wardstream.models.alerts.operators import OPERATOR_KINDS
 from wardstream.models.alerts.policy import Policy, Rule
 from wardstream.models.alerts.policy_file import DEFAULT, PolicyError, parse_policy
 from wardstream.schemas.directives import Thresholds
@@ -63,7 +64,16 @@ def quiet(rule: Rule, at: datetime) -> datetime | None:
 
 def test_the_default_policy() -> None:
     assert DEFAULT.digest == sha256(DEFAULT.text.encode()).hexdigest()
-    assert tuple(DEFAULT.conditions) == ("news2", "sepsis", "risk", "critical_result", "pneumonia", "stale")
+    patients = tuple(name for name, rule in DEFAULT.conditions.items() if rule.kind not in OPERATOR_KINDS)
+    assert patients == ("news2", "sepsis", "risk", "critical_result", "pneumonia", "stale")
+    assert tuple(name for name in DEFAULT.conditions if name not in patients) == (
+        "feed_silent",
+        "feed_unusable",
+        "model_degraded",
+        "model_drift",
+        "data_stale",
+        "beds_short",
+    )
     assert [name for name, rule in DEFAULT.conditions.items() if rule.silent] == ["pneumonia"]
     news2 = DEFAULT.rule("news2", "4B")
     assert news2 is not None
