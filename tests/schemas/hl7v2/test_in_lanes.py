@@ -45,7 +45,7 @@ async def test_a_deterioration_its_correction_and_the_end(bedside: Bedside) -> N
     said = await hears(bedside, *signs("25", "C"), minute=3)
     assert said.transitions() == [("news2", "raised")]
     said = await hears(bedside, "EVN|A03|20260310100400", PID, PV1, kind="ADT^A03", minute=4)
-    assert said.transitions() == [("news2", "expired")]
+    assert said.transitions() == [("news2", "closed")]
     await hears(bedside, "EVN|A13|20260310100500", PID, PV1, kind="ADT^A13", minute=5)
     assert bedside.patient(PATIENT).stay.phase == "present"
 
