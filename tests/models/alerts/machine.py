@@ -15,7 +15,8 @@ import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from tests.models.alerts.oracle import RESTING, Referee, Step, Terms
+from tests.models.alerts.oracle import RESTING, Referee, Step
+from tests.models.alerts.terms import Terms
 from wardstream.models.alerts import answers, life
 from wardstream.models.alerts.policy import Rule
 from wardstream.models.alerts.states import EndedAlert, OpenAlert, Pending, Silenced, due
@@ -206,7 +207,7 @@ class Alerts(RuleBasedStateMachine):
         assert outcome == before or before != "unknown"
         self._check(Step("answer", self.now, given=given, suppressed=False), changes)
         again, changes = self.answers.answer(self.book, given, self._rule_of, self._when(self.now))
-        assert again != "taken" and not changes, "an answer that comes twice changes nothing"
+        assert (again == "taken", changes) == (False, []), "an answer that comes twice changes nothing"
 
     def _expected(self, given: Acknowledgement) -> str:
         """Whether an answer is taken."""

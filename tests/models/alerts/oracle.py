@@ -7,56 +7,17 @@ nothing may be missing that the rules demand (`Referee.ask`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from wardstream.models.alerts.policy import Quiet, Rule, Tier
+from tests.models.alerts.terms import Terms
 from wardstream.models.alerts.states import OpenAlert, pinned
 from wardstream.schemas.acknowledgements import Acknowledgement
 from wardstream.schemas.alerts import ENDED, Priority
 
 GRAVITY: dict[Priority | None, int] = {None: 0, "low": 1, "medium": 2, "high": 3}
 RESTING = ("acknowledged", "snoozed")
-
-
-@dataclass(frozen=True)
-class Terms:
-    """One condition's policy, in numbers (s). Quiet hours: from, to (s of the day), and of which priorities."""
-
-    hold: float = 0.0
-    silence: float = 1800.0
-    reassess: float = 3600.0
-    max_snooze: float = 1800.0
-    expire: float = 7200.0
-    tiers: dict[Priority, tuple[float, ...]] = field(default_factory=dict)
-    repeat: dict[Priority, float] = field(default_factory=dict)
-    quiet: tuple[float, float, tuple[Priority, ...]] | None = None
-
-    def rule(self, name: str) -> Rule:
-        quiet: tuple[Quiet, ...] = ()
-        if self.quiet is not None:
-            begin, end = (datetime.fromtimestamp(at, UTC).time() for at in self.quiet[:2])
-            quiet = (Quiet(frozenset(), begin, end, frozenset(self.quiet[2])),)
-        return Rule(
-            name=name,
-            kind="score",
-            hold_s=self.hold,
-            silence_s=self.silence,
-            reassess_s=self.reassess,
-            max_snooze_s=self.max_snooze,
-            expire_s=self.expire,
-            all_tiers={of: tuple(Tier((f"role{n}",), s) for n, s in enumerate(all_)) for of, all_ in self.tiers.items()},
-            all_repeats=self.repeat,
-            quiet=quiet,
-        )
-
-    def quiet_end(self, at: float, priority: Priority | None) -> float | None:
-        if self.quiet is None or priority not in self.quiet[2]:
-            return None
-        begin, end, _ = self.quiet
-        return at - at % 86400 + end if begin <= at % 86400 < end else None
 
 
 @dataclass
@@ -182,13 +143,18 @@ class Referee:
 
     def _may_raise(self, step: Step, known: Known, condition: str, told: OpenAlert) -> None:
         terms = self.terms[condition]
-        assert step.kind in ("judge", "tick") and terms is not None
+        assert step.kind in ("judge", "tick")
+        assert terms is not None
         assert known.open is None, "one at a time"
         assert told.alert_id not in self.ids, "an id for each"
         assert known.since is not None and known.holds, "it holds"
-        assert self._allowed(known, terms, step.at, max(step.at, self.clock)) and not step.suppressed
+        assert self._allowed(known, terms, step.at, max(step.at, self.clock))
+        assert not step.suppressed
         assert (told.priority, told.silent, told.number, told.state) == (known.priority, known.silent, 1, "raised")
-        assert told.raised_at == step.at and told.until is None and not told.stale and told.tier == 0
+        assert told.raised_at == step.at
+        assert told.until is None
+        assert not told.stale
+        assert told.tier == 0
         evidence = pinned(told).caused_by
         assert evidence == known.evidence
         self.ids.add(told.alert_id)
@@ -206,13 +172,15 @@ class Referee:
         return at >= known.since + terms.hold and terms.quiet_end(at, known.priority) is None
 
     def _raised_again(self, step: Step, known: Known, terms: Terms, alert: Open, told: OpenAlert) -> None:
-        assert step.kind == "tick" and alert.state in RESTING
+        assert step.kind == "tick"
+        assert alert.state in RESTING
         assert alert.until is not None and step.at >= alert.until, "a rest is honoured"
         assert terms.quiet_end(step.at, alert.priority) is None
         self._steps_up(step, alert)
 
     def _worsened(self, step: Step, known: Known, terms: Terms, alert: Open, told: OpenAlert) -> None:
-        assert step.kind == "judge" and GRAVITY[step.verdict.priority] > GRAVITY[alert.priority]
+        assert step.kind == "judge"
+        assert GRAVITY[step.verdict.priority] > GRAVITY[alert.priority]
         alert.priority, alert.evidence = step.verdict.priority, step.evidence  # type: ignore[assignment]
         known.quieted = None
         self._steps_up(step, alert)
@@ -223,7 +191,9 @@ class Referee:
         alert.stepped_at = alert.told_at = max(alert.stepped_at, step.at)
 
     def _escalated(self, step: Step, known: Known, terms: Terms, alert: Open, told: OpenAlert) -> None:
-        assert step.kind == "tick" and alert.state in ("raised", "escalated") and not alert.silent
+        assert step.kind == "tick"
+        assert alert.state in ("raised", "escalated")
+        assert not alert.silent
         assert terms.quiet_end(step.at, alert.priority) is None
         assert self._overdue(terms, alert, step.at), "never early"
         alert.tier = max(alert.tier, self._reached(terms, alert, step.at))
@@ -243,30 +213,39 @@ class Referee:
         return last and every is not None and at - alert.told_at >= every
 
     def _went_stale(self, step: Step, known: Known, terms: Terms, alert: Open, told: OpenAlert) -> None:
-        assert step.verdict.priority is None and step.verdict.stale and not alert.stale
+        assert step.verdict.priority is None
+        assert step.verdict.stale
+        assert not alert.stale
         alert.stale = True
 
     def _current_again(self, step: Step, known: Known, terms: Terms, alert: Open, told: OpenAlert) -> None:
-        assert alert.stale and not (step.verdict.priority is None and step.verdict.stale)
+        assert alert.stale
+        assert not (step.verdict.priority is None and step.verdict.stale)
         alert.stale = False
 
     def _resolved(self, step: Step, known: Known, terms: Terms, alert: Open, told: OpenAlert) -> None:
         if step.kind == "answer":
             self._answered(step, known, terms, alert, "resolve")
         else:
-            assert step.verdict.over and step.verdict.priority is None and step.verdict.retracts is None
+            assert step.verdict.over
+            assert step.verdict.priority is None
+            assert step.verdict.retracts is None
         alert.state = "resolved"
         known.since = None
 
     def _retracted(self, step: Step, known: Known, terms: Terms, alert: Open, told: OpenAlert) -> None:
-        assert step.kind == "judge" and step.verdict.retracts is not None
+        assert step.kind == "judge"
+        assert step.verdict.retracts is not None
         alert.state = "retracted"
 
     def _expired(self, step: Step, known: Known, terms: Terms, alert: Open, told: OpenAlert) -> None:
         if step.kind == "judge":
-            assert alert.silent and not step.verdict.silent and step.verdict.priority is not None
+            assert alert.silent
+            assert not step.verdict.silent
+            assert step.verdict.priority is not None
         else:
-            assert step.kind == "tick" and self._ran_out(terms, alert, step.at)
+            assert step.kind == "tick"
+            assert self._ran_out(terms, alert, step.at)
             known.since = None
         alert.state = "expired"
 
@@ -295,13 +274,17 @@ class Referee:
     def _snoozed(self, step: Step, known: Known, terms: Terms, alert: Open, told: OpenAlert) -> None:
         self._answered(step, known, terms, alert, "snooze")
         until = self.snooze_end(step.given, terms)
-        assert until > step.at and (alert.state, alert.until) != ("snoozed", until)
+        assert until > step.at
+        assert (alert.state, alert.until) != ("snoozed", until)
         alert.state, alert.until = "snoozed", until
 
     def _answered(self, step: Step, known: Known, terms: Terms, alert: Open, action: str) -> None:
         given = step.given
-        assert step.kind == "answer" and given is not None and given.action == action
-        assert given.alert_id == alert.alert_id and self.counts(alert, given, terms, step.at)
+        assert step.kind == "answer"
+        assert given is not None
+        assert given.action == action
+        assert given.alert_id == alert.alert_id
+        assert self.counts(alert, given, terms, step.at)
         until = self.snooze_end(given, terms) if action == "snooze" else step.at + terms.silence
         known.quieted = until, alert.priority
         alert.answered, alert.confirmed = given.observed_at.timestamp(), max(alert.confirmed, step.at)
@@ -329,7 +312,8 @@ class Referee:
             alert.useful, alert.rated = given.useful, given.observed_at.timestamp()
 
     def _handed_over(self, step: Step, known: Known, terms: Terms, alert: Open, told: OpenAlert) -> None:
-        assert step.given is not None and step.given.handed_to != alert.assigned
+        assert step.given is not None
+        assert step.given.handed_to != alert.assigned
         assert self.counts(alert, step.given, terms, step.at)
         alert.assigned, alert.handed = step.given.handed_to, step.given.observed_at.timestamp()
         self.rates(alert, step.given)
@@ -345,7 +329,7 @@ class Referee:
         for condition, known in self.known.items():
             terms, alert = self.terms[condition], known.open
             if step.suppressed or step.kind in ("suppress", "close"):
-                assert alert is None or alert.silent and step.kind != "close", "nobody is told now"
+                assert alert is None or (alert.silent and step.kind != "close"), "nobody is told now"
             if step.kind == "tick":
                 self._ask_time(step, known, terms, alert)
         if step.kind == "judge" and step.condition is not None:
