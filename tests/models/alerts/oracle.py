@@ -147,7 +147,8 @@ class Referee:
         assert terms is not None
         assert known.open is None, "one at a time"
         assert told.alert_id not in self.ids, "an id for each"
-        assert known.since is not None and known.holds, "it holds"
+        assert known.holds, "it holds"
+        assert known.since is not None
         assert self._allowed(known, terms, step.at, max(step.at, self.clock))
         assert not step.suppressed
         assert (told.priority, told.silent, told.number, told.state) == (known.priority, known.silent, 1, "raised")
@@ -174,7 +175,8 @@ class Referee:
     def _raised_again(self, step: Step, known: Known, terms: Terms, alert: Open, told: OpenAlert) -> None:
         assert step.kind == "tick"
         assert alert.state in RESTING
-        assert alert.until is not None and step.at >= alert.until, "a rest is honoured"
+        assert alert.until is not None
+        assert step.at >= alert.until, "a rest is honoured"
         assert terms.quiet_end(step.at, alert.priority) is None
         self._steps_up(step, alert)
 
