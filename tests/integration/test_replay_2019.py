@@ -142,7 +142,7 @@ def test_every_row_arrives_and_every_score_is_right(shared_data: Path, kafka_jar
     assert not first["vitals.v1.dead"]
     assert not first["labs.v1.dead"]
 
-    by_cause = {message["caused_by"]: message for message in outputs.values() if "caused_by" in message}
+    by_cause = {message["caused_by"]: message for message in outputs.values() if "scores" in message}
     causes = {}
     for record in first["vitals.v1"]:
         event = json.loads(record.value)
