@@ -113,10 +113,10 @@ class Gateways:
         for process in self._all:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
-            process.wait(20)
+            process.wait(60)
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
     """kill -9, and wait until it is gone."""
     os.kill(process.pid, signal.SIGKILL)
-    process.wait(20)
+    process.wait(60)

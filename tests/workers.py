@@ -35,7 +35,7 @@ class Workers:
             if worker.poll() is None:
                 worker.send_signal(signal.SIGCONT)
                 worker.kill()
-            worker.wait(20)
+            worker.wait(60)
 
 
 def worker_environment(cluster: Cluster, home: Path, **settings: str) -> dict[str, str]:

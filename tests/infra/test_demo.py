@@ -73,7 +73,7 @@ def processes(home: Path) -> dict[int, str]:
     return found
 
 
-def nothing_runs(home: Path, within_s: float = 3.0) -> bool:
+def nothing_runs(home: Path, within_s: float = 60.0) -> bool:
     deadline = time.monotonic() + within_s
     while processes(home):
         if time.monotonic() > deadline:

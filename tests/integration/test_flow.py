@@ -102,7 +102,7 @@ def test_from_movements_to_the_board(tmp_path: Path, kafka_jars: Path) -> None:
             for one in running:
                 if one.poll() is None:
                     one.kill()
-                one.wait(20)
+                one.wait(60)
     assert len(before) >= HALF - 1
     assert after[: len(before)] == before
     forecasts = [one for one in after if one.ahead]

@@ -75,7 +75,7 @@ class Watched:
     def stop(self) -> None:
         self.beats = False
         self.watchdog.stop()
-        self.watchdog._thread.join(5)
+        self.watchdog._thread.join(60)
 
     def _beat(self) -> None:
         while self.beats:
@@ -204,7 +204,7 @@ async def test_a_process_that_was_stopped_as_a_whole_goes_on(
     monkeypatch.setattr(watchdog_module, "time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(watched.watchdog._stopping, "wait", wait)
     watched.watchdog.beat()
-    await asyncio.wait_for(watched.watchdog._watch(), 5)
+    await asyncio.wait_for(watched.watchdog._watch(), 60)
     assert looks == 5
     assert watched.codes == []
 

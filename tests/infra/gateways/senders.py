@@ -161,7 +161,7 @@ class Sender:
 
     async def ended(self) -> bool:
         """Whether the other side closes the connection without another word."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             try:
                 return not await self.reader.read()
             except ConnectionError:
