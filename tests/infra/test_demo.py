@@ -159,7 +159,7 @@ def test_models_are_served_and_a_server_that_dies_is_started_again(home: Path, t
         assert b"WARDSTREAM_TRITON_URL=127.0.0.1:" in Path(f"/proc/{worker}/environ").read_bytes()
         first = server()
         assert first is not None
-        os.kill(first, signal.SIGKILL)
+        os.kill(first, signal.SIGABRT)  # as it dies of its own faults; its backends go on
         deadline = time.monotonic() + PATIENCE_S
         while server() in (first, None):
             assert time.monotonic() < deadline
