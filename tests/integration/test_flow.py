@@ -20,7 +20,7 @@ from wardstream.schemas.admissions import Admission
 from wardstream.schemas.decode import decoder_of
 from wardstream.schemas.flow import Flow
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(590)]
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(900)]
 START = datetime(2026, 3, 2, tzinfo=UTC)
 HALF, HOURS = 8, 16
 DEADLINE_S = 100

@@ -170,7 +170,7 @@ class Bucket:
 FILMS = 32
 
 
-@pytest.mark.timeout(290)
+@pytest.mark.timeout(900)
 def test_a_worker_killed_with_films_in_flight_loses_and_doubles_none(
     tmp_path: Path, kafka_jars: Path, triton_environment: Environment
 ) -> None:

@@ -23,7 +23,7 @@ from wardstream.schemas.envelope import Event
 from wardstream.schemas.partition import partition_of
 from wardstream.schemas.vitals import Vitals
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(290)]
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(900)]
 
 PAIRS = 120
 BURSTS = 5  # of merges; workers are killed in them until one was half way

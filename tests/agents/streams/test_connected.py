@@ -29,7 +29,7 @@ from wardstream.agents.streams.topic_ids import topic_ids
 from wardstream.agents.streams.transport import LaneConsumer, lane_transport
 from wardstream.infra.kafka.broker import Cluster
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.connected
 
 LANES = 2
 SLOW = 7

@@ -20,7 +20,7 @@ from wardstream.agents.streams.outputs import MAX_ROW_BYTES, Row
 from wardstream.agents.streams.producer import FENCED, LaneProducer, read_changelog
 from wardstream.infra.kafka.broker import Cluster
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.connected
 
 
 @pytest.fixture
