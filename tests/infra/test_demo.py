@@ -20,7 +20,7 @@ from wardstream.infra.failure import Failure
 from wardstream.infra.run_folder import run_folder
 from wardstream.infra.triton.environment import Environment
 
-PATIENCE_S = 120.0
+PATIENCE_S = 400.0
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_it_ends_by_itself_and_every_stage_shows(home: Path) -> None:
     latencies = ("publish to score", "publish to alert")
     for stage in ("events in", "scores", "alerts", "dead letters", *answers, "metrics", *latencies):
         assert int(figures[stage].replace(",", "")) > 0, output
-    assert re.search(r"^answers of chest_xray +\d+  ok \d", output, re.MULTILINE), output
+    assert re.search(r"^answers of chest_xray .*\bok \d", output, re.MULTILINE), output
     assert nothing_runs(home)
     assert not (home / "demo").exists()
     assert {path.name for path in home.iterdir()} == {"kafka", "triton"}
