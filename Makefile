@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DURATION ?=
 
+MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help install link demo test test-train train-env lint faults bench clean
 

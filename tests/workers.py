@@ -55,7 +55,8 @@ def worker_environment(cluster: Cluster, home: Path, **settings: str) -> dict[st
 
 def create_topics(environment: dict[str, str]) -> None:
     """All topics of the registry."""
-    subprocess.run([WARDSTREAM, "topics", "create"], env=environment, check=True, timeout=90, stdout=subprocess.DEVNULL)
+    create = [WARDSTREAM, "topics", "create"]
+    subprocess.run(create, env=environment, check=True, timeout=240, stdout=subprocess.DEVNULL)
 
 
 def caught_up(environment: dict[str, str], *topics: str) -> bool:

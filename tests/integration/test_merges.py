@@ -81,7 +81,7 @@ class Ward:
         """The topics, as soon as nothing is wrong with them."""
         left: list[str] = []
         try:
-            async with asyncio.timeout(90):
+            async with asyncio.timeout(240):
                 while left := wrong(found := await self.read()):  # noqa: ASYNC110 - topics are looked at
                     await asyncio.sleep(0.5)
                 return found

@@ -163,7 +163,7 @@ async def read(client: dict[str, Any], topic: str, partition: int = 0, *, at_lea
         await consumer.stop()
 
 
-async def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+async def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110 - what others do has no event
             await asyncio.sleep(0.02)
