@@ -193,7 +193,7 @@ def judged(rule: Rule, name: str, row: Row, now: float, caused_by: UUID) -> Verd
     if found.value is None:
         return Verdict(rule.name, kind, None, found.over, found.reason, shows, stale=not found.over)
     priority = rule.priority_of(found.value)
-    over = priority is None and rule.end is not None and found.value <= rule.end
+    over = rule.end is not None and found.value <= rule.end
     return Verdict(rule.name, kind, priority, over, found.reason, shows)
 
 

@@ -106,6 +106,35 @@ async def test_two_gateways_may_miss_one_feed_and_notices_may_come_twice(lane: O
     assert said(await lane.pass_to(8)) == [("feed_silent", "resolved", "medium")]
 
 
+async def test_a_record_that_comes_again_later_says_nothing_new(lane: OperationsLane) -> None:
+    await lane.give(notice("a", 0))
+    await lane.pass_to(10, begin=0)
+    before = lane.subject("feed/lab").troubles
+    await lane.give(notice("a", 0))
+    assert lane.subject("feed/lab").troubles == before != {}
+
+
+async def test_corrections_change_neither_the_newest_census_nor_the_forecast(lane: OperationsLane) -> None:
+    await lane.give(hour(2, census=10, full={1: 0.4}))
+    before = lane.subject("unit/4B")
+    await lane.give(hour(1, census=99, status="corrected"), hour(0, census=99, full={1: 0.9}))
+    after = lane.subject("unit/4B")
+    assert (after.census, after.ahead, after.ahead_at) == (10, before.ahead, before.ahead_at)
+    await lane.give(hour(2, census=11, status="corrected"))
+    assert (lane.subject("unit/4B").census, lane.subject("unit/4B").ahead) == (11, before.ahead)
+    await lane.give(hour(3, census=0, ended=True))
+    assert (lane.subject("unit/4B").census, lane.subject("unit/4B").ahead) == (None, ())
+
+
+async def test_a_condition_that_becomes_a_patients_is_closed(lane: OperationsLane) -> None:
+    await lane.give(notice("n", 0))
+    await lane.pass_to(0)
+    own = '[conditions.feed_silent]\nkind = "staleness"\npriority = "low"\n'
+    text = DEFAULT.text.replace("[conditions.feed_silent]", "[conditions.feed_quiet]") + own
+    lane.policy = parse_policy(text)
+    assert ("feed_silent", "closed", "medium") in said(await lane.pass_to(1))
+
+
 async def test_rejects_and_drift_are_conditions_of_their_own(lane: OperationsLane) -> None:
     await lane.give(notice("r", 0, condition="rejects"), notice("d", 0, condition="drift", feed="risk"))
     told = await lane.pass_to(0)
@@ -126,7 +155,14 @@ async def test_a_degraded_model_is_held_before_it_is_told_and_ends_below_its_end
     await lane.give(snapshot("w", 7, answers(ok=360, degraded=20, abstained=500), answered=380))
     assert await lane.pass_to(8) == [], "between its thresholds: 5.3 %"
     await lane.give(snapshot("w", 9, answers(ok=380, degraded=20, abstained=500), answered=400))
-    assert said(await lane.pass_to(10)) == [("model_degraded", "resolved", "medium")]
+    (resolved,) = await lane.pass_to(10)
+    assert (resolved.transition, resolved.values["degraded_share"], resolved.values["answers"]) == (
+        "resolved",
+        0.05,
+        400,
+    )
+    await lane.pass_to(25 * 60, begin=25 * 60)
+    assert lane.subject("model/sepsis").answers == {}, "no policy looks further back than a day"
 
 
 async def test_it_is_not_told_where_it_was_over_before_the_hold(lane: OperationsLane) -> None:

@@ -79,6 +79,7 @@ async def test_a_feed_that_falls_silent_and_speaks_again() -> None:
     (raised,) = desk.told()
     assert (raised.feed, raised.condition, raised.transition) == ("lab", "silent", "raised")
     assert (raised.raised_at, raised.at, raised.reason) == (NOON + minutes(60),) * 2 + ("no message for 60 minutes",)
+    assert raised.since == NOON, "when the last message came"
     assert desk.open("silent") == 1
     assert desk.meters.values[FEED_QUIET, ("lab",)] == 90 * 60
     desk.watcher.heard("lab", 0)
@@ -97,6 +98,7 @@ async def test_a_feed_that_never_spoke_is_silent_and_one_that_need_not_is_not() 
     for one in (desk, quiet):
         await one.pass_time(minutes(60))
     assert (desk.lives(), quiet.lives()) == ([("silent", "raised")], [])
+    assert desk.told()[0].since == NOON, "when watching began"
 
 
 async def test_too_many_rejects() -> None:
