@@ -103,7 +103,7 @@ def test_links_and_files() -> None:
 @pytest.mark.connected
 def test_publish_and_subscribe(tmp_path: Path, kafka_jars: Path) -> None:
     """Both examples as they stand, but for the address, with a worker between them."""
-    publish, subscribe, _ = blocks("python")
+    publish, subscribe, *_ = blocks("python")
     for example in (publish, subscribe):
         assert len([line for line in example.splitlines() if line.strip()]) < 10
     with Cluster(tmp_path / "kafka", jars=kafka_jars) as cluster:

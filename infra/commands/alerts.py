@@ -83,10 +83,10 @@ def show(
         mine = [alert for alert in found if alert.alert_id == alert_id]
         if not mine:
             raise Failure("there is no such alert")
-        for alert in mine:
+        for alert in sorted(mine, key=lambda one: one.number):
             _console().print(_line(alert))
         return
-    newest = {alert.alert_id: alert for alert in found}
+    newest = {alert.alert_id: alert for alert in sorted(found, key=lambda one: one.number)}
     table = Table(*_HEADS, expand=False)
     for alert in sorted(
         (one for one in newest.values() if one.state not in ENDED and (not unit or one.unit in unit)),
@@ -132,9 +132,9 @@ def ack(
     if ROLE not in who.roles:
         raise Failure(f"this token does not have the role {ROLE}: nothing was done")
     mine = [alert for alert in _read(settings) if alert.alert_id == alert_id]
-    if not mine or (who.units is not None and mine[-1].unit not in who.units):
+    newest = max(mine, key=lambda one: one.number, default=None)
+    if newest is None or (who.units is not None and newest.unit not in who.units):
         raise Failure("there is no such alert, or it is not in the units of this token")
-    newest = mine[-1]
     if newest.state in ENDED and action != "rate":
         raise Failure(f"the alert is {newest.state}: it can be rated, and nothing else")
     until = None if snooze is None else datetime.now(UTC) + timedelta(minutes=snooze)

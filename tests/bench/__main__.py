@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from tests.bench.alerts import alerts, alerts_table
 from tests.bench.broker import pinned_broker
 from tests.bench.contestants import ALL, Job
 from tests.bench.gateway import BACKLOG, gateway, gateway_table
@@ -61,7 +62,7 @@ def _options() -> Any:
     parser.add_argument("--events", type=int, help=f"by default {EVENTS}")
     parser.add_argument("--repeats", type=int, help=f"by default {REPEATS}")
     parser.add_argument("--only", nargs="*", default=[], help="parts of contestants' names")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each rate of latency and gateway")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each rate of latency, gateway and alerts")
     parser.add_argument("--patients", type=int, nargs="*", default=list(COUNTS))
     parser.add_argument("--load", type=float, default=600.0, help="seconds of load before a restore")
     parser.add_argument("--rate", type=float, help="of steady; by default half of latency's saturation")
@@ -127,6 +128,11 @@ def _gateway(options: Any, folder: Path, save: Path) -> str:
         )
 
 
+def _alerts(options: Any, folder: Path, save: Path) -> str:
+    with pinned_broker(folder / "kafka") as cluster:
+        return alerts_table(alerts(cluster, folder, options.seconds, save))
+
+
 def _risk(options: Any, folder: Path, save: Path) -> str:
     return risk_table(risk(options.repeats or REPEATS["risk"], save))
 
@@ -146,6 +152,7 @@ _PARTS: dict[str, Callable[[Any, Path, Path], str]] = {
     "predictions": _predictions,
     "risk": _risk,
     "gateway": _gateway,
+    "alerts": _alerts,
     "profile": _profile,
 }
 
