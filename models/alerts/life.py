@@ -149,8 +149,9 @@ def pass_time(book: Book, rule_of: RuleOf, now: Now) -> list[Change]:
             continue
         set_timers(alert, rule)  # the policy may have changed
         rested = alert.until is not None and alert.until <= now.at
-        # Where the clock has jumped past both, one of high priority was to be told again before it was to expire.
-        if alert.expires_at is not None and alert.expires_at <= now.at and not (rested and alert.priority == "high"):
+        # Where the clock has jumped past both, one of high priority is told again: nobody has answered since.
+        stays = rested and alert.priority == "high" and not alert.silent
+        if alert.expires_at is not None and alert.expires_at <= now.at and not stays:
             changes.append(end(book, condition, "expired", f"nothing has confirmed it: {alert.reason}"[:1000]))
         elif rested:
             changes += _again(book, condition, rule, now)
@@ -336,8 +337,8 @@ def _end_to_wait(book: Book, condition: str, transition: State, why: str, ready:
     """End an alert whose condition is to be told later, if it holds still."""
     change = end(book, condition, transition, why)
     was = change.alert
-    book.pending[condition] = Pending(
-        was.raised_at, ready, was.kind, was.priority, was.reason, was.evidence, was.silent, was.signals
+    book.pending[condition] = Pending(  # since 0: it has held for long enough
+        0.0, ready, was.kind, was.priority, was.reason, was.evidence, was.silent, was.signals
     )
     return change
 

@@ -206,6 +206,7 @@ DOCTORED: dict[str, Callable[[World], object]] = {
     "dead_letters_extra": lambda world: world.dead.append(("labs.v1", 0, 99)),
     "bad_lost_by_broker": lambda world: world.ledger.append(next(e for e in world.ledger if "bad" in e)),
     "raised_twice": lambda world: world.alerts.insert(0, world.alerts[0] | {"event_id": "another"}),
+    "steps_missing": lambda world: world.alerts[-1].update(number=7),
     "ended_twice": lambda world: world.say("stale", "stale", "expired", "S00000", START, TICK),
     "retracted_wrongly": retract_without_a_correction,
     "retracted_never": lambda world: drop_the_last_transition(world, "retracted"),
