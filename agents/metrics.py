@@ -350,6 +350,35 @@ API_DELIVERED = Metric("api_delivered_total", "counter", "transitions", "Transit
 API_BEHIND = Metric("api_behind_total", "counter", "times", "Streams that took too little, and then had to catch up")
 API_STREAMS = Metric("api_streams", "gauge", "streams", "Streams of alerts that are open")
 
+WEBHOOKS = Metric(
+    "webhook_deliveries_total",
+    "counter",
+    "transitions",
+    "Transitions of alerts that webhooks were to be told, by what became of them",
+    ("outcome",),
+)
+WEBHOOK_FAILURES = Metric(
+    "webhook_failures_total", "counter", "attempts", "Posts to webhooks that failed, by reason", ("reason",)
+)
+WEBHOOK_SECONDS = Metric(
+    "webhook_seconds", "histogram", "s", "From publishing what caused a transition to the 2xx of its webhook"
+)
+WEBHOOK_ANSWERS = Metric(
+    "webhook_answers_total",
+    "counter",
+    "answers",
+    "Answers in replies of webhooks: published, bad, not_allowed",
+    ("use",),
+)
+WEBHOOK_WAITING = Metric("webhook_waiting", "gauge", "transitions", "Transitions that wait to be posted, or again")
+WEBHOOK_OLDEST = Metric("webhook_oldest_seconds", "gauge", "s", "Age of the oldest transition that waits; 0: none does")
+WEBHOOK_BEHIND = Metric(
+    "webhook_behind", "gauge", "records", "Records of alerts.v1 not yet read, of the subscription farthest behind"
+)
+WEBHOOK_SUBSCRIPTIONS = Metric(
+    "webhook_subscriptions", "gauge", "subscriptions", "Subscriptions with a webhook: told, paused, failing", ("state",)
+)
+
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 
 _UP_TO: Final = (0.005, 0.01, 0.02, 0.03, 0.05, *(tenth / 10 for tenth in range(1, 11)))

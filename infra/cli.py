@@ -23,6 +23,7 @@ from wardstream.infra.commands import (
     tokens,
     topics,
     triton,
+    webhooks,
 )
 from wardstream.infra.commands.demo import demo
 from wardstream.infra.commands.deploy import deploy
@@ -65,6 +66,7 @@ main.add_typer(feed.commands, name="feed")
 main.add_typer(flow.commands, name="flow")
 main.add_typer(serve.commands, name="serve")
 main.add_typer(alerts.commands, name="alerts")
+main.add_typer(webhooks.commands, name="webhooks")
 main.add_typer(tokens.commands, name="tokens")
 main.add_typer(identities.commands, name="identities")
 main.add_typer(audit.commands, name="audit")

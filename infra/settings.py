@@ -12,6 +12,7 @@ import difflib
 import os
 import re
 import ssl
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -63,6 +64,12 @@ class Settings(BaseSettings):
     delivery_key, delivery_key_file
         32 bytes in base64: encrypts what signs webhooks, on `subscriptions.v1`. The file may hold several, one a line:
         the first seals, all open. None: no subscription has a webhook.
+    webhook_networks : tuple of networks
+        Where webhooks may go, as a JSON list of CIDRs; none by default, and nothing is posted.
+    webhook_cafile : Path or None
+        PEM: who signed the receivers' certificates; None: whom the system trusts.
+    webhook_retry_h : float
+        How long a transition is tried, from the publication of what caused it on; but five times at least.
     tokens_file : Path or None
         Who may use gateways and API: `wardstream tokens` writes it. None: they ask for none, on loopback only.
     token, token_file
@@ -142,6 +149,9 @@ class Settings(BaseSettings):
     api_tls_key: Path | None = None
     delivery_key: SecretStr | None = None
     delivery_key_file: Path | None = None
+    webhook_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    webhook_cafile: Path | None = None
+    webhook_retry_h: float = Field(default=24.0, ge=0, le=8760)
     tokens_file: Path | None = None
     token: SecretStr | None = None
     token_file: Path | None = None

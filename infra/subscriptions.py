@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import os
 import random
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -82,6 +83,11 @@ class Secrets:
             with contextlib.suppress(InvalidTag):
                 return cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], name.encode()).decode()
         raise SecretError(f"the secret of subscription {name} was sealed with another key, or changed")
+
+
+def new_secret() -> str:
+    """A secret of Standard Webhooks: 32 random bytes in base64 (not that of URLs, which libraries do not take)."""
+    return f"whsec_{b64encode(os.urandom(32)).decode()}"
 
 
 def table_of(rows: Mapping[bytes, bytes]) -> dict[str, Subscription]:

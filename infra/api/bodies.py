@@ -22,7 +22,8 @@ from wardstream.schemas.subscriptions import Subscription, Wanted
 
 BODY_BYTES = 64 * 1024
 BodyT = TypeVar("BodyT")
-Secret = Annotated[str, Meta(min_length=24, max_length=256, pattern=r"^[\x21-\x7e]+$(?!\n)")]
+Secret = Annotated[str, Meta(pattern=r"^whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$(?!\n)")]
+"""As Standard Webhooks says: 24 to 64 bytes in base64."""
 
 
 class Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -68,7 +69,8 @@ class Hook(Body, frozen=True, kw_only=True):
 
     url: Annotated[str, Meta(min_length=1, max_length=2048, description="https; http on loopback.")]
     secret: Annotated[
-        Secret | None, Meta(description="What signs; null: the one that was, or a new one is made and told once.")
+        Secret | None,
+        Meta(description="What signs (whsec_…); null: the one that was, or a new one is made and told once."),
     ] = None
 
 

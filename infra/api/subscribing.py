@@ -28,7 +28,7 @@ from wardstream.infra.failure import Failure
 from wardstream.infra.gateways.auth import Principal
 from wardstream.infra.gateways.http import Refused
 from wardstream.infra.kafka.following import Follower
-from wardstream.infra.subscriptions import Change, Secrets, change, table_of
+from wardstream.infra.subscriptions import Change, Secrets, change, new_secret, table_of
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.subscriptions import TOPIC, Subscription, Webhook
 
@@ -105,6 +105,7 @@ class Subscribing:
                 scope=scope,
                 wanted=body.wanted,
                 webhook=hook,
+                may_answer="clinician" in who.roles,
                 paused=body.paused,
             )
             return Change(name, row, "subscription_made")
@@ -178,7 +179,7 @@ class Subscribing:
             raise Invalid("bad_format", ("webhook.url",))
         if hook.secret is None and before is not None:
             return None, Webhook(url=hook.url, secret=before.secret)
-        told = None if hook.secret is not None else f"whsec_{secrets.token_urlsafe(32)}"
+        told = None if hook.secret is not None else new_secret()
         secret = hook.secret if told is None else told
         assert secret is not None, "one of the two"
         return told, Webhook(url=hook.url, secret=self._sealing.seal(name, secret))

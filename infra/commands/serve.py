@@ -51,3 +51,12 @@ def api() -> None:
 
     log_service(logging.INFO, _CHATTY)
     asyncio.run(serve_api(load_settings(), typer.echo))
+
+
+@commands.command()
+def webhooks() -> None:
+    """Post transitions of alerts to the subscriptions that have a webhook. A second one takes over from the first."""
+    from wardstream.infra.delivery.serving import serve_webhooks
+
+    log_service(logging.INFO, _CHATTY)
+    asyncio.run(serve_webhooks(load_settings(), typer.echo))

@@ -30,9 +30,10 @@ from tests.bench.running import BENCH, ROOT
 from tests.bench.scaling import scaling
 from tests.bench.steady import MINUTES, steady
 from tests.bench.throughput import Bench, throughput, wanted
+from tests.bench.webhooks import NUMBER, webhooks, webhooks_table
 
 RESULTS = ROOT / ".wardstream" / "bench" / "results"
-EVENTS = {"relay": 1_000_000, "vitals": 400_000, "scaling": 200_000, "gateway": 20_000}
+EVENTS = {"relay": 1_000_000, "vitals": 400_000, "scaling": 200_000, "gateway": 20_000, "webhooks": NUMBER}
 REPEATS = {"relay": 5, "vitals": 5, "scaling": 3, "predictions": 5, "risk": 5}
 
 
@@ -137,6 +138,11 @@ def _risk(options: Any, folder: Path, save: Path) -> str:
     return risk_table(risk(options.repeats or REPEATS["risk"], save))
 
 
+def _webhooks(options: Any, folder: Path, save: Path) -> str:
+    with pinned_broker(folder / "kafka") as cluster:
+        return webhooks_table(webhooks(cluster, folder, options.events or EVENTS["webhooks"], save))
+
+
 def _profile(options: Any, folder: Path, save: Path) -> str:
     with pinned_broker(folder / "kafka") as cluster:
         return profile(cluster, folder, options.events or EVENTS["vitals"], save.with_suffix(".txt"))
@@ -153,6 +159,7 @@ _PARTS: dict[str, Callable[[Any, Path, Path], str]] = {
     "risk": _risk,
     "gateway": _gateway,
     "alerts": _alerts,
+    "webhooks": _webhooks,
     "profile": _profile,
 }
 

@@ -14,6 +14,7 @@ from tests.bench.events import RELAY_BYTES, events
 from tests.bench.gateway import gateway_table
 from tests.bench.report import latency_table, rounded, table
 from tests.bench.timeline import Seen, came_per_s, cpu_seconds, figures, full_swing, quantile, spread, thinned
+from tests.bench.webhooks import webhooks_table
 from wardstream.schemas.decode import decode
 
 
@@ -132,6 +133,14 @@ def test_the_table_of_the_gateway_shows_what_is_missing() -> None:
     assert "**" not in text
     assert "57,999 ids on the topic" in gateway_table(found | {"on_topic": (57_999, 58_000)})
     assert "999 alerts, not 1000" in gateway_table(found | {"alerts": {"sent": 1000, "seen": 999} | times})
+
+
+def test_webhooks_that_were_forged_or_repeated_are_marked() -> None:
+    times = {"p50_ms": 24.1, "p95_ms": 60.0, "p99_ms": 88.8, "most_ms": 90.0}
+    found: dict[str, Any] = {"sent": 300, "forged": 0, "again": 0, "load": 0.3} | times
+    assert webhooks_table(found).endswith("| 300 | 24 | 60 | 89 | 90 | 0.3 |")
+    assert "**1 with a wrong" in webhooks_table(found | {"forged": 1})
+    assert "2 posted again**" in webhooks_table(found | {"again": 2})
 
 
 def test_contestants_are_named_once() -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64decode
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from tests.reading import read_all
 from tests.workers import create_topics, worker_environment
+from wardstream.infra.api.bodies import Secret
 from wardstream.infra.audit import verify_audit
 from wardstream.infra.kafka.broker import Cluster
-from wardstream.infra.subscriptions import Change, SecretError, Secrets, change, read_table, table_of
+from wardstream.infra.subscriptions import Change, SecretError, Secrets, change, new_secret, read_table, table_of
 from wardstream.schemas.audit import AuditRecord
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.decode import decoder_of, encode
@@ -22,6 +25,16 @@ from wardstream.schemas.subscriptions import Subscription, Wanted, Webhook
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ONE = Subscription(name="one", at=NOW, made_at=NOW, who="m.garcia", scope=("4B",), wanted=Wanted(priorities=("high",)))
 OLD, NEW = bytes(32), bytes(range(32))
+
+
+def test_a_new_secret_is_base64_that_every_library_takes() -> None:
+    one, other = new_secret(), new_secret()
+    assert len(b64decode(one.removeprefix("whsec_"), validate=True)) == 32
+    assert one != other
+    assert msgspec.convert(one, Secret) == one
+    for none in (one.removeprefix("whsec_"), "whsec_" + "-" * 32, "whsec_short", one + "\n"):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(none, Secret)
 
 
 def test_secrets_are_bound_to_their_subscription_and_key() -> None:
