@@ -21,16 +21,19 @@ from wardstream.infra.answering import WHAT, acknowledgement
 from wardstream.infra.api.history import LOOK_BACK_S, Reader, partitions
 from wardstream.infra.audit import write_audit
 from wardstream.infra.failure import Failure
+from wardstream.infra.operator_alerts import answer_operator_alert, operator_alerts
 from wardstream.infra.operators import principal_of
 from wardstream.infra.settings import Settings, kafka_client_options, load_settings
 from wardstream.schemas.acknowledgements import Action
 from wardstream.schemas.alerts import ENDED, Alert
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.decode import check
+from wardstream.schemas.operator_alerts import OperatorAlert
 
 commands = typer.Typer(no_args_is_help=True, help="Alerts: as they happen, how they stand, and answering them.")
 
 ROLE = "clinician"
+OPERATOR = "operator"
 _WIDE = 160
 _MARKS = {"high": "!!!", "medium": "!!", "low": "!"}
 _COLOURS = {"high": "bold red", "medium": "yellow", "low": "cyan"}
@@ -87,7 +90,7 @@ def show(
             _console().print(_line(alert))
         return
     newest = {alert.alert_id: alert for alert in sorted(found, key=lambda one: one.number)}
-    table = Table(*_HEADS, expand=False)
+    table = _table(*_HEADS)
     for alert in sorted(
         (one for one in newest.values() if one.state not in ENDED and (not unit or one.unit in unit)),
         key=lambda one: (-len(_MARKS[one.priority]), one.raised_at),
@@ -97,6 +100,24 @@ def show(
             alert.patient_id,
             alert.condition,
             f"{alert.state}{', stale' if alert.stale else ''}",
+            f"{alert.raised_at:%Y-%m-%d %H:%M}Z",
+            ", ".join(alert.to),
+            alert.reason,
+            f"{alert.alert_id}",
+        )
+        table.add_row(_MARKS[alert.priority], *map(escape, cells), style=_COLOURS[alert.priority])
+    _console().print(table)
+
+
+@commands.command()
+def operators(ended: Annotated[bool, typer.Option("--ended", help="those that have ended, too")] = False) -> None:
+    """What operators must see to: silent feeds, degraded models, stale data, short beds. `ack` answers them, too."""
+    table = _table("", "subject", "condition", "state", "since", "told", "reason", "alert")
+    for alert in _operators(load_settings(), ended):
+        cells = (
+            alert.subject,
+            alert.condition,
+            alert.state,
             f"{alert.raised_at:%Y-%m-%d %H:%M}Z",
             ", ".join(alert.to),
             alert.reason,
@@ -117,7 +138,8 @@ def ack(
     ] = None,
     comment: Annotated[str | None, typer.Option(help="goes with the answer")] = None,
 ) -> None:
-    """Answer an alert. Needs a token with the role clinician (WARDSTREAM_TOKEN_FILE); on the audit first."""
+    """Answer an alert, on the audit first. Needs a token (WARDSTREAM_TOKEN_FILE) with the role clinician, for one of
+    `alerts operators` with the role operator."""
     if sum((snooze is not None, resolve, hand_over is not None)) > 1:
         raise typer.BadParameter("one of --snooze, --resolve and --hand-over")
     action: Action = "acknowledge" if useful is None else "rate"
@@ -129,6 +151,12 @@ def ack(
         action = "hand_over"
     settings = load_settings()
     who = principal_of(settings, "who answers must be known")
+    until = None if snooze is None else datetime.now(UTC) + timedelta(minutes=snooze)
+    if OPERATOR in who.roles and who.units is None:
+        found = next((one for one in _operators(settings, ended=True) if one.alert_id == alert_id), None)
+        if found is not None:
+            _answer_operators(settings, found, action, who.name, until, hand_over, useful, comment)
+            return
     if ROLE not in who.roles:
         raise Failure(f"this token does not have the role {ROLE}: nothing was done")
     mine = [alert for alert in _read(settings) if alert.alert_id == alert_id]
@@ -137,7 +165,6 @@ def ack(
         raise Failure("there is no such alert, or it is not in the units of this token")
     if newest.state in ENDED and action != "rate":
         raise Failure(f"the alert is {newest.state}: it can be rated, and nothing else")
-    until = None if snooze is None else datetime.now(UTC) + timedelta(minutes=snooze)
     event = acknowledgement(
         newest,
         who,
@@ -172,6 +199,45 @@ def ack(
     except PublishError as error:
         raise Failure(f"the answer is on the audit, but not on its topic: {error}; give it again") from None
     typer.echo(f"{WHAT[action].removeprefix('alert_').replace('_', ' ')}: {newest.reason}")
+
+
+def _operators(settings: Settings, ended: bool) -> list[OperatorAlert]:
+    try:
+        return asyncio.run(operator_alerts(kafka_client_options(settings), ended=ended))
+    except (KafkaError, TimeoutError) as error:
+        raise Failure(f"operators' alerts cannot be read: {type(error).__name__}") from error
+
+
+def _answer_operators(
+    settings: Settings,
+    alert: OperatorAlert,
+    action: Action,
+    who: str,
+    until: datetime | None,
+    handed_to: str | None,
+    useful: bool | None,
+    comment: str | None,
+) -> None:
+    if alert.state in ENDED and action != "rate":
+        raise Failure(f"the alert is {alert.state}: it can be rated, and nothing else")
+    try:
+        asyncio.run(
+            answer_operator_alert(
+                kafka_client_options(settings),
+                settings.app_id,
+                alert,
+                action,
+                who=who,
+                why=comment or "given at a terminal",
+                role=OPERATOR,
+                snooze_until=until,
+                handed_to=handed_to,
+                useful=useful,
+            )
+        )
+    except BadEvent as bad:
+        raise Failure(f"nothing was done: {', '.join(bad.fields)} cannot be written") from None
+    typer.echo(f"{WHAT[action].removeprefix('alert_').replace('_', ' ')}: {alert.reason}")
 
 
 def _read(settings: Settings) -> list[Alert]:
@@ -209,6 +275,12 @@ def _line(alert: Alert) -> str:
 
 def _where(alert: Alert) -> str:
     return f"{alert.unit or '?'}{f' {alert.bed}' if alert.bed else ''}"
+
+
+def _table(*heads: str) -> Table:
+    table = Table(*heads, expand=False)
+    table.columns[-1].no_wrap = True  # an id is to be copied
+    return table
 
 
 def _console() -> Console:

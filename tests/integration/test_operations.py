@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from tests.reading import read_all
 from tests.workers import APP_ID, WARDSTREAM, create_topics, worker_environment
 from wardstream.infra.feeds.pace import FeedPublisher
+from wardstream.infra.gateways.auth import add_token
 from wardstream.infra.kafka.broker import Cluster
 from wardstream.infra.operator_alerts import answer_operator_alert, operator_alerts
 from wardstream.schemas.audit import AuditRecord
@@ -44,6 +45,17 @@ class Desk:
         command = [WARDSTREAM, "worker", "--group", "operations"]
         self.running.append(subprocess.Popen(command, env=self._environment, stdout=log, stderr=subprocess.STDOUT))
         return self.running[-1]
+
+    def says(self, *words: str) -> str:
+        """What `wardstream alerts` says to an operator."""
+        tokens = self._folder / "tokens.json"
+        if not tokens.exists():
+            self._environment["WARDSTREAM_TOKEN"] = add_token(tokens, "m.garcia", ["operator"])
+            self._environment["WARDSTREAM_TOKENS_FILE"] = str(tokens)
+        command = [WARDSTREAM, "alerts", *words]
+        return subprocess.run(
+            command, env=self._environment, timeout=60, check=True, capture_output=True, text=True
+        ).stdout
 
     async def tick(self, first: int, last: int) -> None:
         async with FeedPublisher(self._address) as publisher:
@@ -97,6 +109,8 @@ async def story(desk: Desk) -> None:
     assert escalated.observed_at - raised.observed_at == timedelta(minutes=30)
     (shown,) = await operator_alerts(desk.client)
     assert shown == escalated
+    listed = await asyncio.to_thread(desk.says, "operators")
+    assert all(word in listed for word in ("feed_silent", "lab", "escalated", str(raised.alert_id)))
     for _ in range(2):
         await answer_operator_alert(desk.client, APP_ID, shown, "acknowledge", who="m.garcia", why="on it")
     acknowledged = (await desk.told(3))[-1]
@@ -109,6 +123,10 @@ async def story(desk: Desk) -> None:
     assert (resolved.transition, resolved.number) == ("resolved", 4)
     assert await operator_alerts(desk.client) == []
     assert await operator_alerts(desk.client, ended=True) == [resolved]
+    said = await asyncio.to_thread(desk.says, "ack", str(raised.alert_id), "--not-useful")
+    assert said.startswith("rated: ")
+    rated = (await desk.told(5))[-1]
+    assert (rated.transition, rated.state, rated.useful, rated.actor) == ("rated", "resolved", False, "m.garcia")
 
 
 def test_a_silent_feed_is_told_escalated_answered_and_ended(own_kafka: Cluster, tmp_path: Path) -> None:
