@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DURATION ?=
 
+MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help install link demo test test-train train-env lint faults bench clean
 
@@ -37,8 +38,11 @@ lint: link  ## ruff, mypy and the import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: install lint  ## lint and all tests, those on real Kafka included; those that train nets where ARGS names no others
-	$(BIN)/pytest $(ARGS)
+# Tests on brokers mostly wait, so two processes share them, each with brokers of its own, a file at a time, in the order
+# of their names: the short ones come last and even out. What is installed for nets comes while mypy runs.
+test: install  ## lint and all tests, those on real Kafka included; those that train nets where ARGS names no others
+	$(MAKE) $(if $(ARGS),lint,-j2 lint train-env)
+	$(BIN)/pytest $(or $(ARGS),-n 2 --dist loadfile --no-loadscope-reorder)
 	$(if $(ARGS),,$(MAKE) test-train)
 
 # torch takes 5 GB and two minutes, and nothing that runs needs it, so it has an environment of its own.

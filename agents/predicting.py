@@ -35,7 +35,7 @@ from wardstream.models.signals import FIELDS
 from wardstream.schemas.output_id import output_id
 from wardstream.schemas.predictions import Contribution, Prediction
 
-_WORDS = f"sepsis within {sepsis.HORIZON_H:g} h"
+WORDS = f"sepsis within {sepsis.HORIZON_H:g} h"
 EXPLAINED = 16  # patients of a batch; each takes some fifteen rows
 
 
@@ -166,4 +166,4 @@ def _judge(
     if answer.quality == "ok" and answer.version is not None and answer.calibrated is not None:
         patient.answers[SEPSIS] = (log_odds(answer.calibrated), one.at)
         threshold = served.threshold(answer.version)
-    Judged(batch, one.key, patient, one.cause, one.at, rules).prediction(prediction, _WORDS, threshold)
+    Judged(batch, one.key, patient, one.cause, one.at, rules).prediction(prediction, WORDS, threshold)

@@ -127,7 +127,9 @@ class Approvals:
 
     def obey(self) -> None:
         """Look at the rows as they are now."""
-        self._controls = tables_of(self._follower.rows[CONTROLS.name], {}).controls
+        before, self._controls = self._controls, tables_of(self._follower.rows[CONTROLS.name], {}).controls
+        if (silent := _silent(self._controls)) != _silent(before):
+            log.info("silent from now on: %s", "; ".join(silent) or "no model")
         control = self._controls.get(RISK)
         wanted = None if control is None else control.serving
         if wanted is None or control is None or self._trust is None:
@@ -197,3 +199,12 @@ class Approvals:
                 log.warning("a refused snapshot is not on the audit yet: %s", error)
                 return
             self._to_audit.pop(0)
+
+
+def _silent(controls: Mapping[str, ModelControl]) -> list[str]:
+    """Which models are silent, and where."""
+    return sorted(
+        f"{name} {'everywhere' if one.silent else 'in ' + ', '.join(one.silent_units)}"
+        for name, one in controls.items()
+        if one.silent or one.silent_units
+    )

@@ -28,6 +28,7 @@ from wardstream.infra.commands import (
 from wardstream.infra.commands.demo import demo
 from wardstream.infra.commands.deploy import deploy
 from wardstream.infra.commands.evaluate import evaluate
+from wardstream.infra.commands.explain import explain
 from wardstream.infra.commands.gate import gate
 from wardstream.infra.commands.learner import learner
 from wardstream.infra.commands.metrics import metrics
@@ -78,6 +79,7 @@ main.command("replay")(replay)
 main.command("publish")(publish)
 main.command("demo")(demo)
 main.command("metrics")(metrics)
+main.command("explain")(explain)
 for command in (train, evaluate, gate, deploy, rollback):
     main.command(command.__name__)(command)
 

@@ -206,7 +206,7 @@ class Demo:
             try:
                 server.check()
             except TritonDown:
-                server.kill()  # what is left of it
+                await asyncio.to_thread(server.kill)  # what is left of it
                 await self._start(server.start, server.kill)
 
     async def _start(self, start: Callable[[], None], kill: Callable[[], None]) -> None:

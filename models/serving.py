@@ -78,10 +78,13 @@ class Served:
         The model server's client.
     folder : Path
         The model's folder in the repository.
+    budget_s : float
+        For all rows of one call.
     """
 
-    def __init__(self, client: Infers, folder: Path) -> None:
+    def __init__(self, client: Infers, folder: Path, budget_s: float = BUDGET_S) -> None:
         self._client = client
+        self._budget_s = budget_s
         self._folder = folder
         self._turn = asyncio.Lock()
         self._calibrations: dict[tuple[str, str], tuple[Calibration | None, float]] = {}  # until when it is None
@@ -105,7 +108,7 @@ class Served:
         ]
 
     async def _logits(self, rows: Sequence[Prepared]) -> list[Said]:
-        said, until = list[Said](), monotonic() + BUDGET_S
+        said, until = list[Said](), monotonic() + self._budget_s
         while len(said) < len(rows):
             answers = await self._request(rows[len(said) : len(said) + ROWS], until)
             said += answers

@@ -19,5 +19,5 @@ def commit() -> str:
 
 
 def _git(*words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=_ROOT, check=True, timeout=20, capture_output=True, text=True)
+    done = subprocess.run(["git", *words], cwd=_ROOT, check=True, timeout=60, capture_output=True, text=True)
     return done.stdout.strip()

@@ -28,7 +28,7 @@ listen = "127.0.0.1:0"
 NAMES = (b"Habermehl", b"Wilhelmine", b"Lindenallee", b"8847120", b"19510203", b"0171555")
 """Of the people below: never anywhere in clear."""
 _ADDRESS = re.compile(r"listens on 127\.0\.0\.1:(\d+)|127\.0\.0\.1:(\d+)/v1")
-_START_S = 30.0
+_START_S = 240
 
 
 def segment(name: str, **fields: str) -> str:
@@ -113,10 +113,10 @@ class Gateways:
         for process in self._all:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
-            process.wait(20)
+            process.wait(60)
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
     """kill -9, and wait until it is gone."""
     os.kill(process.pid, signal.SIGKILL)
-    process.wait(20)
+    process.wait(60)

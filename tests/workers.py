@@ -35,7 +35,7 @@ class Workers:
             if worker.poll() is None:
                 worker.send_signal(signal.SIGCONT)
                 worker.kill()
-            worker.wait(20)
+            worker.wait(60)
 
 
 def worker_environment(cluster: Cluster, home: Path, **settings: str) -> dict[str, str]:
@@ -55,4 +55,14 @@ def worker_environment(cluster: Cluster, home: Path, **settings: str) -> dict[st
 
 def create_topics(environment: dict[str, str]) -> None:
     """All topics of the registry."""
-    subprocess.run([WARDSTREAM, "topics", "create"], env=environment, check=True, timeout=90, stdout=subprocess.DEVNULL)
+    create = [WARDSTREAM, "topics", "create"]
+    subprocess.run(create, env=environment, check=True, timeout=240, stdout=subprocess.DEVNULL)
+
+
+def caught_up(environment: dict[str, str], *topics: str) -> bool:
+    """Whether the lanes have read these inputs to their ends, and so have written all they have to say of them."""
+    shown = subprocess.run(
+        [WARDSTREAM, "lanes", "show"], env=environment, timeout=120, capture_output=True, check=False
+    )
+    behind = shown.stdout.decode().partition("behind")[2]  # below the table of topics
+    return bool(behind) and not any(topic in behind for topic in topics)

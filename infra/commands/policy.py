@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from math import isnan
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
+import orjson
 import typer
 from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from wardstream.infra.commands.evaluate import serving_folder
+from wardstream.infra.commands.gate import head_of
+from wardstream.infra.commands.progress import shown
 from wardstream.infra.failure import Failure
+from wardstream.infra.feeds.records import Record
 from wardstream.infra.operators import operator_of
 from wardstream.infra.policies import apply_policy, read_policies
+from wardstream.infra.policy_replay import HORIZON_H, Patients, Replayed, Together, choose, matched, replay
 from wardstream.infra.settings import Settings, kafka_client_options, load_settings
-from wardstream.models.alerts.policy import PRIORITIES, Policy, Rule
+from wardstream.models import sepsis
+from wardstream.models.alerts.policy import PRIORITIES, PatientKind, Policy, Rule
 from wardstream.models.alerts.policy_file import DEFAULT, PolicyError, parse_policy
+from wardstream.models.alerts.retrospect import Episode, Observed, Worth, worth
+from wardstream.models.training.recipe import Report
 from wardstream.schemas.alert_policies import IN_FORCE, AlertPolicy
 from wardstream.schemas.bad_event import BadEvent
 
@@ -97,6 +109,128 @@ def apply_file(
     except (KafkaError, TimeoutError) as error:
         raise Failure(f"the policy cannot be applied: {type(error).__name__}") from error
     typer.echo(f"{row.digest} is in force")
+
+
+@commands.command("replay")
+def replay_policy(
+    file: Annotated[Path, typer.Argument(help="a policy in TOML")],
+    data: Annotated[Path, typer.Argument(help="records of the form of the challenge of 2019: folder or archive")],
+    beside: Annotated[Path | None, typer.Option(help="another policy in place of the one in force")] = None,
+    match: Annotated[
+        list[str] | None, typer.Option(help="PREDICTION=CONDITION of FILE: raise as often, by other patients")
+    ] = None,
+    patients: Annotated[int | None, typer.Option(min=1, help="the first so many of those judged")] = None,
+    others: Annotated[
+        int | None, typer.Option(min=1, help="the first so many of those thresholds are fixed on")
+    ] = None,
+    horizon_h: Annotated[float, typer.Option(min=1, help="hours; for alerts without one of their own")] = HORIZON_H,
+    as_json: Annotated[bool, typer.Option("--json", help="print the measures as JSON")] = False,
+) -> None:
+    """Say what a policy would have told of recorded patients, beside the one in force: rate, PPV, sensitivity, lead."""
+    wanted = read_policy(file)
+    settings = load_settings()
+    present = read_policy(beside) if beside is not None else _in_force(settings)
+    folder = serving_folder(sepsis.NAME)
+    made = head_of(folder, sepsis.NAME)
+
+    async def measured(report: Report) -> tuple[list[str], dict[str, Any]]:
+        async def run(policy: Policy, some: Sequence[Record], task: str) -> Replayed:
+            asks = any(rule.of == sepsis.NAME for rule in policy.conditions.values())
+            model = folder if asks else None
+            found = await replay(some, policy, model, settings.never_carried, report, task, horizon_h)
+            if found.unanswered:
+                raise Failure(f"the model was too slow for {found.unanswered} questions: nothing is said by halves")
+            return found
+
+        found = choose(data, made.locked, report)
+        judged = found.judged[:patients]
+        notes, policy = _notes(found, len(judged), settings.never_carried, horizon_h), wanted
+        if match:
+            if not found.of_training:
+                raise Failure("--match wants all the data that the model was trained on: whom it chose by is not known")
+            before = await run(policy, found.others[:others], "fixing thresholds")
+            for pair in match:
+                condition, _, other = pair.partition("=")
+                policy, threshold = matched(policy, before, condition, other)
+                notes.append(f"{condition}: from {threshold:.4f}, as often as {other} in {len(before.stays)} others")
+        policies = {"it": policy, "present": present}
+        together = Together(policies)
+        replayed = await run(together, judged, "replaying")
+        measures = {
+            name: {"digest": one.digest, "kinds": list(_worth(one, together.stays(name, replayed)))}
+            for name, one in policies.items()
+        }
+        return notes, measures
+
+    with shown() as report:
+        notes, measures = asyncio.run(measured(report))
+    if as_json:
+        typer.echo(orjson.dumps({"notes": notes, **measures}, option=orjson.OPT_INDENT_2).decode())
+        return
+    for note in notes:
+        typer.echo(note)
+    for name, one in measures.items():
+        typer.echo(f"{file if name == 'it' else 'beside it'}: policy {one['digest'][:12]}")
+        table = Table("condition", "priority", "episodes", "true", "a patient-day", "PPV", "sensitivity", "lead, h")
+        for kind in one["kinds"]:
+            estimates = [_told(kind[measure]) for measure in ("per_day", "ppv", "sensitivity", "lead_h")]
+            mark = " (silent)" if kind["silent"] else ""
+            table.add_row(
+                kind["condition"] + mark, kind["priority"], f"{kind['episodes']:,}", f"{kind['true']:,}", *estimates
+            )
+        _print(table)
+
+
+def _notes(found: Patients, judged: int, never_carried: frozenset[str], horizon_h: float) -> list[str]:
+    """Who was judged, and how."""
+    whose = "locked away from the training of the sepsis model" if found.of_training else "that no training would use"
+    parts = ", ".join(sorted(never_carried)) or "none"
+    return [
+        f"{judged} of {len(found.judged)} patients {whose}; of NEWS2 the feed is declared never to carry: {parts}",
+        f"an episode is true if the onset comes within its prediction's horizon, or {horizon_h:g} h",
+    ]
+
+
+def _worth(policy: Policy, stays: Sequence[Observed]) -> Iterator[dict[str, Any]]:
+    """The whole policy but what is silent; each condition; each of its priorities where there are several."""
+    silent = {name for name, rule in policy.conditions.items() if rule.silent}
+    kinds = Counter((_name(one), one.priority) for stay in stays for one in stay.episodes)
+    yield _kind("all that is told", "", False, worth(stays, lambda one: _name(one) not in silent))
+    for name, rule in policy.conditions.items():
+        if rule.kind not in get_args(PatientKind):  # feeds and models: no patient's
+            continue
+        priorities = [priority for priority in PRIORITIES if (name, priority) in kinds]
+        for some in (priorities, *([priority] for priority in priorities if len(priorities) > 1)):
+            found = worth(stays, partial(_is_of, name, some))
+            yield _kind(name, ", ".join(some), name in silent, found)
+
+
+def _is_of(condition: str, priorities: Sequence[str], episode: Episode) -> bool:
+    return _name(episode) == condition and episode.priority in priorities
+
+
+def _name(episode: Episode) -> str:
+    """The condition; of a result without its analyte."""
+    return episode.condition.split(".", 1)[0]
+
+
+def _kind(condition: str, priority: str, silent: bool, found: Worth) -> dict[str, Any]:
+    estimates = {name: list(getattr(found, name)) for name in ("per_day", "ppv", "sensitivity", "lead_h")}
+    counts = {"episodes": found.episodes, "true": found.true}
+    return {"condition": condition, "priority": priority, "silent": silent, **counts, **estimates}
+
+
+def _told(estimate: Sequence[float]) -> str:
+    value, low, high = estimate
+    return "" if isnan(value) else f"{value:.3g} ({low:.3g}–{high:.3g})"
+
+
+def _in_force(settings: Settings) -> Policy:
+    """The policy in force; without a cluster the built-in one."""
+    if settings.broker_url is None:
+        return DEFAULT
+    row = _rows(settings).get(IN_FORCE)
+    return DEFAULT if row is None else parse_policy(row.text)
 
 
 def read_policy(file: Path) -> Policy:

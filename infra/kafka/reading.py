@@ -18,8 +18,8 @@ _STALL_S = 20.0
 _CLOSE_S = 5.0
 
 
-async def records(options: Mapping[str, Any], topic: str) -> AsyncGenerator[Any, None]:
-    """Every committed record of a topic that is there now, in the order of each partition.
+async def records(options: Mapping[str, Any], topic: str, partition: int | None = None) -> AsyncGenerator[Any, None]:
+    """Every committed record of a topic, or of one partition, that is there now, in the order of each partition.
 
     Raises
     ------
@@ -31,7 +31,8 @@ async def records(options: Mapping[str, Any], topic: str) -> AsyncGenerator[Any,
     present = await describe_topics(options, [topic])
     if topic not in present:
         raise Failure(f"no topic {topic}: `wardstream topics create` makes it")
-    parts = [TopicPartition(topic, partition.number) for partition in present[topic].partitions]
+    numbers = [one.number for one in present[topic].partitions]
+    parts = [TopicPartition(topic, number) for number in numbers if partition in (None, number)]
     consumer = AIOKafkaConsumer(
         **options, isolation_level="read_committed", enable_auto_commit=False, fetch_max_wait_ms=100
     )

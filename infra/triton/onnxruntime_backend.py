@@ -8,11 +8,20 @@ What it promises, as the native one: inputs, outputs and types are those of `con
 when the model is loaded; requests of one execution are run as one batch and their answers split again; one instance is
 one session, closed when the version is unloaded. Unlike the native one it takes one intra-operator thread unless
 `parameters` has an `intra_op_thread_count`: on a machine that the stream shares, small nets gain nothing from more.
+
+A process of a backend that stands still for a second is given up by the server, which takes the memory of its requests
+for others; when it goes on, its late answer is taken for that of the next requests (seen: three wrong answers in four
+standstills of 2.5 s), and soon the server dies. So a process that has stood still ends itself: no answer is better.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
+import threading
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +31,8 @@ import onnxruntime
 import triton_python_backend_utils as pb
 
 _FILE = "model.onnx"
+_STILL_S = 0.7  # the server waits 1 s for a sign of life, which comes each 0.3 s
+_LOOK_S = 0.1
 _ONNX_TYPES = {
     "TYPE_BOOL": "tensor(bool)",
     "TYPE_UINT8": "tensor(uint8)",
@@ -54,6 +65,7 @@ class TritonPythonModel:
         )
         _compare("input", config["input"], self.session.get_inputs(), self.batched)
         _compare("output", config["output"], self.session.get_outputs(), self.batched)
+        self.life = _Life()
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer all requests, in their order; those of one shape together.
@@ -80,6 +92,7 @@ class TritonPythonModel:
                 responses[i] = pb.InferenceResponse(
                     [pb.Tensor(name, array) for name, array in part.items() if name in wanted]
                 )
+        self.life.check()
         return responses
 
     def finalize(self) -> None:
@@ -97,6 +110,26 @@ class TritonPythonModel:
     def _outputs(self, arrays: list[Any]) -> list[Any]:
         found = self.session.run(self.outputs, dict(zip(self.inputs, arrays, strict=True)))
         return [np.ascontiguousarray(array) for array in found]
+
+
+class _Life:
+    """Ends this process when it has stood still, by the clock that the server waits by."""
+
+    def __init__(self) -> None:
+        self._seen_s = time.time()
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def check(self) -> None:
+        still_s = time.time() - self._seen_s
+        if still_s > _STILL_S:
+            print(f"error: the backend stood still for {still_s:.1f} s and ends", file=sys.stderr, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)  # an orderly end would talk to the server
+
+    def _look(self) -> None:
+        while True:
+            self.check()
+            self._seen_s = time.time()
+            time.sleep(_LOOK_S)
 
 
 def _count(config: dict[str, Any], name: str) -> int:

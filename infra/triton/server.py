@@ -10,10 +10,10 @@ The Python backend of each model is a process of its own that shares memory with
 server gone, but its memory in /dev/shm would stay after a `kill -9`; so its name says whose it is, and each start
 removes what processes left that are no more.
 
-Two faults of this Triton (2.51) end it now and then, on a busy machine often, so who keeps one starts it again when
-`check` says so: a call that its client cancels, or whose deadline passes, just when it is answered (SIGSEGV;
-triton-inference-server/server issues 7368 and 8034, mended in later versions), and a pause of more than 1 s
-(`boost::interprocess::lock_exception` in the Python backend; issue 8882, open).
+Two things end it now and then, on a busy machine most, so who keeps one starts it again when `check` says so: a call
+that its client cancels, or whose deadline passes, just when it is answered (SIGSEGV; triton-inference-server/server
+issues 7368 and 8034, mended in versions after this 2.51), and a standstill of its backend (`onnxruntime_backend.py`;
+with a backend that goes on: wrong answers and `boost::interprocess::lock_exception`, issue 8882).
 """
 
 from __future__ import annotations

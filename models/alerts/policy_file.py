@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, time, tzinfo
@@ -22,7 +23,7 @@ FORMAT: Final = 1
 BY_MODEL: Final = "model"
 _MOST_TIERS: Final = 8
 _MOST_ROLES: Final = 16  # Alert.to
-_LONGEST_NAME: Final = 24
+_is_name = re.compile(r"[A-Za-z0-9_-]{1,24}").fullmatch  # it is a label of metrics, where * stands for all
 _MINUTE: Final = 60.0
 _HOUR: Final = 3600.0
 _WEEK_MIN: Final = 7 * 24 * 60
@@ -219,8 +220,8 @@ class _Reader:
                 self._wrong(f"{path}.{name}", f"is no priority: {', '.join(PRIORITIES)}")
 
     def _rule(self, path: str, name: str, entry: Any, times: _Times, common: Mapping[str, Any]) -> Rule | None:
-        if not name or "." in name or "/" in name or len(name) > _LONGEST_NAME:
-            self._wrong(path, f"a name has 1 to {_LONGEST_NAME} characters, no point and no slash")
+        if not _is_name(name):
+            self._wrong(path, "a name has 1 to 24 letters, digits, _ and -")
         written: _Condition | None = self._struct(path, entry, _Condition)
         if written is None:
             return None

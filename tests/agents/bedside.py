@@ -118,7 +118,7 @@ class Bedside:
         batch.handled = asyncio.get_running_loop().create_future()
         async with self._agents[topic].test_context() as running:
             await running.put(batch, wait=False)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await batch.handled
         if outputs.left:
             await self._at_end(Batch("", (), work, outputs, encode))

@@ -10,6 +10,7 @@ import pytest
 from tests.agents.bedside import Bedside, Said
 from tests.agents.lanes import Killed, Lanes
 from tests.events import WELL, admission, at, event_id, outcome, tick, vitals
+from wardstream.agents import alert_value
 from wardstream.agents import metrics as m
 from wardstream.agents.meters import Names
 from wardstream.agents.patients import Rules
@@ -225,6 +226,24 @@ async def test_a_worker_that_dies_counts_nothing_that_is_done_again() -> None:
     assert total(lanes, m.ALERT_VERDICTS)[*MEDIUM, "true"] == 1
     seen = lanes.settings.meters.histograms[m.ALERT_LEAD, ("*", "*", "no")]
     assert (seen.count, seen.sum) == (1, 115 * 60.0)
+
+
+async def test_what_fails_on_a_patient_is_not_counted(bedside: Bedside, monkeypatch: pytest.MonkeyPatch) -> None:
+    await bedside.give(admitted(), vitals("v", 5, **ILL), outcome("o", 2 * H, "icu_transfer"))
+    judge = alert_value.judge
+
+    def fail(*about: Any) -> None:
+        judge(*about)
+        raise RuntimeError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(alert_value, "judge", fail)
+        said = await bedside.give(tick(9 * H))
+    assert (counted(said), said.observed) == ({}, [])
+    assert said.counts["handler_errors_total", ("ticks.v1", "RuntimeError")] == 1
+    said = await bedside.give(tick(9 * H + 1))
+    assert said.counts["alert_verdicts_total", (*MEDIUM, "true")] == 1
+    assert len(said.observed) == 4
 
 
 def test_names_from_outside_are_bounded() -> None:

@@ -99,7 +99,7 @@ class Lane:
         batch.handled = asyncio.get_running_loop().create_future()
         async with self._agents[topic].test_context() as running:
             await running.put(batch, wait=False)
-            await asyncio.wait_for(batch.handled, 20)
+            await asyncio.wait_for(batch.handled, 60)
         for (metric, labels), number in outputs.counts.items():
             self.counts[metric.name, labels] += number
         for key, row in self.state.absorb(work):

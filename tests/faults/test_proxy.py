@@ -39,19 +39,19 @@ async def echo() -> AsyncIterator[tuple[Proxies, asyncio.StreamReader, asyncio.S
 async def ping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, text: bytes) -> float:
     started = time.monotonic()
     writer.write(text)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await reader.readexactly(len(text)) == text
     return time.monotonic() - started
 
 
 async def test_a_link_can_be_slow() -> None:
     async with echo() as (proxies, reader, writer):
-        assert await ping(reader, writer, b"fast") < 1
+        await ping(reader, writer, b"fast")
         proxies.afflict(Trouble(frozenset({1}), OURS, delay_s=(0.1, 0.1)))
         assert await ping(reader, writer, b"slow") > 0.2
-        proxies.afflict(Trouble(frozenset({0}), OURS, delay_s=(5, 5)))
+        proxies.afflict(Trouble(frozenset({0}), OURS, delay_s=(120, 120)))
         await ping(reader, writer, b"another's")
-        proxies.afflict(Trouble(frozenset({1}), frozenset({1}), delay_s=(5, 5)))
+        proxies.afflict(Trouble(frozenset({1}), frozenset({1}), delay_s=(120, 120)))
         await ping(reader, writer, b"another's")
 
 
@@ -63,7 +63,7 @@ async def test_what_was_under_way_arrives_after_a_cut() -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(reader.read(100), 0.3)
         proxies.mend()
-        assert await asyncio.wait_for(reader.read(100), 5) == b"under way"
+        assert await asyncio.wait_for(reader.read(100), 60) == b"under way"
 
 
 async def test_or_the_connection_is_reset() -> None:
@@ -74,5 +74,5 @@ async def test_or_the_connection_is_reset() -> None:
         await asyncio.sleep(0.1)
         proxies.mend(reset=True)
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await reader.readexactly(1)

@@ -247,8 +247,8 @@ class Feed:
 
 
 async def settled(lanes: int, feed: Feed) -> list[str]:
-    """What is wrong once nothing is, or after 40 s."""
-    until = time.monotonic() + 40
+    """What is wrong once nothing is, or after two minutes."""
+    until = time.monotonic() + 120
     while (wrong := await feed.wrong(lanes)) and time.monotonic() < until:  # noqa: ASYNC110 - topics are looked at
         await asyncio.sleep(0.5)
     return wrong
@@ -278,7 +278,7 @@ async def test_backlog_moves_exactly_once_past_a_sleeping_worker(own_kafka: Clus
 
         sleeper.send_signal(signal.SIGSTOP)
         await feed.publish(4, lanes=2)  # the backlog
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while (moved := command(environment, "lanes", "migrate", "--lanes", "4")).returncode == 2:
             assert time.monotonic() < until, moved.stderr
         assert moved.returncode == 0, moved.stderr
@@ -287,7 +287,7 @@ async def test_backlog_moves_exactly_once_past_a_sleeping_worker(own_kafka: Clus
         workers.start()
         assert await settled(4, feed) == []
         sleeper.send_signal(signal.SIGCONT)
-        assert await asyncio.to_thread(sleeper.wait, 40) != 0  # whichever lanes the group gives it
+        assert await asyncio.to_thread(sleeper.wait, 120) != 0  # whichever lanes the group gives it
         await feed.publish(2, lanes=2)  # a publisher that still counts two partitions
         assert await settled(4, feed) == []
         await feed.publish(2, lanes=4)

@@ -148,6 +148,15 @@ def test_check_says_what_a_sound_policy_would_do(tmp_path: Path) -> None:
     assert "22:00 to 06:30 (UTC), 4B: low priority waits" in said
 
 
+def test_the_policy_behind_the_readme_is_sound() -> None:
+    file = Path(__file__).parents[1] / "alerts" / "against_news2.toml"
+    rules = parse_policy(file.read_text()).conditions.values()
+    assert {(rule.kind, rule.of, rule.single) for rule in rules} == {
+        ("score", "news2", None),
+        ("prediction", "sepsis", None),
+    }
+
+
 def test_apply_wants_a_file_or_the_default_and_a_reason(tmp_path: Path) -> None:
     file = tmp_path / "policy.toml"
     file.write_text(DEFAULT.text)

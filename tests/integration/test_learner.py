@@ -121,7 +121,7 @@ def test_killed_at_ten_moments_it_ends_with_the_same_bits(own_kafka: Cluster, tm
             learning()
             time.sleep(draw.uniform(0.0, 4.0))
             process.kill()
-            process.wait(20)
+            process.wait(60)
         first = learner()
         learning()
         second = learner()  # takes over: the first ends at its next snapshot
@@ -135,7 +135,7 @@ def test_killed_at_ten_moments_it_ends_with_the_same_bits(own_kafka: Cluster, tm
         for process in started:
             if process.poll() is None:
                 process.kill()
-            process.wait(20)
+            process.wait(60)
 
     straight = Learner(TARGET, Settings())
     for event, one in zip(events, examples(EXAMPLES), strict=True):

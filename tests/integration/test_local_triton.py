@@ -11,6 +11,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,10 @@ from wardstream.infra.triton.server import TritonDown, TritonServer
 from wardstream.infra.triton.shared_memory import FOLDER, prefix
 from wardstream.models.triton import TritonClient, Unavailable
 
-pytestmark = pytest.mark.connected
+# A standstill of the whole machine ends a backend, and is no fault of what is tested here.
+pytestmark = [pytest.mark.connected, pytest.mark.flaky(reruns=2, only_rerun=["is not healthy", "stood still"])]
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 RECOVERY_S = 30.0
 MIB = 1 << 20
 
@@ -185,16 +187,20 @@ async def test_memory_is_bounded(server: TritonServer, client: TritonClient) -> 
 
 
 async def recovered(client: TritonClient, server: TritonServer) -> None:
-    """Returns when an answer comes; a Triton that died of a fault of its own is begun anew, as the demo does it."""
+    """Returns when an answer comes; a Triton that died of a known fault is begun anew, as the demo does it."""
     deadline = time.monotonic() + RECOVERY_S
     while time.monotonic() < deadline:
         try:
             await right(client, rows(1))
             return
         except Unavailable:
-            if not runs(server.pid) and (faults := known_faults(server)):
-                warnings.warn(f"Triton died of a known fault of its own: {faults}", stacklevel=2)
-                server.kill()
+            try:
+                server.check()
+            except TritonDown:
+                if not (faults := known_faults(server)):
+                    raise
+                warnings.warn(f"Triton died of a known fault: {faults}", stacklevel=2)
+                await asyncio.to_thread(server.kill)
                 await asyncio.to_thread(server.start)
             await asyncio.sleep(0.05)
     pytest.fail("no answer any more")
@@ -203,7 +209,7 @@ async def recovered(client: TritonClient, server: TritonServer) -> None:
 def known_faults(server: TritonServer) -> list[str]:
     """What its log since the last start says of those that infra/triton/server.py names."""
     last = server.log.read_text("utf-8", errors="replace").rpartition("Started GRPCInferenceService")[2]
-    return [fault for fault in ("boost::interprocess::lock_exception", "Signal (11) received") if fault in last]
+    return [fault for fault in ("Signal (11) received", "the backend stood still") if fault in last]
 
 
 async def outage(client: TritonClient, seconds: float) -> Counter[str]:
@@ -218,7 +224,7 @@ async def outage(client: TritonClient, seconds: float) -> Counter[str]:
     return reasons
 
 
-async def test_a_server_that_hangs_for_three_seconds(server: TritonServer) -> None:
+async def test_a_server_that_hangs_for_three_seconds_is_begun_anew(server: TritonServer) -> None:
     client = TritonClient(server.url, deadline_s=0.5)
     try:
         await recovered(client, server)
@@ -229,9 +235,32 @@ async def test_a_server_that_hangs_for_three_seconds(server: TritonServer) -> No
             server.resume()
         assert reasons["deadline"] <= 4
         assert reasons["circuit_open"] > 10
+        with pytest.raises(TritonDown):
+            await checked(server)
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
         await recovered(client, server)
     finally:
         await client.close()
+
+
+async def test_a_backend_that_stood_still_answers_nothing_more(server: TritonServer, client: TritonClient) -> None:
+    """Triton gives the memory of its requests to others: it would take a late answer for theirs."""
+
+    async def asks(seed: int) -> None:
+        with suppress(Unavailable):
+            while True:
+                await right(client, rows(1 + seed, seed))
+
+    asking = [asyncio.create_task(asks(seed)) for seed in range(6)]
+    (backend,) = psutil.Process(server.pid).children()
+    backend.suspend()
+    await asyncio.sleep(2.5)
+    backend.resume()
+    with pytest.raises(TritonDown, match="the backend stood still"):
+        await checked(server)
+    server.kill()
+    await asyncio.gather(*asking)
 
 
 async def test_a_server_that_is_killed_and_started_again(server: TritonServer) -> None:
@@ -301,12 +330,13 @@ def listening_of(process: psutil.Process) -> set[tuple[str, int]]:
 
 def test_it_stops_and_leaves_nothing(tmp_path: Path, triton_environment: Environment) -> None:
     write_model(tmp_path / "models")
-    before = set(FOLDER.iterdir())
     with TritonServer(tmp_path / "triton", tmp_path / "models", made_of=triton_environment) as server:
         process = psutil.Process(server.pid)
+        memory = f"{prefix(int(server.url.rpartition(':')[2]))}*"
+        assert list(FOLDER.glob(memory))
         (backend,) = process.children()
         listening = listening_of(process)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while len(listening) < 3 and time.monotonic() < deadline:  # HTTP and metrics come after gRPC is ready
             time.sleep(0.1)
             listening = listening_of(process)
@@ -317,7 +347,7 @@ def test_it_stops_and_leaves_nothing(tmp_path: Path, triton_environment: Environ
         server.pause()  # a stopped one is stopped as well
     assert not process.is_running()
     assert not backend.is_running()
-    assert set(FOLDER.iterdir()) <= before
+    assert not list(FOLDER.glob(memory))
 
 
 def test_one_that_cannot_start_says_why(tmp_path: Path, triton_environment: Environment) -> None:

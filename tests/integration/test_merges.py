@@ -23,7 +23,7 @@ from wardstream.schemas.envelope import Event
 from wardstream.schemas.partition import partition_of
 from wardstream.schemas.vitals import Vitals
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(290)]
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(900)]
 
 PAIRS = 120
 BURSTS = 5  # of merges; workers are killed in them until one was half way
@@ -81,7 +81,7 @@ class Ward:
         """The topics, as soon as nothing is wrong with them."""
         left: list[str] = []
         try:
-            async with asyncio.timeout(90):
+            async with asyncio.timeout(240):
                 while left := wrong(found := await self.read()):  # noqa: ASYNC110 - topics are looked at
                     await asyncio.sleep(0.5)
                 return found

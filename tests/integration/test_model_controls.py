@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from tests.workers import WARDSTREAM, Workers, create_topics, worker_environment
 from wardstream.infra.feeds.replay import timeline
 from wardstream.infra.feeds.run import run_replay
 from wardstream.infra.kafka.broker import Cluster
-from wardstream.infra.learner import FREEZE_S
 from wardstream.infra.model_controls import read_tables
 from wardstream.infra.risk import learner_key
 from wardstream.models.risk.champion import Settings
@@ -76,6 +74,10 @@ class Site:
         assert found is not None
         return found
 
+    def obeyed(self, said: str) -> None:
+        """Wait until a worker says so."""
+        until(lambda: any(said in log.read_text("utf-8") for log in self._folder.glob("worker*.log")))
+
     def opened(self, model: RiskModel) -> Learner:
         key = learner_key(self.home).public_key()
         signed = Signed(key_id=model.key_id, signature=model.signature, payload=model.payload)
@@ -113,7 +115,7 @@ class Site:
         for process in self.learners:
             if process.poll() is None:
                 process.kill()
-            process.wait(20)
+            process.wait(60)
 
 
 @pytest.fixture
@@ -135,6 +137,11 @@ def inputs_of(example: TrainingExample) -> dict[str, Known]:
 
 
 def test_freezing_stops_learning_and_nothing_is_left_out(site: Site) -> None:
+    def gauge(name: str) -> float | None:
+        found = [one for one in site.records("metrics.v1", Metrics) if one.role == "learner"]
+        last = max(found, key=lambda one: one.at, default=None)
+        return None if last is None else last.gauges.get(name)
+
     events = published()
     asyncio.run(send(site.client, events[:HALF]))
     site.learn()
@@ -146,17 +153,11 @@ def test_freezing_stops_learning_and_nothing_is_left_out(site: Site) -> None:
     assert site.deeds() == []
     code, said = site.model("freeze", "--why", "a sensor is off")
     assert (code, said) == (0, "learning rests\n")
-    time.sleep(FREEZE_S)
+    until(lambda: gauge("risk_frozen") == 1.0)
     asyncio.run(send(site.client, events[HALF : HALF + 3_000]))
     site.learners[-1].kill()  # and it comes back frozen
-    site.learners[-1].wait(20)
+    site.learners[-1].wait(60)
     site.learn()
-
-    def gauge(name: str) -> float | None:
-        found = [one for one in site.records("metrics.v1", Metrics) if one.role == "learner"]
-        last = max(found, key=lambda one: one.at, default=None)
-        return None if last is None else last.gauges.get(name)
-
     until(lambda: gauge("risk_frozen") == 1.0 and gauge("risk_behind") == 3_000.0)
     assert position(snapshot(site.client)) == HALF
     assert "learning rests" in site.model("list")[1]
@@ -192,7 +193,7 @@ def test_the_approved_snapshot_answers_and_no_other(site: Site) -> None:
     code, said = site.model("promote", "--why", "to begin with", "--force", "--alert-from", "0")
     assert (code, said) == (0, f"version {first.version}, logistic, answers; alerts from 0\n")
     assert site.deeds() == [("some operator", f"model_promoted_by_force: risk {first.version} logistic")]
-    time.sleep(2)
+    site.obeyed(f"snapshot {first.version} answers")
     site.feed(hour(3))
     (one,) = site.predictions(1)
     assert (one.model, one.version, one.silent) == ("risk", first.version, False)
@@ -202,7 +203,7 @@ def test_the_approved_snapshot_answers_and_no_other(site: Site) -> None:
     asyncio.run(send(site.client, published()[1_000:2_000]))
     site.learned(2_000)
     worker.kill()
-    worker.wait(20)
+    worker.wait(60)
     worker = site.workers.start()
     site.feed(hour(4))
     again = site.predictions(2)[-1]
@@ -213,7 +214,7 @@ def test_the_approved_snapshot_answers_and_no_other(site: Site) -> None:
 
     # Silence: the prediction says so, the alert that people know goes on, and who is new is not told of.
     assert site.model("silence", "risk", "--unit", "5A", "--why", "a trial")[1] == "risk is silent in 5A\n"
-    time.sleep(2)
+    site.obeyed("silent from now on: risk in 5A")
     site.feed(
         admission("other", 241, "admit", patient_id="P9", age_years=80.0, sex="female", unit="5A"),
         vitals("w", 250, patient_id="P9", **WELL),
@@ -231,13 +232,13 @@ def test_the_approved_snapshot_answers_and_no_other(site: Site) -> None:
     serving = tables.controls["risk"].serving
     assert serving is not None
     assert (serving.version, serving.alert_from) == (second.version, 0.0)
-    time.sleep(2)
+    site.obeyed(f"snapshot {second.version} answers")
     tampered = msgspec.structs.replace(
         tables.models[serving.snapshot], payload=tables.models[serving.snapshot].payload.replace(b"0.1", b"0.2", 1)
     )
     write(site, tampered)
     worker.kill()
-    worker.wait(20)
+    worker.wait(60)
     site.workers.start()
     until(lambda: any(deed.startswith("model_refused") for _, deed in site.deeds()))
     assert ("worker", f"model_refused: risk {second.version} logistic") in site.deeds()
@@ -298,7 +299,7 @@ def test_what_has_changed_is_told_to_operators_once(site: Site) -> None:
     site.learn()
     until(lambda: site.records("notices.v1", Notice), site.learners[-1])
     site.learners[-1].kill()
-    site.learners[-1].wait(20)
+    site.learners[-1].wait(60)
     site.learn()
     site.learned(4_000)
     found = [one for one in site.records("notices.v1", Notice) if one.reason.startswith("heart_rate_bpm")]

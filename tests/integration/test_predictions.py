@@ -16,7 +16,7 @@ import pytest
 
 from tests.models.training.tiny import write_candidate
 from tests.reading import read_all
-from tests.workers import WARDSTREAM, Workers, create_topics, worker_environment
+from tests.workers import WARDSTREAM, Workers, caught_up, create_topics, worker_environment
 from wardstream.infra.kafka.broker import Cluster
 from wardstream.infra.model_store import Store
 from wardstream.infra.triton.environment import Environment
@@ -29,9 +29,9 @@ PATIENTS = 40
 ARCHIVE = "icu/challenge2019_setB_p100001-p106500.tar.gz"
 EPOCH = datetime(2019, 1, 1, tzinfo=UTC)
 TOLERANCE = 1e-4
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(290)]
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(900)]
 
 Hours = dict[tuple[str, int], dict[str, Any]]
 """What was said of a patient's hour."""
@@ -87,13 +87,11 @@ class Ward:
 
     def settled(self) -> list[dict[str, Any]]:
         """The predictions, when no more come."""
-        before: list[int] = []
-
-        def still(found: list[dict[str, Any]]) -> bool:
-            before.append(len(found))
-            return len(before) > 8 and before[-8:] == [before[-1]] * 8
-
-        return self.until(still)
+        deadline = time.monotonic() + PATIENCE_S
+        while not caught_up(self.environment, "labs.v1", "ticks.v1", "vitals.v1"):
+            assert time.monotonic() < deadline, "the lanes are behind"
+            self.server.check()
+        return self.predictions()
 
     def hourly(self, predictions: list[dict[str, Any]]) -> Hours:
         """Those of the ends of hours; each hour has one at the most."""
@@ -156,11 +154,12 @@ def offline(ward: Ward, archive: Path, patients: int, folder: Path) -> Hours:
     return {(row["patient_id"], row["hour"]): row for row in rows}
 
 
+@pytest.mark.flaky(reruns=2, only_rerun=["TritonDown"])  # infra/triton/server.py says of what it dies
 @pytest.mark.parametrize("repository", ["deployed"], indirect=True)
 def test_the_stream_says_what_evaluate_says(ward: Ward, shared_data: Path, tmp_path: Path) -> None:
     """No skew between training and serving: the same probability for every hour in which the offline rule predicts."""
     archive, patients = shared_data / ARCHIVE, PATIENTS
-    assert ward.replay(archive, patients).wait(200) == 0
+    assert ward.replay(archive, patients).wait(PATIENCE_S) == 0
     streamed = ward.hourly(ward.settled())
     wanted = offline(ward, archive, patients, tmp_path)
     given = {place: row for place, row in wanted.items() if row["probability"] is not None}
@@ -193,7 +192,7 @@ def test_versions_change_and_the_server_dies_while_patients_are_predicted(ward: 
         before = answered(ward.predictions())
         ward.until(lambda found: answered(found) > before)
         ward.serve(1)
-        assert replay.wait(200) == 0
+        assert replay.wait(PATIENCE_S) == 0
     finally:
         replay.kill()
     found = ward.settled()

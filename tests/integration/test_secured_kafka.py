@@ -20,7 +20,7 @@ from wardstream.infra.settings import kafka_client_options
 
 pytestmark = pytest.mark.connected
 
-DEADLINE_S = 10
+DEADLINE_S = 60
 
 
 @pytest.fixture(scope="module")

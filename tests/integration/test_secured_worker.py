@@ -19,7 +19,7 @@ from wardstream.schemas.decode import decoder_of
 from wardstream.schemas.scores import Scores
 from wardstream.schemas.vitals import Vitals
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.connected
 
 
 async def test_scores_over_tls_and_none_with_a_wrong_password(tmp_path: Path, kafka_jars: Path) -> None:

@@ -208,7 +208,7 @@ class Rig:
             self.aiokafka.positions[tp] = 0
         self.consumer.resume_flow()
 
-    async def until(self, true: Callable[[], bool], seconds: float = 5.0) -> None:
+    async def until(self, true: Callable[[], bool], seconds: float = 60.0) -> None:
         async with asyncio.timeout(seconds):
             while not true():
                 assert self._task is None or not self._task.done(), "the loop of the lane has ended"

@@ -29,7 +29,7 @@ from wardstream.agents.streams.topic_ids import topic_ids
 from wardstream.agents.streams.transport import LaneConsumer, lane_transport
 from wardstream.infra.kafka.broker import Cluster
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.connected
 
 LANES = 2
 SLOW = 7
@@ -94,7 +94,7 @@ class Ward:
         try:
             yield app
         finally:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await app.stop()
             shutil.rmtree(app.conf.datadir, ignore_errors=True)  # Faust makes one; nothing is in it
 
@@ -154,7 +154,7 @@ async def read(client: dict[str, Any], topic: str, partition: int = 0, *, at_lea
         consumer.assign([tp])
         consumer.seek(tp, 0)
         end, found = (await consumer.end_offsets([tp]))[tp], []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await consumer.position(tp) < end or len(found) < at_least:
                 for records in (await consumer.getmany(timeout_ms=100)).values():
                     found += records
@@ -163,7 +163,7 @@ async def read(client: dict[str, Any], topic: str, partition: int = 0, *, at_lea
         await consumer.stop()
 
 
-async def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+async def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110 - what others do has no event
             await asyncio.sleep(0.02)
@@ -291,7 +291,7 @@ async def check_a_topic_made_anew(ward: Ward, app: faust.App) -> None:
 
 
 async def until_there(ward: Ward, there: bool) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (ward.labs in (ids := await topic_ids(ward.client, ward.inputs))) is not there:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     return ids

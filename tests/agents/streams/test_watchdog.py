@@ -16,7 +16,8 @@ from aiokafka.errors import KafkaConnectionError
 from wardstream.agents.streams import watchdog as watchdog_module
 from wardstream.agents.streams.watchdog import EXIT_STALLED, Standing, Watchdog
 
-STALL_S = 0.4
+STALL_S = 1.0  # what beats or moves is late by less, on a busy machine too
+PATIENCE_S = 60.0
 
 
 class FakeBrokers:
@@ -75,7 +76,7 @@ class Watched:
     def stop(self) -> None:
         self.beats = False
         self.watchdog.stop()
-        self.watchdog._thread.join(5)
+        self.watchdog._thread.join(60)
 
     def _beat(self) -> None:
         while self.beats:
@@ -107,15 +108,15 @@ def watched(brokers: FakeBrokers) -> Iterator[Watched]:
 def test_a_lane_that_stands_still_while_its_input_goes_on(watched: Watched) -> None:
     watched.lanes[0] = Standing({"vitals": 5}, 0, 3)
     watched.start()
-    assert not watched.ends_within(STALL_S * 0.8)
-    assert watched.ends_within(STALL_S)
+    assert not watched.ends_within(STALL_S / 2)
+    assert watched.ends_within(PATIENCE_S)
     assert watched.codes == [EXIT_STALLED] == [70]
 
 
 def test_a_lane_that_holds_what_it_has_read(watched: Watched) -> None:
     watched.lanes[0] = Standing({"vitals": 10}, 2, 3)
     watched.start()
-    assert watched.ends_within(STALL_S * 2)
+    assert watched.ends_within(PATIENCE_S)
 
 
 def test_a_lane_at_the_end_of_its_input_may_rest(watched: Watched) -> None:
@@ -129,7 +130,7 @@ def test_a_lane_that_reads_a_topic_whole(watched: Watched, brokers: FakeBrokers,
     """It is asked for the ends of partitions that Kafka knows."""
     watched.lanes[0] = Standing({"vitals/0": 10, "vitals/1": at}, 0, 3)
     watched.start()
-    assert watched.ends_within(STALL_S * 2) == stalls
+    assert watched.ends_within(PATIENCE_S if stalls else STALL_S * 2) == stalls
     assert brokers.asked == {TopicPartition("vitals", 0), TopicPartition("vitals", 1)}
 
 
@@ -155,7 +156,7 @@ def test_a_lane_that_moves_is_left_alone(watched: Watched, what: str) -> None:
 def test_a_lane_that_never_gets_as_far_as_to_read(watched: Watched) -> None:
     watched.lanes[0] = Standing({"vitals": 0}, 0, 0)
     watched.start()
-    assert watched.ends_within(STALL_S * 2)
+    assert watched.ends_within(PATIENCE_S)
 
 
 def test_brokers_that_are_away_are_nobodys_fault(watched: Watched, brokers: FakeBrokers) -> None:
@@ -164,8 +165,8 @@ def test_brokers_that_are_away_are_nobodys_fault(watched: Watched, brokers: Fake
     watched.start()
     assert not watched.ends_within(STALL_S * 2.2)
     brokers.away = False  # back, and the lane still stands: the watchdog has survived, and begins to count
-    assert not watched.ends_within(STALL_S * 0.7)
-    assert watched.ends_within(STALL_S * 1.5)
+    assert not watched.ends_within(STALL_S / 2)
+    assert watched.ends_within(PATIENCE_S)
 
 
 def test_an_error_of_its_own_does_not_end_it(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,14 +175,14 @@ def test_an_error_of_its_own_does_not_end_it(watched: Watched, monkeypatch: pyte
     watched.start()
     assert not watched.ends_within(STALL_S)
     monkeypatch.setattr(watched.watchdog, "_standing", watched.standing)
-    assert watched.ends_within(STALL_S * 3)
+    assert watched.ends_within(PATIENCE_S)
 
 
 def test_an_event_loop_that_is_blocked(watched: Watched) -> None:
     watched.start()
     assert not watched.ends_within(STALL_S * 1.5)
     watched.beats = False
-    assert watched.ends_within(STALL_S * 2)
+    assert watched.ends_within(PATIENCE_S)
     assert watched.codes == [70]
 
 
@@ -204,7 +205,7 @@ async def test_a_process_that_was_stopped_as_a_whole_goes_on(
     monkeypatch.setattr(watchdog_module, "time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(watched.watchdog._stopping, "wait", wait)
     watched.watchdog.beat()
-    await asyncio.wait_for(watched.watchdog._watch(), 5)
+    await asyncio.wait_for(watched.watchdog._watch(), 60)
     assert looks == 5
     assert watched.codes == []
 

@@ -130,7 +130,7 @@ class FakeWay:
             raise PublishError("away")
 
 
-async def until(condition: Callable[[], object], seconds: float = 20) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60) -> None:
     """Wait for what another task brings about."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  there is no event to wait for
@@ -150,18 +150,18 @@ class Sender:
         """Bytes as they are."""
         self.writer.write(raw)
 
-    async def answer(self, seconds: float = 20) -> tuple[str, str]:
+    async def answer(self, seconds: float = 60) -> tuple[str, str]:
         """Code and control id of the next answer."""
         async with asyncio.timeout(seconds):
             return said(await self.reader.readblock())
 
-    async def ask(self, raw: bytes, seconds: float = 20) -> tuple[str, str]:
+    async def ask(self, raw: bytes, seconds: float = 60) -> tuple[str, str]:
         self.send(raw)
         return await self.answer(seconds)
 
     async def ended(self) -> bool:
         """Whether the other side closes the connection without another word."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             try:
                 return not await self.reader.read()
             except ConnectionError:

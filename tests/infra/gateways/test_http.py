@@ -82,7 +82,7 @@ async def served(
         yield Served(f"{scheme}://127.0.0.1:{listening.getsockname()[1]}", way, meters)
     finally:
         server.should_exit = server.force_exit = True
-        await asyncio.wait(tasks[1:], timeout=20)
+        await asyncio.wait(tasks[1:], timeout=60)
         tasks[0].cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 

@@ -181,7 +181,7 @@ async def test_when_it_is_full_it_waits(tmp_path: Path) -> None:
         assert not waiting.done()
         await spool.take(1)
         spool.delivered(1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await (await waiting)
         assert await all_of(spool) == [b"y" * 60]
 

@@ -16,7 +16,8 @@ _NAME = "mutant_of_life"
 
 
 class Mutant(NamedTuple):
-    """One replacement in `life.py` or `answers.py`; `caught_by`: the property test too, or the tables alone."""
+    """One replacement in `life.py` or `answers.py`; `caught_by`: the property test too, or the tables (it may
+    need thousands of examples, or none suffices)."""
 
     breaks: str
     old: str
@@ -49,9 +50,10 @@ MUTANTS = (
         "What waited is raised after it is over.",
         "            del book.pending[condition]\n        elif before",
         "            pass\n        elif before",
+        "tables",
     ),
     Mutant("Silence is not kept.", "ready = max(ready, silenced.until)", "pass", "tables"),
-    Mutant("Worse does not break silence.", "RANK[priority] <= RANK[silenced.priority]", "True"),
+    Mutant("Worse does not break silence.", "RANK[priority] <= RANK[silenced.priority]", "True", "tables"),
     Mutant(
         "The same priority breaks silence.",
         "RANK[priority] <= RANK[silenced.priority]",
@@ -62,15 +64,17 @@ MUTANTS = (
         "Quiet hours do not hold back.",
         "in (rule.quiet_until(now.at, priority), now.suppressed_until)",
         "in (now.suppressed_until,)",
+        "tables",
     ),
     Mutant(
         "Comfort care does not hold back.",
         "in (rule.quiet_until(now.at, priority), now.suppressed_until)",
         "in (rule.quiet_until(now.at, priority),)",
+        "tables",
     ),
     Mutant("What waits is raised one moment late.", "if ready > now.at:", "if ready >= now.at:"),
     Mutant("What has been raised waits on, and is raised twice.", "    book.pending.pop(condition, None)\n", ""),
-    Mutant("Two alerts have one id.", "in taken:", "in ():"),
+    Mutant("Two alerts have one id.", "in taken:", "in ():", "tables"),
     Mutant("Worsening is not told.", "if RANK[priority] > RANK[alert.priority]:", "if False:"),
     Mutant(
         "The same priority worsens again and again.",
@@ -143,6 +147,7 @@ MUTANTS = (
         "What is seen to hold expires all the same.",
         "        alert.confirmed_at = max(alert.confirmed_at, now.at)\n        _set_expiry",
         "        _set_expiry",
+        "tables",
     ),
     Mutant(
         "Data that are missing keep an alert from expiring.",
@@ -185,6 +190,7 @@ MUTANTS = (
         "Silent alerts escalate.",
         "None if alert.silent or alert.state not in UNANSWERED else",
         "None if alert.state not in UNANSWERED else",
+        "tables",
     ),
     Mutant("Comfort care closes what is silent.", "if not alert.silent]", "]", "tables"),
     Mutant(

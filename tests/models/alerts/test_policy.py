@@ -265,6 +265,7 @@ def test_a_patients_own_thresholds_of_a_probability() -> None:
         (HEAD + NEWS2 + 'suggest.urgent = "Run."\nsource = "Us"\n', "conditions.news2.suggest: Invalid enum value"),
         (HEAD + NEWS2 + f'suggest.high = "{"x" * 1001}"\nsource = "Us"\n', "conditions.news2.suggest"),
         (HEAD + NEWS2.replace("news2]", '"a.b"]'), "conditions.a.b: a name has"),
+        (HEAD + NEWS2.replace("news2]", '"*"]'), "conditions.*: a name has"),
         (HEAD + NEWS2.replace("news2]", f"{'n' * 25}]"), f"conditions.{'n' * 25}: a name has"),
         (HEAD + SEPSIS.replace("0.6", "1.5"), "conditions.sepsis: thresholds of a probability"),
         (
