@@ -89,13 +89,16 @@ class MemoryLane(Lane):
         nowhere, everything = dict.fromkeys(HANDLERS, 0), dict.fromkeys(HANDLERS, 2**62)
         self.start_offsets(_IDS, nowhere, everything)
 
-    async def take(self, lines: Iterable[Line]) -> None:
+    async def take(self, lines: Iterable[Line], answers: Callable[[], Sequence[Line]] = tuple) -> None:
         """Apply records: in the order of time, of one topic in that of their offsets, a slice of a minute at once.
 
-        A record that comes too late for its slice is taken with the one that is at hand, as a lane takes it.
+        A record that comes too late for its slice is taken with the one that is at hand, as a lane takes it. `answers`
+        are asked for after each slice, and follow at once.
         """
         for _, run in groupby(self._ordered(lines), key=itemgetter(0)):
             await self.apply([received for _, received in run], self._dispatch)
+            while given := answers():
+                await self.apply([received for _, received in self._ordered(given)], self._dispatch)
 
     def _ordered(self, lines: Iterable[Line]) -> Iterator[tuple[float, Any]]:
         """Each record with the slice in which it is handled."""

@@ -2,7 +2,10 @@
 
 Only patients are judged that no served model has learnt from: those that are locked away from every training
 (`models.training.splits`). A threshold that is to be fixed beforehand is fixed on others: those by whom the training
-chose and calibrated, but of whom it has learnt no weight. Nobody answers an alert in a replay, so none is silenced.
+chose and calibrated, but of whom it has learnt no weight.
+
+Somebody acknowledges each alert at once, and does nothing else about it: so what persists is told again after the
+policy's reassessment interval, as it would be, and counts again. An alert that is never over is no good one for free.
 """
 
 from __future__ import annotations
@@ -30,11 +33,14 @@ from wardstream.models.training import record, splits
 from wardstream.models.training.recipe import Report
 from wardstream.models.training.serving import loaded
 from wardstream.models.triton import Answer
+from wardstream.schemas.acknowledgements import TOPIC as ANSWERS
+from wardstream.schemas.acknowledgements import Acknowledgement
 from wardstream.schemas.admissions import Admission
 from wardstream.schemas.alerts import Alert
 from wardstream.schemas.decode import decoder_of, encode
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.outcomes import Outcome
+from wardstream.schemas.output_id import output_id
 from wardstream.schemas.predictions import Contribution, Prediction
 from wardstream.schemas.topics import TOPICS
 
@@ -60,10 +66,11 @@ class Patients(NamedTuple):
 
 
 class Replayed(NamedTuple):
-    """Stays with what was told of them, the probabilities by model and patient, and how often a model was silent."""
+    """Stays with what was told of them; probabilities with their times, by model and patient; how often a model was
+    silent."""
 
     stays: list[Observed]
-    probabilities: Mapping[str, Mapping[str, Sequence[float]]]
+    probabilities: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
     unanswered: int
 
 
@@ -184,41 +191,74 @@ async def replay(
     """
     served = None if model is None else Unexplained(OnnxModel(model), model.parent, _BUDGET_S)
     rules = Rules(never_carried, served, policy=lambda: policy)
-    stays, probabilities, unanswered = list[Observed](), dict[str, dict[str, list[float]]](), 0
+    stays, probabilities, unanswered = list[Observed](), dict[str, dict[str, list[tuple[float, float]]]](), 0
     for begin in range(0, len(records), AT_ONCE):
         report(task, begin, len(records))
         some = records[begin : begin + AT_ONCE]
-        alerts, predictions = list[Alert](), list[Prediction]()
-
-        def written(
-            topic: str, row: Row, alerts: list[Alert] = alerts, predictions: list[Prediction] = predictions
-        ) -> None:
-            if topic.endswith(".dead"):
-                raise Failure(f"an event of {topic.removesuffix('.dead')} was refused: {dict(row.headers)}")
-            if topic in _ALERTS and row.value is not None:
-                alerts.append(_decode_alert(row.value))
-            elif topic == "predictions.v1" and row.value is not None:
-                predictions.append(_decode_prediction(row.value))
-
+        heard = _Heard()
         events = list(merged(some, Tally()))
         by_patient = defaultdict[str, list[Event]](list)
         for event in events:
             by_patient[event.patient_id].append(event)
-        await MemoryLane(rules, written).take(_lines(events))
-        for one in predictions:
+        await MemoryLane(rules, heard.take).take(_lines(events), heard.answers)
+        for one in heard.predictions:
             if one.quality == "ok" and one.calibrated_probability is not None:
                 said = probabilities.setdefault(one.model, {})
-                said.setdefault(one.patient_id, []).append(one.calibrated_probability)
+                as_of = one.observed_at.timestamp()
+                said.setdefault(one.patient_id, []).append((as_of, one.calibrated_probability))
             elif one.quality == "degraded":
                 unanswered += 1
         told = defaultdict[str, list[Alert]](list)
-        for alert in alerts:
+        for alert in heard.alerts:
             told[alert.patient_id].append(alert)
         for one_record in some:
             key = patient_id(one_record)
             stays.append(_observed(one_record, by_patient[key], told[key], horizon_h))
     report(task, len(records), len(records))
     return Replayed(stays, probabilities, unanswered)
+
+
+class _Heard:
+    """What a lane writes, and what is answered to it."""
+
+    def __init__(self) -> None:
+        self.alerts: list[Alert] = []
+        self.predictions: list[Prediction] = []
+        self._to_answer: list[Alert] = []
+        self._answered = 0
+
+    def take(self, topic: str, row: Row) -> None:
+        """Take a row; none may be a dead letter."""
+        if topic.endswith(".dead"):
+            raise Failure(f"an event of {topic.removesuffix('.dead')} was refused: {dict(row.headers)}")
+        if topic in _ALERTS and row.value is not None:
+            alert = _decode_alert(row.value)
+            self.alerts.append(alert)
+            if alert.transition in _TOLD:
+                self._to_answer.append(alert)
+        elif topic == "predictions.v1" and row.value is not None:
+            self.predictions.append(_decode_prediction(row.value))
+
+    def answers(self) -> list[Line]:
+        """An acknowledgement for each alert that was told."""
+        told, self._to_answer = self._to_answer, []
+        lines = [Line(ANSWERS.name, self._answered + n, encode(_acknowledged(one))) for n, one in enumerate(told)]
+        self._answered += len(lines)
+        return lines
+
+
+def _acknowledged(alert: Alert) -> Acknowledgement:
+    return Acknowledgement(
+        event_id=output_id(alert.event_id, "acknowledged"),
+        source="replay",
+        patient_id=alert.patient_id,
+        observed_at=alert.observed_at,
+        received_at=alert.observed_at,
+        alert_id=alert.alert_id,
+        action="acknowledge",
+        actor="replay",
+        seen=alert.number,
+    )
 
 
 def matched(policy: Policy, replayed: Replayed, condition: str, other: str) -> tuple[Policy, float]:
@@ -238,7 +278,8 @@ def matched(policy: Policy, replayed: Replayed, condition: str, other: str) -> t
     said = replayed.probabilities.get(rule.of or "", {})
     most = sum(episode.condition == other for stay in replayed.stays for episode in stay.episodes)
     try:
-        threshold = threshold_for([said.get(stay.patient_id, ()) for stay in replayed.stays], most, rule.end_share)
+        courses = [(said.get(stay.patient_id, ()), stay.ends) for stay in replayed.stays]
+        threshold = threshold_for(courses, most, rule.end_share, rule.reassess_s)
     except ValueError:
         raise Failure(f"{rule.of} has predicted nothing") from None
     moved: dict[str, Any] = {steps[0]: threshold}

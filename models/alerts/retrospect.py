@@ -16,6 +16,7 @@ Intervals are 95 % percentiles of a bootstrap over patients.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import isnan, nextafter
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ DRAWS: Final = 1000
 DAY: Final = 86_400.0
 HOUR: Final = 3600.0
 
+Course = Sequence[tuple[float, float]]
 Doubles = npt.NDArray[np.float64]
 
 
@@ -88,10 +90,10 @@ def worth(stays: Sequence[Observed], chosen: Callable[[Episode], bool] = lambda 
     draws : int
         Of the bootstrap.
     """
-    told, counted, true, days, cases, lead = (np.zeros(len(stays)) for _ in range(6))
+    number, counted, true, days, cases, lead = (np.zeros(len(stays)) for _ in range(6))
     for place, stay in enumerate(stays):
         episodes = [episode for episode in stay.episodes if chosen(episode)]
-        days[place], told[place] = (stay.ends - stay.begins) / DAY, len(episodes)
+        days[place], number[place] = (stay.ends - stay.begins) / DAY, len(episodes)
         lead[place] = np.nan
         if not stay.known:
             continue
@@ -103,7 +105,7 @@ def worth(stays: Sequence[Observed], chosen: Callable[[Episode], bool] = lambda 
 
     def measures(w: Doubles) -> tuple[float, float, float, float]:
         return (
-            _ratio(w @ told, w @ days),
+            _ratio(w @ number, w @ days),
             _ratio(w @ true, w @ counted),
             _ratio(w @ (warned * cases), w @ cases),
             _median(lead[warned], w[warned]),
@@ -112,36 +114,56 @@ def worth(stays: Sequence[Observed], chosen: Callable[[Episode], bool] = lambda 
     values = measures(np.ones(len(stays)))
     drawn = np.array([measures(w) for w in weights(len(stays), draws, seed=1)]) if len(stays) else np.empty((0, 4))
     estimates = [_estimate(value, drawn[:, column]) for column, value in enumerate(values)]
-    return Worth(int(told.sum()), int(true.sum()), *estimates)
+    return Worth(int(number.sum()), int(true.sum()), *estimates)
 
 
-def raised(probabilities: Sequence[float], threshold: float, end_share: float) -> int:
-    """How many alerts a run of one patient's probabilities raises: from the threshold on, over below a share of it."""
-    number, is_open = 0, False
-    for probability in probabilities:
-        if not is_open and probability >= threshold:
-            number, is_open = number + 1, True
-        elif is_open and probability < threshold * end_share:
-            is_open = False
+def told(said: Course, ends: float, threshold: float, end_share: float, again_s: float) -> int:
+    """How often an alert on one patient's probabilities is told, if each time it is acknowledged at once.
+
+    Parameters
+    ----------
+    said : sequence of (float, float)
+        When (s since 1970) and what.
+    ends : float
+        When the stay does.
+    threshold, end_share : float
+        It is raised from the threshold on, and over below a share of it.
+    again_s : float
+        After how long it is raised again while it is not over.
+    """
+    number, last = 0, float("nan")
+    for at, probability in (*said, (nextafter(ends, 0), float("nan"))):  # who leaves at that moment is not told of
+        if not isnan(last):
+            again = int((at - last) // again_s)
+            number, last = number + again, last + again * again_s
+        if isnan(last) and probability >= threshold:
+            number, last = number + 1, at
+        elif probability < threshold * end_share:
+            last = float("nan")
     return number
 
 
-def threshold_for(patients: Sequence[Sequence[float]], most: int, end_share: float) -> float:
-    """The lowest threshold from which on no more than so many alerts are raised, over all patients.
+def threshold_for(courses: Sequence[tuple[Course, float]], most: int, end_share: float, again_s: float) -> float:
+    """The lowest threshold from which on, over all patients, alerts are told no more than so often.
+
+    Parameters
+    ----------
+    courses : sequence
+        Of each patient the probabilities with their times, and when the stay ends; the rest is as in `told`.
 
     Raises
     ------
     ValueError
         There is no probability.
     """
-    every = np.concatenate([np.asarray(one, np.float64) for one in patients]) if patients else np.empty(0)
+    every = np.array([probability for said, _ in courses for _, probability in said])
     if not len(every):
         raise ValueError("no probability")
     found = float(every.max()) * 1.0001
-    for share in 1 - np.geomspace(1e-4, 1, 400):
+    for share in 1 - np.geomspace(1e-4, 1, 150):
         threshold = float(np.quantile(every, share))
         if threshold < found:
-            if sum(raised(one, threshold, end_share) for one in patients) > most:
+            if sum(told(said, ends, threshold, end_share, again_s) for said, ends in courses) > most:
                 break
             found = threshold
     return found

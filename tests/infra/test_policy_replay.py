@@ -170,6 +170,17 @@ async def test_the_lane_in_memory_tells_what_the_worker_s_lanes_tell(data: Path,
     ) == sorted(shown)
 
 
+async def test_what_persists_is_told_again_after_each_acknowledgement(tmp_path: Path, models: Path) -> None:
+    folder = tmp_path / "lasting"
+    folder.mkdir()
+    (folder / "p1.psv").write_bytes(rows(set(range(4, 15))))
+    replayed = await run(challenge2019.records(folder), parse_policy(POLICY), models)
+    assert told(replayed)["cinc2019-p1"] == [(name, hour) for name in ("model", "seven") for hour in (4, 8, 12)]
+    wanted = matched(parse_policy(POLICY), replayed, "model", "seven")
+    again = await run(challenge2019.records(folder), wanted[0], models)
+    assert told(again) == told(replayed), "how often it would be told is reckoned as it is told"
+
+
 async def test_policies_side_by_side_tell_what_each_tells_alone(data: Path, models: Path) -> None:
     records, own = challenge2019.records(data, 6), parse_policy(POLICY)
     together = Together({"it": own, "present": DEFAULT})

@@ -10,10 +10,10 @@ from wardstream.models.alerts.retrospect import (
     Episode,
     Observed,
     is_true,
-    raised,
     threshold_for,
     worth,
 )
+from wardstream.models.alerts.retrospect import told as told_of
 
 HOUR = 3600.0
 
@@ -95,20 +95,36 @@ def test_the_interval_is_over_patients_not_over_episodes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("probabilities", "number"),
-    [([], 0), ([0.1, 0.3], 0), ([0.5], 1), ([0.5, 0.3, 0.5], 1), ([0.5, 0.25, 0.5], 1), ([0.5, 0.24, 0.5], 2)],
+    ("said", "number"),
+    [
+        ([], 0),
+        ([(0, 0.1), (1, 0.3)], 0),
+        ([(20, 0.5)], 1),
+        ([(20, 0.5), (21, 0.3), (22, 0.5)], 1),
+        ([(20, 0.5), (21, 0.25), (22, 0.5)], 1),
+        ([(20, 0.5), (21, 0.24), (22, 0.5)], 2),
+        ([(0, 0.5)], 6),  # at 0, 4, … 20: at 24 the patient leaves
+        ([(0, 0.5), (13, 0.1)], 4),
+        ([(0, 0.5), (5, 0.9), (6, 0.1), (7, 0.5), (8, 0.1)], 3),
+    ],
 )
-def test_what_a_run_of_probabilities_raises(probabilities: list[float], number: int) -> None:
-    assert raised(probabilities, 0.5, 0.5) == number
+def test_how_often_a_run_of_probabilities_is_told(said: list[tuple[float, float]], number: int) -> None:
+    course = [(hour * HOUR, probability) for hour, probability in said]
+    assert told_of(course, 24 * HOUR, 0.5, 0.5, 4 * HOUR) == number
 
 
-def test_the_threshold_raises_as_many_as_it_may_and_no_more() -> None:
-    patients = [[0.1, 0.9, 0.1, 0.9], [0.8], [0.7, 0.2, 0.7], [0.3]]
-    counts = {most: threshold_for(patients, most, 0.5) for most in range(7)}
+def test_the_threshold_tells_as_often_as_it_may_and_no_more() -> None:
+    runs = [[0.1, 0.9, 0.1, 0.9], [0.8], [0.7, 0.2, 0.7], [0.3]]
+    courses = [([((20 + n) * HOUR, p) for n, p in enumerate(run)], 24 * HOUR) for run in runs]
+
+    def number(threshold: float) -> int:
+        return sum(told_of(said, ends, threshold, 0.5, 12 * HOUR) for said, ends in courses)
+
+    counts = {most: threshold_for(courses, most, 0.5, 12 * HOUR) for most in range(7)}
     for most, threshold in counts.items():
-        assert sum(raised(one, threshold, 0.5) for one in patients) <= most
+        assert number(threshold) <= most
     assert counts[0] > 0.9
-    assert counts[2] == pytest.approx(0.9, abs=0.11)
+    assert number(counts[2]) == 2
     assert sorted(counts.values(), reverse=True) == list(counts.values())
     with pytest.raises(ValueError, match="no probability"):
-        threshold_for([[]], 1, 0.5)
+        threshold_for([([], 0.0)], 1, 0.5, HOUR)
