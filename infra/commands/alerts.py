@@ -87,7 +87,7 @@ def show(
         if not mine:
             raise Failure("there is no such alert")
         for alert in sorted(mine, key=lambda one: one.number):
-            _console().print(_line(alert))
+            _console().print(_line(alert), soft_wrap=True)
         return
     newest = {alert.alert_id: alert for alert in sorted(found, key=lambda one: one.number)}
     table = _table(*_HEADS)
