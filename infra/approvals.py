@@ -8,19 +8,15 @@ audited, once, and the one before goes on: that in service or, after a restart, 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aiokafka.errors import KafkaError
-
 from wardstream.agents import metrics as m
 from wardstream.agents.risk import Approved
 from wardstream.infra.audit import AuditError, write_audit
-from wardstream.infra.failure import Failure
-from wardstream.infra.kafka.following import Follower
+from wardstream.infra.kafka.following import Obeyer
 from wardstream.infra.model_controls import RISK, tables_of
 from wardstream.models.risk.target import CHAMPION, MODELS, Target
 from wardstream.schemas.model_controls import TOPIC as CONTROLS
@@ -36,7 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WHO = "worker"  # on the audit
-_PAUSE_S = 5.0
 
 
 class Trust(NamedTuple):
@@ -57,7 +52,7 @@ class _Refused(Exception):
         self.reason = reason
 
 
-class Approvals:
+class Approvals(Obeyer):
     """Follows the tables.
 
     Parameters
@@ -78,7 +73,7 @@ class Approvals:
         self._meters = meters
         self._trust = trust
         topics = (CONTROLS.name,) if trust is None else (CONTROLS.name, SNAPSHOTS.name)
-        self._follower = Follower(client, topics)
+        super().__init__(client, topics, "what is decided about models")
         self._controls: dict[str, ModelControl] = {}
         self._approval: Approval | None = None
         self._now: Approved | None = None
@@ -94,36 +89,10 @@ class Approvals:
         control = self._controls.get(model)
         return control is not None and control.is_silent(unit)
 
-    async def open(self) -> None:
-        """Read both tables and obey them.
-
-        Raises
-        ------
-        Failure
-            There is no such topic.
-        KafkaError, TimeoutError
-            The cluster does not answer.
-        """
-        await self._follower.open()
-        self.obey()
-
     async def step(self) -> None:
-        """Wait for changes for half a second, obey them, and write what is to be audited; never fails for long."""
-        try:
-            if await self._follower.wait():
-                self.obey()
-            await self._audit()
-        except (Failure, KafkaError, OSError, TimeoutError) as error:
-            log.warning("what is decided about models cannot be followed: %s", type(error).__name__)
-            await asyncio.sleep(_PAUSE_S)
-            try:
-                await self.open()
-            except (Failure, KafkaError, OSError, TimeoutError):
-                log.warning("nor can it be read anew; what was decided before holds")
-
-    async def close(self) -> None:
-        """Disconnect."""
-        await self._follower.close()
+        """Wait for changes, obey them, and write what is to be audited; never fails for long."""
+        await super().step()
+        await self._audit()
 
     def obey(self) -> None:
         """Look at the rows as they are now."""

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from wardstream.agents.streams.producer import read_changelog
 from wardstream.infra.audit import write_audit
 from wardstream.infra.failure import Failure
-from wardstream.infra.kafka.following import Follower
+from wardstream.infra.kafka.following import Obeyer
 from wardstream.models.alerts.policy import Policy
 from wardstream.models.alerts.policy_file import DEFAULT, PolicyError, parse_policy
 from wardstream.schemas.alert_policies import IN_FORCE, TOPIC, AlertPolicy
@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 _DEADLINE_S = 30.0
 _CLOSE_S = 5.0
-_PAUSE_S = 5.0
 _decode = decoder_of(AlertPolicy)
 
 
@@ -114,7 +113,7 @@ async def apply_policy(options: Mapping[str, Any], app_id: str, who: str, why: s
                 await producer.stop()
 
 
-class Policies:
+class Policies(Obeyer):
     """Follows the table; `__call__` is the policy in force, the built-in one where none has been applied.
 
     What must not be used (its text is not that of its digest, or this version cannot read it) is refused, and the one
@@ -122,43 +121,13 @@ class Policies:
     """
 
     def __init__(self, client: Mapping[str, Any]) -> None:
-        self._follower = Follower(client, (TOPIC.name,))
+        super().__init__(client, (TOPIC.name,), "the alert policy")
         self._now = DEFAULT
         self._seen: bytes | None = None
 
     def __call__(self) -> Policy:
         """The policy in force."""
         return self._now
-
-    async def open(self) -> None:
-        """Read the table and obey it.
-
-        Raises
-        ------
-        Failure
-            There is no such topic.
-        KafkaError, TimeoutError
-            The cluster does not answer.
-        """
-        await self._follower.open()
-        self.obey()
-
-    async def step(self) -> None:
-        """Wait for changes for half a second, and obey them; never fails for long."""
-        try:
-            if await self._follower.wait():
-                self.obey()
-        except (Failure, KafkaError, OSError, TimeoutError) as error:
-            log.warning("the alert policy cannot be followed: %s", type(error).__name__)
-            await asyncio.sleep(_PAUSE_S)
-            try:
-                await self.open()
-            except (Failure, KafkaError, OSError, TimeoutError):
-                log.warning("nor can it be read anew; the one that was in force holds")
-
-    async def close(self) -> None:
-        """Disconnect."""
-        await self._follower.close()
 
     def obey(self) -> None:
         """Look at the rows as they are now."""

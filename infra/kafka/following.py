@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,10 +15,13 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from wardstream.infra.failure import Failure
 from wardstream.infra.kafka.topics import describe_topics
 
+log = logging.getLogger(__name__)
+
 WAIT_MS = 500
 _OPEN_S = 30.0
 _STALL_S = 20.0
 _CLOSE_S = 5.0
+_PAUSE_S = 5.0
 
 
 class Follower:
@@ -98,3 +103,55 @@ class Follower:
             with contextlib.suppress(KafkaError, TimeoutError, OSError):
                 async with asyncio.timeout(_CLOSE_S):
                     await consumer.stop()
+
+
+class Obeyer(ABC):
+    """Does what tables say, from its start on and as they change.
+
+    Parameters
+    ----------
+    client : mapping
+        Kafka's client options.
+    topics : sequence of str
+        The tables.
+    what : str
+        What they decide, for the log.
+    """
+
+    def __init__(self, client: Mapping[str, Any], topics: Sequence[str], what: str) -> None:
+        self._follower = Follower(client, topics)
+        self._what = what
+
+    @abstractmethod
+    def obey(self) -> None:
+        """Look at the rows as they are now."""
+
+    async def open(self) -> None:
+        """Read the tables and obey them.
+
+        Raises
+        ------
+        Failure
+            There is no such topic.
+        KafkaError, TimeoutError
+            The cluster does not answer.
+        """
+        await self._follower.open()
+        self.obey()
+
+    async def step(self) -> None:
+        """Wait for changes for half a second, and obey them; never fails for long."""
+        try:
+            if await self._follower.wait():
+                self.obey()
+        except (Failure, KafkaError, OSError, TimeoutError) as error:
+            log.warning("%s cannot be followed: %s", self._what, type(error).__name__)
+            await asyncio.sleep(_PAUSE_S)
+            try:
+                await self.open()
+            except (Failure, KafkaError, OSError, TimeoutError):
+                log.warning("nor can it be read anew; what was decided before holds")
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._follower.close()
