@@ -48,7 +48,7 @@ def handler(rules: Rules) -> Handler:
                         continue
                     changed = patient.orders_end() <= now
                     if changed:
-                        patient.orders = tuple(order for order in patient.orders if order.until > now)
+                        patient.end_orders(now)
                     if changed or patient.lapses_at() <= now:
                         rescore(batch, key, patient, received, rules)
                     if due(patient) <= now:

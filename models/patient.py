@@ -19,7 +19,7 @@ from wardstream.models.alerts.states import EndedAlert, OpenAlert, Pending, Sile
 from wardstream.models.alerts.states import due as alerts_due
 from wardstream.models.bins import KEPT_HOURS, Bins, MeasurementSet, Reach
 from wardstream.models.latest import Signals, current, find, take
-from wardstream.models.revisions import settle, standing
+from wardstream.models.revisions import lasting, settle, standing
 from wardstream.models.scores import Observations
 from wardstream.models.signals import BEDSIDE, BINS_ONLY, DAY, FIELDS, HOUR, SCORED, WINDOWS_S
 from wardstream.models.stay import Stay
@@ -240,7 +240,12 @@ class Patient(msgspec.Struct, omit_defaults=True):
 
     def order(self, order: Order, now: float) -> None:
         """Take in an order, or that one has been taken back; those that have ended before `now` go."""
-        self.orders = (*(one for one in self.orders if one.until > now), order)[-KEPT_ORDERS:]
+        self.end_orders(now)
+        self.orders = (*self.orders, order)[-KEPT_ORDERS:]
+
+    def end_orders(self, now: float) -> None:
+        """Forget the orders that have ended, each with what it revised: that does not hold again."""
+        self.orders = lasting(self.orders, lambda one: one.until <= now)
 
     def comfort_until(self, at: float) -> float | None:
         """When the comfort care ends that is ordered at a time; None: none is."""
@@ -259,8 +264,8 @@ class Patient(msgspec.Struct, omit_defaults=True):
         return max(found, key=lambda one: (one.received_at, one.event_id)).thresholds if found else None
 
     def orders_end(self) -> float:
-        """When the first order ends, in seconds since 1970."""
-        return min((one.until for one in self.orders), default=float("inf"))
+        """When the first order that holds ends, in seconds since 1970."""
+        return min((one.until for one in standing(self.orders)), default=float("inf"))
 
     @property
     def died_at(self) -> float | None:

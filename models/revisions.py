@@ -6,7 +6,7 @@ family. In a family an event that another one names never holds; of the others t
 cancellation that holds says: nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -41,6 +41,16 @@ def standing(events: Iterable[T]) -> list[T]:
             if other is None or (event.received_at, event.event_id) > (other.received_at, other.event_id):
                 holds[root] = event
     return list(holds.values())
+
+
+def lasting(events: Sequence[T], ended: Callable[[T], bool]) -> tuple[T, ...]:
+    """All events but those of families of which the event that holds has ended.
+
+    A family goes as a whole: what a revision has ended sooner would hold again without it.
+    """
+    known = {event.event_id: event for event in events}
+    over = {_root(event, known) for event in standing(events) if ended(event)}
+    return tuple(event for event in events if _root(event, known) not in over)
 
 
 def _root(event: T, known: Mapping[UUID, T]) -> UUID:

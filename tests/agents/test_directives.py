@@ -44,3 +44,15 @@ async def test_a_patients_own_thresholds_hold_until_they_end(bedside: Bedside) -
     bedside.restart()
     said = await bedside.give(tick(60))
     assert [(one.transition, one.priority) for one in said.alerts] == [("raised", "medium")]
+
+
+@pytest.mark.parametrize("status", ["cancelled", "corrected"])
+async def test_an_order_that_was_ended_sooner_does_not_hold_again(bedside: Bedside, status: str) -> None:
+    await raised(bedside)
+    sooner = directive("k", 20, "comfort_care", 30, status=status, supersedes="c")
+    said = await bedside.give(directive("c", 10, "comfort_care", 600), sooner, tick(30))
+    assert [one.transition for one in said.alerts if one.transition in ("closed", "raised")] == ["closed", "raised"]
+    bedside.restart()
+    other = directive("t", 33, "thresholds", 60, condition="shock", thresholds=Thresholds(low=1.0))
+    said = await bedside.give(tick(31), vitals("w", 32, **ILL), other, tick(34))
+    assert "closed" not in [one.transition for one in said.alerts]
