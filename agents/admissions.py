@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from wardstream.agents import alert_value, handovers, occupancy
 from wardstream.agents import metrics as m
+from wardstream.agents.alerting import Judged
 from wardstream.agents.patients import PatientBatch, Rules
 from wardstream.agents.scoring import rescore
 from wardstream.agents.streams.batch import Handler
@@ -34,6 +35,9 @@ def handler(rules: Rules) -> Handler:
             patient.hear(event.observed_at, event.received_at)
             occupancy.tell(batch, key, patient, log, received)
             alert_value.expect_death(batch, key, patient, rules)
+            if patient.alerts:
+                at = max(patient.heard, patient.scored)
+                Judged(batch, key, patient, received, at, rules).move()
             # Age, sex and pregnancy decide whether NEWS2 applies; leaving ends alerts. A change of bed does neither.
             if (patient.signals or patient.alerts) and (patient.observations({}), stay.phase) != before:
                 rescore(batch, key, patient, received, rules)

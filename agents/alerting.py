@@ -174,6 +174,11 @@ class Judged:
         else:
             life.release(self._patient, self._now.at)
 
+    def move(self) -> None:
+        """Where the patient is now may be another place than that of which alerts were told."""
+        if not self._patient.gone:
+            self.publish(life.move(self._patient, self._patient.stay.unit, self._patient.stay.bed))
+
     def close(self, why: str) -> None:
         """Nobody is to be told of this patient any more."""
         self.publish(life.close(self._patient, why))
@@ -278,11 +283,15 @@ class Judged:
             policy=self._policy.digest,
             unit=patient.stay.unit,
             bed=patient.stay.bed,
+            left=alert.unit if change.transition == "moved" and alert.unit != patient.stay.unit else None,
             **envelope(self._now.key, patient, self._cause.event, self._now.at),
         )
         self._batch.count(metric, (change.condition.split(".", 1)[0], change.transition))
         lane = None if alert.raised_by is None else self._batch.lane_of(alert.raised_by)
         self._batch.emit(topic, str(alert.alert_id), transition, self._cause, lane)
+        held = patient.alerts.get(change.condition)
+        if held is not None and held.alert_id == alert.alert_id:
+            held.unit, held.bed = patient.stay.unit, patient.stay.bed
 
 
 def _answer(prediction: Prediction) -> Answer:

@@ -209,7 +209,9 @@ def _join(batch: PatientBatch, received: Received[Handover], rules: Rules) -> No
     batch.count(m.HANDOVERS, ("joined",))
     results = news(bins, patient, "revised")
     at = max(patient.heard, patient.scored)
-    Judged(batch, key, patient, received, at, rules).publish(changes)
+    judged = Judged(batch, key, patient, received, at, rules)
+    judged.publish(changes)
+    judged.move()
     known = patient.signals or patient.alerts
     if known and (last or results or (patient.observations({}), patient.stay.phase) != before):
         rescore(batch, key, patient, received, rules, bins, None, results)

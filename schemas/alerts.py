@@ -30,6 +30,7 @@ Transition = Literal[
     "snoozed",
     "handed_over",
     "rated",
+    "moved",
     "went_stale",
     "current_again",
     "resolved",
@@ -137,6 +138,14 @@ class Alert(Event, frozen=True, kw_only=True, omit_defaults=True):
     policy: Annotated[Hash | None, Meta(description="SHA-256 of the policy that decided; null: not known.")] = None
     unit: Annotated[Label | None, Meta(description="Where the patient was then; null: not known.")] = None
     bed: Annotated[Label | None, Meta(description="The bed then; null: not known.")] = None
+    left: Annotated[
+        Label | None, Meta(description="Transition moved: the unit that the patient has left; null: the same, or none.")
+    ] = None
+
+    @property
+    def told_in(self) -> tuple[str | None, ...]:
+        """The units that are told of the transition: where it happened and, of a move, the unit that was left."""
+        return (self.unit,) if self.left is None else (self.unit, self.left)
 
 
 TOPIC: Final = Topic(

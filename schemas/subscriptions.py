@@ -43,7 +43,7 @@ class Wanted(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def matches(self, alert: Alert) -> bool:
         """Whether a transition is wanted."""
         return (
-            (not self.units or alert.unit in self.units)
+            (not self.units or not set(self.units).isdisjoint(alert.told_in))
             and (not self.patients or alert.patient_id in self.patients)
             and (not self.priorities or alert.priority in self.priorities)
             and (not self.kinds or alert.kind in self.kinds)
@@ -87,7 +87,7 @@ class Subscription(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def matches(self, alert: Alert) -> bool:
         """Whether a transition is for this subscriber. One of an unknown unit is for who may see all units."""
-        return (self.scope is None or alert.unit in self.scope) and self.wanted.matches(alert)
+        return (self.scope is None or not set(self.scope).isdisjoint(alert.told_in)) and self.wanted.matches(alert)
 
     def check(self) -> None:
         """Check that the times are sensible.

@@ -57,7 +57,7 @@ class Door:
 
 
 def sees(principal: Principal, row: Row) -> bool:
-    """Whether a transition is one that somebody may see."""
+    """Whether an alert that stands as this transition says is one that somebody may see."""
     if row.silent and "operator" not in principal.roles:
         return False
     return principal.units is None or row.alert.unit in principal.units
@@ -86,8 +86,8 @@ def wish(principal: Principal, wanted: Wanted, silent: bool, scope: Collection[s
     def wants(row: Row) -> bool:
         return (
             (silent or not row.silent)
-            and (units is None or row.alert.unit in units)
-            and (scope is None or row.alert.unit in scope)
+            and (units is None or not units.isdisjoint(row.alert.told_in))
+            and (scope is None or not set(row.alert.told_in).isdisjoint(scope))
             and wanted.matches(row.alert)
         )
 

@@ -253,14 +253,9 @@ class Hub:
         self.ring.add(row)
         self.standings.add(row, at)
         self._meters.count(API_READ)
-        unit = row.alert.unit
-        for key in (None,) if unit is None else (None, unit):
-            full = [
-                subscriber
-                for subscriber in self._live.get(key, ())
-                if subscriber.wish.wants(row) and not subscriber.offer(row)
-            ]
-            for subscriber in full:
+        asked = {subscriber for unit in {None, *row.alert.told_in} for subscriber in self._live.get(unit, ())}
+        for subscriber in asked:
+            if subscriber.wish.wants(row) and not subscriber.offer(row):
                 self._meters.count(API_BEHIND)
                 subscriber.reached = subscriber.queue[-1].after
                 self._leave(subscriber)

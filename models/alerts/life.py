@@ -15,6 +15,7 @@
 | worsened | the priority has risen above all it was; it breaks a snooze, an acknowledgement and silence |
 | escalated | nobody has answered within the next tier's time; the last tier is repeated if the policy says so |
 | acknowledged, snoozed, handed_over, rated | a person says so |
+| moved | the patient is in another unit or bed, or has become another's: told to both units |
 | went_stale, current_again | what decides it is missing, and is there again; neither ends anything |
 | resolved | the condition is certainly over, or a person says so |
 | retracted | after a correction: it would not have been raised; if it holds by what is true now, another is raised |
@@ -187,6 +188,12 @@ def release(book: Book, at: float) -> None:
     for pending in book.pending.values():
         if pending.ready is not None:
             pending.ready = min(pending.ready, at)
+
+
+def move(book: Book, unit: str | None, bed: str | None) -> list[Change]:
+    """Tell of each open alert that was told elsewhere."""
+    elsewhere = [name for name, alert in book.alerts.items() if (alert.unit, alert.bed) != (unit, bed)]
+    return [step(book, condition, "moved", book.alerts[condition].reason) for condition in elsewhere]
 
 
 def end(

@@ -32,7 +32,7 @@ class OpenAlert(msgspec.Struct, omit_defaults=True):
     the last answer of each kind was given: one that comes late and was given earlier does not count.
 
     `raised_by` is the id that raised it, where the patient now has another one; None: the patient's own. `silent`:
-    nobody is told. `signals` are those that a stale alert waits for.
+    nobody is told. `signals` are those that a stale alert waits for. `unit` and `bed` are where it was told last.
     """
 
     alert_id: UUID
@@ -60,6 +60,8 @@ class OpenAlert(msgspec.Struct, omit_defaults=True):
     silent: bool = False
     raised_by: str | None = None
     signals: tuple[str, ...] = ()
+    unit: str | None = None
+    bed: str | None = None
 
 
 class Pending(msgspec.Struct, omit_defaults=True):

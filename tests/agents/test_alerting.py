@@ -138,3 +138,18 @@ async def test_who_leaves_has_no_alerts_and_gets_none(bedside: Bedside) -> None:
     await raised(bedside)
     said = await bedside.give(admission("d", 5, "discharge", disposition="home"), *(tick(m) for m in range(6, 30)))
     assert [(one.transition, one.reason) for one in said.alerts] == [("closed", "the patient has left")]
+
+
+async def test_a_move_is_told_to_both_units_once(bedside: Bedside) -> None:
+    first = await raised(bedside)
+    said = await bedside.give(admission("t", 5, "transfer", unit="ICU", bed="7"))
+    assert [(one.transition, one.state, one.number) for one in said.alerts] == [("moved", "raised", 2)]
+    (moved,) = said.alerts
+    assert (moved.alert_id, moved.unit, moved.bed, moved.left) == (first.alert_id, "ICU", "7", "4B")
+    assert moved.told_in == ("ICU", "4B")
+    bedside.restart()
+    assert (await bedside.give(admission("u", 6, "update", unit="ICU", bed="7"))).alerts == []
+    said = await bedside.give(admission("b", 7, "transfer", unit="ICU", bed="8"))
+    assert [(one.transition, one.bed, one.left) for one in said.alerts] == [("moved", "8", None)]
+    said = await bedside.give(admission("d", 9, "discharge", disposition="home"))
+    assert [one.transition for one in said.alerts] == ["closed"]
