@@ -100,8 +100,8 @@ async def serve_http(settings: Settings, announce: Announce) -> None:
     context = None
     if settings.http_tls_cert is not None and settings.http_tls_key is not None:
         context = server_context(settings.http_tls_cert, settings.http_tls_key)
-    authority: Authority = Anyone() if settings.tokens_file is None else TokenFile(settings.tokens_file)
     taken = bound(listener)
+    authority: Authority = Anyone() if settings.tokens_file is None else TokenFile(settings.tokens_file)
     meters, options = Meters(), kafka_client_options(settings)
     delivery = Delivery(partial(_way, options), meters)
     key = settings.pseudonym_key_bytes()

@@ -179,6 +179,7 @@ def close(book: Book, why: str) -> list[Change]:
 
 def suppress(book: Book, until: float, why: str) -> list[Change]:
     """End all that people know, and have it wait (until s since 1970): what holds still then is raised anew."""
+    release(book, until)  # an order before it may have ended later
     loud = [condition for condition, alert in book.alerts.items() if not alert.silent]
     return [_end_to_wait(book, condition, "closed", why, until) for condition in loud]
 

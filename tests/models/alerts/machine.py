@@ -206,6 +206,7 @@ class Alerts(RuleBasedStateMachine):
         assert (outcome == "taken") == bool(changes) == (before == "taken"), (outcome, before)
         assert outcome == before or before != "unknown"
         self._check(Step("answer", self.now, given=given, suppressed=False), changes)
+        self.referee.heard(given)
         again, changes = self.answers.answer(self.book, given, self._rule_of, self._when(self.now))
         assert (again == "taken", changes) == (False, []), "an answer that comes twice changes nothing"
 

@@ -320,6 +320,14 @@ class Referee:
         alert.assigned, alert.handed = step.given.handed_to, step.given.observed_at.timestamp()
         self.rates(alert, step.given)
 
+    def heard(self, given: Acknowledgement) -> None:
+        """A rating that says once more what is known changes nothing; one that was given before it comes too late."""
+        at = given.observed_at.timestamp()
+        known = {name: one.open for name, one in self.known.items() if self.terms[name] is not None}
+        for alert in known.values():
+            if alert is not None and alert.alert_id == given.alert_id and given.useful is not None:
+                alert.rated = max(alert.rated, at)
+
     def _rated(self, step: Step, known: Known, terms: Terms, alert: Open, told: OpenAlert) -> None:
         before = alert.useful
         assert step.given is not None
