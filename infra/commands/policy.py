@@ -94,7 +94,7 @@ def apply_file(
     file: Annotated[Path | None, typer.Argument(help="a policy in TOML")] = None,
     default: Annotated[bool, typer.Option("--default", help="the built-in policy in place of a file")] = False,
 ) -> None:
-    """Have a policy be in force: running workers obey it within two seconds."""
+    """Have a policy be in force: workers obey it within two seconds, for each patient from the next event or timer on."""
     if (file is None) is not default:
         raise typer.BadParameter("a file, or --default", param_hint="FILE")
     if not why.strip():
@@ -108,7 +108,7 @@ def apply_file(
         raise Failure(f"nothing was changed: {', '.join(bad.fields)} cannot be written") from None
     except (KafkaError, TimeoutError) as error:
         raise Failure(f"the policy cannot be applied: {type(error).__name__}") from error
-    typer.echo(f"{row.digest} is in force")
+    typer.echo(f"{row.digest} is in force: each patient is judged by it from the next event or timer on")
 
 
 @commands.command("replay")

@@ -33,7 +33,7 @@ from wardstream.schemas.scores import Result, Score
 MOST_POINTS: Final = 3
 NO_POINTS: Final = frozenset({"pregnant"})
 """Whether NEWS2 applies, not known of most women: an alert that was raised without knowing it ends without, too."""
-_CALLED: Final = {"news2": "NEWS2", "qsofa": "qSOFA", "kdigo": "KDIGO stage", "shock_index": "shock index"}
+_CALLED: Final = {"news2": "NEWS2", "qsofa": "qSOFA", "kdigo_aki": "KDIGO stage", "shock_index": "shock index"}
 
 Shows = Callable[[], Evidence]
 Recount = Callable[[float], Score | None]

@@ -20,6 +20,7 @@ from wardstream.schemas.alerts import Priority
 from wardstream.schemas.envelope import Label, Phrase
 
 FORMAT: Final = 1
+SCORES: Final = ("news2", "news", "qsofa", "sirs", "mews", "shock_index", "sofa", "kdigo_aki")
 BY_MODEL: Final = "model"
 _MOST_TIERS: Final = 8
 _MOST_ROLES: Final = 16  # Alert.to
@@ -276,6 +277,8 @@ class _Reader:
             self._wrong(path, "has no threshold: low, medium or high")
         if kind in _OF and written.of is None:
             self._wrong(f"{path}.of", "is missing: which one?")
+        elif kind == "score" and written.of not in SCORES:
+            self._wrong(f"{path}.of", f"is no score; there are {', '.join(SCORES)}")
         if numbers != sorted(set(numbers)):
             self._wrong(path, "low, medium and high must rise")
         if BY_MODEL in steps.values() and (kind != "prediction" or len(steps) - len(numbers) > 1):

@@ -11,7 +11,10 @@ import pytest
 
 from wardstream.models.alerts.operators import OPERATOR_KINDS
 from wardstream.models.alerts.policy import Policy, Rule
-from wardstream.models.alerts.policy_file import DEFAULT, PolicyError, parse_policy
+from wardstream.models.alerts.policy_file import DEFAULT, SCORES, PolicyError, parse_policy
+from wardstream.models.scores import ALL
+from wardstream.models.scores.kdigo import NAME as KDIGO
+from wardstream.models.scores.sofa import NAME as SOFA
 from wardstream.schemas.directives import Thresholds
 
 HEAD = """\
@@ -299,6 +302,7 @@ def test_a_patients_own_thresholds_of_a_probability() -> None:
         (HEAD + NEWS2 + OVER_MIDNIGHT.replace("06:30", "22:00"), "quiet[0]: from and to are the same"),
         (HEAD + NEWS2 + OVER_MIDNIGHT.replace('"low", "medium"', '"high"'), "quiet[0].priorities[0]: Invalid enum"),
         (HEAD + NEWS2 + OVER_MIDNIGHT.replace('"low", "medium"', ""), "quiet[0].priorities: Expected"),
+        (HEAD + NEWS2.replace('of = "news2"', 'of = "nwes2"'), "conditions.news2.of: is no score; there are news2,"),
         (HEAD + NEWS2 + "[units]\nward = 3\n", 'units."ward": must be a table'),
         (HEAD + NEWS2 + '[units."4B"]\nquiet = 3\n', 'units."4B".quiet: there is no such entry'),
         (
@@ -346,3 +350,7 @@ def test_the_default_is_what_the_file_says() -> None:
     written = tomllib.loads(DEFAULT.text)
     assert set(written["conditions"]) == set(DEFAULT.conditions)
     assert isinstance(parse_policy(DEFAULT.text), Policy)
+
+
+def test_each_score_that_is_computed_may_be_asked_for() -> None:
+    assert {*SCORES} == {name for name, _ in ALL} | {KDIGO, SOFA}
