@@ -94,7 +94,7 @@ def apply_file(
     file: Annotated[Path | None, typer.Argument(help="a policy in TOML")] = None,
     default: Annotated[bool, typer.Option("--default", help="the built-in policy in place of a file")] = False,
 ) -> None:
-    """Have a policy be in force: workers obey it within two seconds, for each patient from the next event or timer on."""
+    """Have a policy be in force: workers obey within two seconds, for each patient from the next event or timer on."""
     if (file is None) is not default:
         raise typer.BadParameter("a file, or --default", param_hint="FILE")
     if not why.strip():
