@@ -96,13 +96,12 @@ class Subscribing:
         def decide(table: dict[str, Subscription], now: datetime) -> Change:
             if len(table) >= _MOST or sum(row.who == who.name for row in table.values()) >= MOST_EACH:
                 raise Refused(429, f"there are too many subscriptions: {MOST_EACH} each")
-            scope = None if who.units is None else tuple(sorted(who.units))
             row = Subscription(
                 name=name,
                 at=now,
                 made_at=now,
                 who=who.name,
-                scope=scope,
+                scope=_scope(who),
                 wanted=body.wanted,
                 webhook=hook,
                 may_answer="clinician" in who.roles,
@@ -123,7 +122,10 @@ class Subscribing:
 
         def decide(table: dict[str, Subscription], now: datetime) -> Change:
             nonlocal told
-            row = _own(table, name, who)
+            only_pauses = wanted is UNSET and hook is UNSET
+            row = _own(table, name, who) if not (only_pauses and _governs(who)) else _seen(table, name, who)
+            if row.who == who.name:  # what a token may has changed, and bounds what it made
+                row = replace(row, scope=_scope(who), may_answer="clinician" in who.roles)
             if wanted is not UNSET:
                 row = replace(row, wanted=wanted)
             if hook is not UNSET:
@@ -141,7 +143,7 @@ class Subscribing:
         """End one."""
 
         def decide(table: dict[str, Subscription], now: datetime) -> Change:
-            _own(table, name, who)
+            (_seen if _governs(who) else _own)(table, name, who)
             return Change(name, None, "subscription_ended")
 
         await self._changed(who, decide, name)
@@ -202,6 +204,15 @@ def _seen(table: dict[str, Subscription], name: str, who: Principal) -> Subscrip
     if row is None or (row.who != who.name and "operator" not in who.roles):
         raise Refused(404, "there is no such subscription")
     return row
+
+
+def _scope(who: Principal) -> tuple[str, ...] | None:
+    return None if who.units is None else tuple(sorted(who.units))
+
+
+def _governs(who: Principal) -> bool:
+    """Whether they may pause and end what others have made: operators of the whole hospital."""
+    return "operator" in who.roles and who.units is None
 
 
 def _own(table: dict[str, Subscription], name: str, who: Principal) -> Subscription:

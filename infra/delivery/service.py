@@ -16,8 +16,10 @@ from wardstream.agents import metrics as m
 from wardstream.infra.delivery.cursor import AT_ONCE, Cursor, Gone, Tools
 from wardstream.infra.delivery.ledger import TakenOver
 from wardstream.infra.delivery.networks import Network
+from wardstream.infra.delivery.owners import held
 from wardstream.infra.delivery.receiver import Receiver
 from wardstream.infra.failure import Failure
+from wardstream.infra.gateways.auth import TokenFile
 from wardstream.infra.kafka.following import Follower
 from wardstream.infra.subscriptions import Change, Secrets, change, table_of
 from wardstream.schemas.subscriptions import TOPIC, Subscription
@@ -62,15 +64,18 @@ class Webhooks:
         Names the audit.
     doors : Doors
         Opens receivers.
+    tokens : TokenFile or None
+        Bounds what is told by what the owners may see now; None: there are no tokens.
     """
 
-    def __init__(self, tools: Tools, app_id: str, doors: Doors) -> None:
-        self._tools, self._app_id, self._doors = tools, app_id, doors
+    def __init__(self, tools: Tools, app_id: str, doors: Doors, tokens: TokenFile | None = None) -> None:
+        self._tools, self._app_id, self._doors, self._tokens = tools, app_id, doors, tokens
         self._follower = Follower(tools.client, (TOPIC.name,))
         self._wanted: dict[str, Subscription] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._cursors: dict[str, Cursor] = {}
+        self._ownerless: set[str] = set()
         self._paused = 0
 
     async def run(self) -> None:
@@ -112,8 +117,13 @@ class Webhooks:
     def _obey(self) -> None:
         """Start and end cursors as the rows are now; one whose row has changed begins anew."""
         hooked = [row for row in table_of(self._follower.rows[TOPIC.name]).values() if row.webhook is not None]
-        self._paused = sum(row.paused for row in hooked)
-        wanted = {row.name: row for row in hooked if not row.paused}
+        owners = None if self._tokens is None else self._tokens.principals()
+        let = [(row.name, held(row, owners)) for row in hooked if not row.paused]
+        wanted = {name: row for name, row in let if row is not None}
+        ownerless = {name for name, row in let if row is None}
+        for name in ownerless - self._ownerless:
+            log.warning("subscription %s rests: the token that made it is gone, or reads no alerts", name)
+        self._ownerless, self._paused = ownerless, len(hooked) - len(wanted)
         for name in self._wanted.keys() | wanted.keys():
             row = wanted.get(name)
             if self._wanted.get(name) == row:
@@ -172,7 +182,7 @@ class Webhooks:
 
         def decide(table: dict[str, Subscription], now: datetime) -> Change:
             row = table.get(gone.name)
-            if row != gone:
+            if row is None or replace(row, scope=gone.scope, may_answer=gone.may_answer) != gone:
                 raise _Changed
             return Change(gone.name, replace(row, paused=True), "subscription_changed")
 

@@ -17,6 +17,7 @@ from wardstream.infra.delivery.replies import Answers
 from wardstream.infra.delivery.service import Doors, Webhooks
 from wardstream.infra.delivery.trying import Trying
 from wardstream.infra.failure import Failure
+from wardstream.infra.gateways.auth import TokenFile
 from wardstream.infra.gateways.delivery import Delivery
 from wardstream.infra.gateways.reporting import report
 from wardstream.infra.gateways.serving import Background
@@ -40,7 +41,8 @@ async def serve_webhooks(settings: Settings, announce: Callable[[str], object]) 
     answers = Answers(answering, options, settings.app_id, meters)
     trying = Trying(settings.webhook_retry_h * 3600, random.random)
     tools = Tools(options, Ledger(options, settings.app_id), answers, meters, trying)
-    webhooks = Webhooks(tools, settings.app_id, opens)
+    tokens = None if settings.tokens_file is None else TokenFile(settings.tokens_file)
+    webhooks = Webhooks(tools, settings.app_id, opens, tokens)
 
     def look() -> None:
         webhooks.look()

@@ -133,6 +133,15 @@ class TokenFile:
                 found = known
         return None if found is None else found.principal
 
+    def principals(self) -> dict[str, Principal]:
+        """Who holds tokens now, by name; nobody while the file cannot be read, which the log says."""
+        try:
+            self._reload()
+        except TokenError as error:
+            log.error("nobody is let in: %s", error)
+            return {}
+        return {token.name: token.principal for token in self._tokens}
+
     def _reload(self) -> None:
         try:
             status = self._path.stat()
