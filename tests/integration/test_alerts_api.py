@@ -174,7 +174,7 @@ def test_subscriptions_live_in_kafka(site: Site) -> None:
     assert site.ask("GET", path, "other")[0] == 404
     assert site.ask("PATCH", path, "other", {"paused": True})[0] == 404
     assert site.ask("GET", path, "chief") == (200, made)
-    assert site.ask("DELETE", path, "chief")[0] == 403
+    assert site.ask("PATCH", path, "chief", {"wanted": {"units": ["ICU"]}})[0] == 403
     stream = Stream(site.port, site.tokens["nurse"], f"?subscription={made['id']}")
     events = stream.events()
     time.sleep(1)
