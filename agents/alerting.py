@@ -7,13 +7,13 @@ of their own. All transitions of an alert are in the partition of the patient wh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from wardstream.agents import alert_value
 from wardstream.agents import metrics as m
 from wardstream.agents.patients import PatientBatch, Rules, envelope
 from wardstream.agents.streams.batch import Received
+from wardstream.agents.transitions import moment, told
 from wardstream.models.alerts import answers, conditions, life
 from wardstream.models.alerts.conditions import Recount, corrects
 from wardstream.models.alerts.life import Change, Now, Verdict
@@ -23,9 +23,8 @@ from wardstream.models.latest import Signals
 from wardstream.models.patient import Patient
 from wardstream.models.signals import BY_CODE
 from wardstream.schemas.acknowledgements import Acknowledgement
-from wardstream.schemas.alerts import ENDED, Alert, Answer, Evidence, Place, Seen
+from wardstream.schemas.alerts import Alert, Answer, Evidence, Place, Seen
 from wardstream.schemas.findings import Finding
-from wardstream.schemas.output_id import output_id
 from wardstream.schemas.predictions import Prediction
 from wardstream.schemas.scores import Reading, Result, Score
 from wardstream.schemas.silent_alerts import SilentAlert
@@ -236,13 +235,13 @@ class Judged:
         return Evidence(
             caused_by=event.event_id,
             cause=self._place(),
-            at=_moment(self._now.at),
+            at=moment(self._now.at),
             score=score,
             result=result,
             finding=None if finding is None else _seen(finding),
             prediction=None if prediction is None else _answer(prediction),
             values={
-                BY_CODE[code].field: Reading(value=latest.value, observed_at=_moment(latest.at))
+                BY_CODE[code].field: Reading(value=latest.value, observed_at=moment(latest.at))
                 for code, latest in (signals or {}).items()
             },
         )
@@ -252,35 +251,12 @@ class Judged:
         return Place(topic=topic, partition=self._batch.outputs.lane, offset=self._cause.offset) if topic else None
 
     def _publish(self, change: Change) -> None:
-        alert, patient, given = change.alert, self._patient, change.answer
-        rule = self._policy.rule(change.condition, self._unit)
+        alert, patient = change.alert, self._patient
         topic, kind, metric = _SILENT if alert.silent else _TOLD
-        ended = alert.state in ENDED
         transition = kind(
-            event_id=output_id(alert.alert_id, str(alert.number)),
-            alert_id=alert.alert_id,
-            number=alert.number,
-            condition=change.condition,
-            kind=alert.kind,  # type: ignore[arg-type]  # of a patient's condition
-            transition=change.transition,
-            state=alert.state,
-            priority=alert.priority,
-            raised_at=_moment(alert.raised_at),
-            reason=change.reason,
-            caused_by=self._cause.event.event_id,
+            **told(change, self._rule_of(change.condition), self._cause.event.event_id, self._policy.digest),
             evidence=change.evidence or pinned(alert),
-            stale=alert.stale,
-            tier=alert.tier,
-            to=() if rule is None else rule.told(alert.priority, alert.tier),
-            until=None if alert.until is None else _moment(alert.until),
-            next_at=None if alert.next_at is None else _moment(alert.next_at),
-            assigned_to=alert.assigned_to,
-            actor=None if given is None else given.actor,
-            actor_role=None if given is None else given.role,
-            useful=alert.useful,
-            suggestion=None if rule is None or ended else rule.suggestion(alert.priority),
             code_status=patient.stay.code_status,
-            policy=self._policy.digest,
             unit=patient.stay.unit,
             bed=patient.stay.bed,
             left=alert.unit if change.transition == "moved" and alert.unit != patient.stay.unit else None,
@@ -314,7 +290,3 @@ def _seen(finding: Finding) -> Seen:
         calibrated_probability=finding.calibrated_probability or 0.0,
         observed_at=finding.observed_at,
     )
-
-
-def _moment(at: float) -> datetime:
-    return datetime.fromtimestamp(at, UTC)

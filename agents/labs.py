@@ -10,10 +10,9 @@ told as any other. An analyte that is not known here is accepted and counted.
 Critical values and delta checks are published where the result's consequences are: as `results` of the record of
 scores.v1 that the result caused. An analyte is named there when its newest result has a flag, and once more, without
 flags, when they have ended: by a later result, a correction or a cancellation. So a ward sees at once which result it
-was and where the limit comes from, and a policy for alerts needs to remember nothing but what it has raised. They are
-no alerts of their own yet: who is called for which analyte, how often, and who may answer belongs to that policy, and a
-critical value that is known for days must not ring with each new specimen. A topic of their own would put scores and
-flags of one result into two records, which consumers would have to join again.
+was and where the limit comes from, and the policy for alerts needs to remember nothing but what it has raised: one
+alert for each analyte, for a critical value that is known for days must not ring with each new specimen. A topic of
+their own would put scores and flags of one result into two records, which consumers would have to join again.
 
 A result that comes after a newer one of its analyte goes into bins and history and says nothing.
 """

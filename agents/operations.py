@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,6 +21,7 @@ import msgspec
 
 from wardstream.agents import metrics as m
 from wardstream.agents.streams.batch import Batch, Handler, Received
+from wardstream.agents.transitions import moment, told
 from wardstream.models.alerts import answers, life
 from wardstream.models.alerts.life import Change, Now
 from wardstream.models.alerts.policy import Policy, Rule
@@ -32,7 +33,6 @@ from wardstream.schemas.metrics import Metrics
 from wardstream.schemas.notices import Notice
 from wardstream.schemas.operator_alerts import OperatorAlert
 from wardstream.schemas.operator_answers import OperatorAnswer
-from wardstream.schemas.output_id import output_id
 from wardstream.schemas.ticks import Tick
 
 TOPIC: Final = "operator-alerts.v1"
@@ -248,39 +248,14 @@ def _publish(
     batch: RowBatch, key: str, cause: Received[Any], at: float, policy: Policy, changes: Sequence[Change]
 ) -> None:
     for change in changes:
-        alert, given, rule = change.alert, change.answer, _rule_of(policy, key)(change.condition)
+        alert = change.alert
         evidence = change.evidence or pinned(alert)
-        told = OperatorAlert(
-            event_id=output_id(alert.alert_id, str(alert.number)),
+        transition = OperatorAlert(
+            **told(change, _rule_of(policy, key)(change.condition), cause.event.event_id, policy.digest),
             source=SOURCE,
-            observed_at=_moment(at),
-            alert_id=alert.alert_id,
-            number=alert.number,
-            condition=change.condition,
-            kind=alert.kind,  # type: ignore[arg-type]  # of an operators' condition
+            observed_at=moment(at),
             subject=key.partition("/")[2],
-            transition=change.transition,
-            state=alert.state,
-            priority=alert.priority,
-            raised_at=_moment(alert.raised_at),
-            reason=change.reason,
-            caused_by=cause.event.event_id,
             values={name: float(one.value) for name, one in evidence.values.items()},
-            stale=alert.stale,
-            tier=alert.tier,
-            to=() if rule is None else rule.told(alert.priority, alert.tier),
-            until=None if alert.until is None else _moment(alert.until),
-            next_at=None if alert.next_at is None else _moment(alert.next_at),
-            assigned_to=alert.assigned_to,
-            actor=None if given is None else given.actor,
-            actor_role=None if given is None else given.role,
-            useful=alert.useful,
-            suggestion=None if rule is None or alert.state in ENDED else rule.suggestion(alert.priority),
-            policy=policy.digest,
         )
-        batch.emit(TOPIC, str(alert.alert_id), told, cause)
+        batch.emit(TOPIC, str(alert.alert_id), transition, cause)
         batch.count(m.OPERATOR_ALERTS, (change.condition, change.transition))
-
-
-def _moment(at: float) -> datetime:
-    return datetime.fromtimestamp(at, UTC)

@@ -71,7 +71,7 @@ class Subscription(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: Annotated[Name, Meta(description="Its id; the Kafka key.")]
     at: Annotated[Moment, Meta(description="When it was made or last changed (wall clock).")]
     made_at: Annotated[Moment, Meta(description="When it was made: what happened before is not told (wall clock).")]
-    who: Annotated[Label, Meta(description="Name of the token that made it, and alone may change it.")]
+    who: Annotated[Label, Meta(description="Name of the token that made it, and alone may change what it asks for.")]
     scope: Annotated[
         Annotated[tuple[Label, ...], Meta(max_length=1024)] | None,
         Meta(description="Units that this token may see; null: all."),

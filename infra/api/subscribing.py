@@ -114,7 +114,7 @@ class Subscribing:
         return view(row, told)
 
     async def change(self, name: str, body: ChangedSubscription, who: Principal) -> SubscriptionView:
-        """Change what the body says."""
+        """Change what the body says: the owner anything, an operator of all units whether it rests."""
         wanted, hook, paused = body.wanted, body.webhook, body.paused
         if wanted is not UNSET:
             wish(who, wanted, silent=False)
@@ -140,7 +140,7 @@ class Subscribing:
         return view(row, told)
 
     async def end(self, name: str, who: Principal) -> None:
-        """End one."""
+        """End one: the owner, or an operator of all units."""
 
         def decide(table: dict[str, Subscription], now: datetime) -> Change:
             (_seen if _governs(who) else _own)(table, name, who)
@@ -218,5 +218,5 @@ def _governs(who: Principal) -> bool:
 def _own(table: dict[str, Subscription], name: str, who: Principal) -> Subscription:
     row = _seen(table, name, who)
     if row.who != who.name:
-        raise Refused(403, "only who made a subscription may change it")
+        raise Refused(403, "only who made a subscription may change what it asks for")
     return row

@@ -3,11 +3,12 @@
 Kind `score`: holds from the policy's thresholds on, or where a single part gives its most points (3); it is over at or
 below `end` without such a part. A partial score is a lower bound: it may raise and worsen, but it ends nothing, unless
 all that is missing gives no points, or is declared never to be carried by a feed. What is missing beyond what was when
-it was raised makes it stale. It is retracted when the score turns out not to
-apply, or when, after a correction, a recount shows that it would not have come so far.
+it was raised makes it stale. It is retracted when the score turns out not to apply, or when, after a correction, a
+recount shows that it would not have come so far.
 
 Kinds `prediction` and `finding`: from a calibrated probability on; over below a share of the lowest threshold.
-Retracted, where what brought it below is a correction. An answer that is degraded, or none, says nothing.
+Retracted, where what brought it below is a correction. An answer that is degraded, or none, ends nothing: it makes an
+open alert stale.
 
 Kind `lab`: the newest result of an analyte has a flag (`models.labs.flags` names the limits' source); one condition for
 each analyte.

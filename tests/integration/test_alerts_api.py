@@ -184,9 +184,10 @@ def test_subscriptions_live_in_kafka(site: Site) -> None:
     status, changed = site.ask("PATCH", path, "nurse", {"paused": True})
     assert (status, changed["paused"], changed["wanted"]) == (200, True, made["wanted"])
     assert site.ask("GET", f"/v1/alerts/stream?subscription={made['id']}", "nurse")[0] == 409
-    assert site.ask("DELETE", path, "nurse") == (204, None)
+    assert site.ask("PATCH", path, "chief", {"paused": False})[1]["who"] == "nurse", "an operator may have it go on"
+    assert site.ask("DELETE", path, "chief") == (204, None), "and end it"
     assert site.ask("GET", path, "nurse")[0] == 404
-    assert asyncio.run(verify_audit(site.client)).records == 3
+    assert asyncio.run(verify_audit(site.client)).records == 4
 
 
 def test_from_vital_signs_to_an_answer(site: Site, tmp_path: Path) -> None:
