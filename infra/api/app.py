@@ -29,6 +29,7 @@ from wardstream.infra.api.bodies import (
     SubscriptionView,
     Transitions,
     decoded,
+    moment,
     options_of,
     view,
     wanted_of,
@@ -154,6 +155,7 @@ class Api:
                 silent=[row.alert for row in shown if row.silent],
                 more=len(rows) > len(shown),
                 position=text_of(self._hub.ring.end),
+                as_of=moment(self._hub.as_of),
             )
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
@@ -123,6 +123,13 @@ class Alerts(Struct, frozen=True, kw_only=True):
     silent: Annotated[list[Alert], Meta(description="Those of silent models, where they are asked for.")]
     more: Annotated[bool, Meta(description="Whether there are more than the limit.")]
     position: Annotated[str, Meta(description="A stream after this tells all that comes.")]
+    as_of: Annotated[datetime, Meta(description="How they stood then: seconds ago, unless Kafka is away.")]
+
+
+class Beat(Struct, frozen=True, kw_only=True):
+    """What a stream says while nothing happens."""
+
+    as_of: Annotated[datetime, Meta(description="All that was written until then has been told, as far as asked for.")]
 
 
 class Transitions(Struct, frozen=True, kw_only=True):
@@ -136,6 +143,11 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     detail: str
     fields: tuple[str, ...] = ()
+
+
+def moment(at: float) -> datetime:
+    """A time, s since 1970, as clients are told it."""
+    return datetime.fromtimestamp(round(at, 3), UTC)
 
 
 def view(row: Subscription, secret: str | None = None) -> SubscriptionView:

@@ -91,6 +91,17 @@ class Reader:
         async with asyncio.timeout(_STALL_S):
             return tuple([await self._consumer.position(part) for part in self._parts])
 
+    async def as_of(self) -> float | None:
+        """As of when (s since 1970) all that was written has been read; None: some of it is not read yet.
+
+        It is Kafka's last answer to a fetch that counts: while it is away, a consumer reads nothing and says nothing.
+        """
+        asked = [self._consumer.last_poll_timestamp(part) for part in self._parts]
+        ends = [self._consumer.last_stable_offset(part) for part in self._parts]
+        if None in asked or None in ends or any(map(int.__lt__, await self.position(), ends)):
+            return None
+        return float(min(asked)) / 1000
+
     async def read(
         self, after: Position, most: int = _AT_ONCE, of: Sequence[TopicPartition] = ()
     ) -> list[tuple[Row, float]]:

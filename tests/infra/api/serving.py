@@ -134,6 +134,7 @@ class Heard:
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
         self.id: str | None = None
+        self.as_of: str | None = None
 
     async def next(self) -> tuple[str, dict[str, Any]]:
         """Name and data of the next event."""
@@ -149,7 +150,10 @@ class Heard:
                 elif field == "id":
                     self.id = value
                 elif not line and data is not None:
-                    return name, data
+                    if name == "beat":
+                        self.as_of, data = data["as_of"], None
+                    else:
+                        return name, data
         raise EOFError
 
 
