@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from wardstream.infra.api.bodies import (
     Answer,
     ChangedSubscription,
     Directive,
+    Directives,
     Following,
     Given,
     Invalid,
@@ -36,6 +38,7 @@ from wardstream.infra.api.bodies import (
 )
 from wardstream.infra.api.document import Said, openapi, operation
 from wardstream.infra.api.hub import Hub, NotReady, Wish
+from wardstream.infra.api.ordered import Ordered, sees_order, shown
 from wardstream.infra.api.orders import Orders
 from wardstream.infra.api.ring import Position, position_of, text_of
 from wardstream.infra.api.streams import Streams, events, talk
@@ -60,13 +63,15 @@ class Api:
     ----------
     authority
         Knows tokens.
-    hub, subscribing, orders
+    hub, subscribing, ordered, orders
         Run by the caller, as far as they run.
     """
 
-    def __init__(self, authority: Authority, hub: Hub, subscribing: Subscribing, orders: Orders) -> None:
+    def __init__(
+        self, authority: Authority, hub: Hub, subscribing: Subscribing, ordered: Ordered, orders: Orders
+    ) -> None:
         self._door, self._streams = Door(authority), Streams()
-        self._hub, self._subscribing, self._orders = hub, subscribing, orders
+        self._hub, self._subscribing, self._ordered, self._orders = hub, subscribing, ordered, orders
 
     def app(self) -> FastAPI:
         """The application."""
@@ -102,6 +107,7 @@ class Api:
                 *("POST", "/v1/patients/{patient_id}/directives", "Order about a patient's alerts", self.order),
                 Said(Given, Directive, (), (*body, "404", "429")),
             ),
+            ("GET", "/v1/directives", "Orders that hold", self.directives, Said(Directives)),
         ]
         for method, path, summary, handler, said in routes:
             app.add_api_route(
@@ -186,6 +192,14 @@ class Api:
         body = decoded(Directive, await _body(request))
         await self._hub.ready()
         return _json(await self._orders.order(request.path_params["patient_id"], body, who))
+
+    async def directives(self, request: Request) -> Response:
+        who, now = self._door.reader(request.headers), datetime.now(UTC)
+        await self._hub.ready()
+        await self._ordered.ready()
+        there = {one.row.alert.patient_id for one in self._hub.standings if sees(who, one.row)}
+        orders = [one for one in self._ordered.all(now) if one.patient_id in there or sees_order(who, one)]
+        return _json(Directives(directives=[shown(one) for one in orders]))
 
     async def stream(self, request: Request) -> Response:
         who = self._door.reader(request.headers)

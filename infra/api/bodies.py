@@ -16,7 +16,7 @@ from wardstream.schemas.alerts import Alert
 from wardstream.schemas.decode import translated
 from wardstream.schemas.directives import Kind as Order
 from wardstream.schemas.directives import Thresholds
-from wardstream.schemas.envelope import Label, Moment, Phrase
+from wardstream.schemas.envelope import Label, Moment, PatientId, Phrase
 from wardstream.schemas.scores import Name
 from wardstream.schemas.subscriptions import Subscription, Wanted
 
@@ -56,6 +56,27 @@ class Directive(Body, frozen=True, kw_only=True):
         "final"
     )
     supersedes: Annotated[UUID | None, Meta(description="event_id of the order that this revises; null: none.")] = None
+
+
+class DirectiveView(Struct, frozen=True, kw_only=True):
+    """An order that holds."""
+
+    event_id: Annotated[UUID, Meta(description="What an order that revises it or takes it back `supersedes`.")]
+    patient_id: PatientId
+    unit: Annotated[Label | None, Meta(description="Where the patient was when it was given; null: not known.")]
+    kind: Order
+    ordered_by: Label
+    ordered_at: datetime
+    expires_at: datetime
+    condition: Annotated[Name | None, Meta(description="Kind thresholds: of which condition; else null.")]
+    thresholds: Annotated[Thresholds | None, Meta(description="Kind thresholds: the patient's own; else null.")]
+    why: Annotated[Phrase | None, Meta(description="The reason given; null: none.")]
+
+
+class Directives(Struct, frozen=True, kw_only=True):
+    """Orders that hold, the first that ends first."""
+
+    directives: list[DirectiveView]
 
 
 class Given(Struct, frozen=True, kw_only=True):

@@ -15,6 +15,8 @@ from wardstream.infra.api.bodies import (
     Beat,
     ChangedSubscription,
     Directive,
+    Directives,
+    DirectiveView,
     Following,
     Given,
     NewSubscription,
@@ -30,7 +32,7 @@ from wardstream.schemas.subscriptions import Wanted
 _REF = "#/components/schemas/{name}"
 _TYPES: tuple[type, ...] = (
     *(Alert, Alerts, Answer, Beat, ChangedSubscription, Directive, Following, Given, NewSubscription, Page, Problem),
-    *(Subscriptions, SubscriptionView, Transitions, Wanted),
+    *(Directives, DirectiveView, Subscriptions, SubscriptionView, Transitions, Wanted),
 )
 _, _SCHEMAS = msgspec.json.schema_components(_TYPES, ref_template=_REF)
 _REFUSALS = {

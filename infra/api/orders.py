@@ -14,6 +14,7 @@ from wardstream.infra.answering import WHAT, acknowledgement, own_id
 from wardstream.infra.api.access import sees
 from wardstream.infra.api.bodies import Answer, Directive, Given, Invalid
 from wardstream.infra.api.hub import Hub
+from wardstream.infra.api.ordered import SOURCE, Ordered, sees_order
 from wardstream.infra.api.table import Standing
 from wardstream.infra.audit import AuditError, write_audit
 from wardstream.infra.gateways.auth import Principal
@@ -29,7 +30,6 @@ from wardstream.schemas.envelope import Event
 
 log = logging.getLogger(__name__)
 
-SOURCE = "api"
 _WHY = "given by API"
 _DELIVER_S = 30.0
 _REMEMBERED = 10_000
@@ -45,12 +45,15 @@ class Orders:
         Of the audit.
     hub : Hub
         Knows how alerts stand.
+    ordered : Ordered
+        Knows which orders hold.
     delivery : Delivery
         Brings rows to Kafka; run by the caller.
     """
 
-    def __init__(self, client: Mapping[str, Any], app_id: str, hub: Hub, delivery: Delivery) -> None:
-        self._client, self._app_id, self._hub, self._delivery = client, app_id, hub, delivery
+    def __init__(self, client: Mapping[str, Any], app_id: str, hub: Hub, ordered: Ordered, delivery: Delivery) -> None:
+        self._client, self._app_id, self._delivery = client, app_id, delivery
+        self._hub, self._ordered = hub, ordered
         self._turn = asyncio.Lock()  # writers of one process would fence each other
         self._waiting = 0
         self._done = OrderedDict[UUID, None]()  # ids that are on their topic: a repeat is nothing new
@@ -105,11 +108,10 @@ class Orders:
         Refused
             The patient is not in the token's units (404), the order cannot be (422), or Kafka does not take it (503).
         """
-        if who.units is not None and not any(
-            standing.row.alert.patient_id == patient_id and sees(who, standing.row) for standing in self._hub.standings
-        ):
-            raise Refused(404, "no alert of this patient is in the units of this token")
         now = datetime.now(UTC)
+        units = await self._units(patient_id, who, now)
+        if who.units is not None and not units:
+            raise Refused(404, "no alert and no order of this patient is in the units of this token")
         event = Order(
             event_id=own_id(body.event_id, who.name, patient_id),
             source=SOURCE,
@@ -124,8 +126,18 @@ class Orders:
             condition=body.condition,
             thresholds=body.thresholds,
             why=body.why,
+            unit=next(iter(units), None),
         )
         return await self._give(DIRECTIVES.name, event, who, "directive_given", None)
+
+    async def _units(self, patient_id: str, who: Principal, now: datetime) -> list[str | None]:
+        """Where the patient's alerts and orders are that somebody may see, those of alerts first."""
+        rows = [one.row for one in self._hub.standings if one.row.alert.patient_id == patient_id]
+        units = [row.alert.unit for row in rows if sees(who, row)]
+        if units:
+            return units
+        await self._ordered.ready()
+        return [order.unit for order in self._ordered.of(patient_id, now) if sees_order(who, order)]
 
     async def _give(self, topic: str, event: Event, who: Principal, what: What, about: str | None) -> Given:
         try:
