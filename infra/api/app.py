@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from functools import wraps
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
@@ -30,6 +31,7 @@ from wardstream.infra.api.bodies import (
     Subscriptions,
     SubscriptionView,
     Transitions,
+    check_names,
     decoded,
     moment,
     options_of,
@@ -105,14 +107,14 @@ class Api:
             ),
             (
                 *("POST", "/v1/patients/{patient_id}/directives", "Order about a patient's alerts", self.order),
-                Said(Given, Directive, (), (*body, "404", "429")),
+                Said(Given, Directive, (), (*body, "404", "409", "429")),
             ),
             ("GET", "/v1/directives", "Orders that hold", self.directives, Said(Directives)),
         ]
         for method, path, summary, handler, said in routes:
             app.add_api_route(
                 path,
-                handler,
+                _only(handler, said.query),
                 methods=[method],
                 summary=summary,
                 operation_id=handler.__name__,
@@ -215,6 +217,7 @@ class Api:
     async def socket(self, socket: WebSocket) -> None:
         try:
             who = self._door.reader(socket.headers)
+            check_names(socket.query_params, _STREAM)
             begins, after, holds = await self._asked(socket, who, None)
         except NotReady as error:
             await socket.send_denial_response(await _not_ready(socket, error))
@@ -237,6 +240,8 @@ class Api:
         if name is None:
             row, begins = None, wish(who, wanted_of(query), following.silent)
         else:
+            if wanted_of(query) != Wanted():
+                raise Invalid("a subscription has filters of its own", ("subscription",))
             row = self._subscribing.one(name, who)
             if row.paused:
                 raise Refused(409, "the subscription is paused")
@@ -258,6 +263,17 @@ class Api:
                 return False
 
         return begins, after, holds
+
+
+def _only(handler: Handler, kinds: Sequence[type]) -> Handler:
+    """A handler that is asked only what it knows."""
+
+    @wraps(handler)
+    async def asked(request: Request) -> Response:
+        check_names(request.query_params, kinds)
+        return cast(Response, await handler(request))
+
+    return asked
 
 
 def _alert_id(request: Request) -> UUID:

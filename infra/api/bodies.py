@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
@@ -21,6 +22,7 @@ from wardstream.schemas.scores import Name
 from wardstream.schemas.subscriptions import Subscription, Wanted
 
 BODY_BYTES = 64 * 1024
+_NAME, _NAMES = 64, 16  # of what is unknown, in an answer
 BodyT = TypeVar("BodyT")
 Secret = Annotated[str, Meta(pattern=r"^whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$(?!\n)")]
 """As Standard Webhooks says: 24 to 64 bytes in base64."""
@@ -235,6 +237,19 @@ def options_of(kind: type[BodyT], query: QueryParams) -> BodyT:
     """The other parameters of a query; raises as `wanted_of`."""
     fields: tuple[str, ...] = kind.__struct_fields__  # type: ignore[attr-defined]  # all are structs
     return _converted(kind, {name: query[name] for name in fields if name in query})
+
+
+def check_names(query: QueryParams, kinds: Iterable[type]) -> None:
+    """Check that a query asks for nothing that is not there: a filter with a slip of the pen would filter nothing.
+
+    Raises
+    ------
+    Refused
+        With 422, naming the parameters.
+    """
+    known = {name for kind in kinds for name in kind.__struct_fields__}  # type: ignore[attr-defined]  # all are structs
+    if unknown := sorted(query.keys() - known):
+        raise Invalid("no such parameter", tuple(name[:_NAME] for name in unknown[:_NAMES]))
 
 
 def _converted(kind: type[BodyT], given: dict[str, Any]) -> BodyT:

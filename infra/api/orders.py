@@ -7,8 +7,11 @@ import logging
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from wardstream.infra.answering import WHAT, acknowledgement, own_id
 from wardstream.infra.api.access import sees
@@ -56,7 +59,7 @@ class Orders:
         self._hub, self._ordered = hub, ordered
         self._turn = asyncio.Lock()  # writers of one process would fence each other
         self._waiting = 0
-        self._done = OrderedDict[UUID, None]()  # ids that are on their topic: a repeat is nothing new
+        self._done = OrderedDict[UUID, bytes]()  # what is on its topic, and what was asked
 
     def alert(self, alert_id: UUID, who: Principal) -> Standing:
         """How an alert stands, for who may see it where it is now.
@@ -98,7 +101,7 @@ class Orders:
             useful=body.useful,
             comment=body.comment,
         )
-        return await self._give(ACKNOWLEDGEMENTS.name, event, who, WHAT[body.action], f"{alert_id}")
+        return await self._give(ACKNOWLEDGEMENTS.name, event, body, who, WHAT[body.action], f"{alert_id}")
 
     async def order(self, patient_id: str, body: Directive, who: Principal) -> Given:
         """Give an order about a patient's alerts.
@@ -128,7 +131,7 @@ class Orders:
             why=body.why,
             unit=next(iter(units), None),
         )
-        return await self._give(DIRECTIVES.name, event, who, "directive_given", None)
+        return await self._give(DIRECTIVES.name, event, body, who, "directive_given", None)
 
     async def _units(self, patient_id: str, who: Principal, now: datetime) -> list[str | None]:
         """Where the patient's alerts and orders are that somebody may see, those of alerts first."""
@@ -139,14 +142,21 @@ class Orders:
         await self._ordered.ready()
         return [order.unit for order in self._ordered.of(patient_id, now) if sees_order(who, order)]
 
-    async def _give(self, topic: str, event: Event, who: Principal, what: What, about: str | None) -> Given:
+    async def _give(
+        self, topic: str, event: Event, body: Answer | Directive, who: Principal, what: What, about: str | None
+    ) -> Given:
         try:
             check(event)
         except BadEvent as found:
             bad = found
         else:
-            if event.event_id not in self._done:
+            asked = sha256(msgspec.json.encode(body)).digest()
+            done = self._done.get(event.event_id)
+            if done is None:
                 await self._publish(topic, event, who, what, about)
+                self._remember(event.event_id, asked)
+            elif done != asked:
+                raise Refused(409, "with this event_id something else was given: take another one")
             return Given(event_id=event.event_id)
         raise Invalid(bad.reason, bad.fields)
 
@@ -173,6 +183,8 @@ class Orders:
             raise Refused(503, "Kafka does not take it now; send it again with its event_id", Retry_After="5") from None
         finally:
             self._waiting -= 1
-        self._done[event.event_id] = None
+
+    def _remember(self, event_id: UUID, asked: bytes) -> None:
+        self._done[event_id] = asked
         if len(self._done) > _REMEMBERED:
             self._done.popitem(last=False)

@@ -86,6 +86,8 @@ async def test_an_answer_is_audited_then_published_and_once(monkeypatch: pytest.
         body: dict[str, Any] = {"action": "snooze", "seen": 2, "snooze_until": later(1), "event_id": given}
         first = await api.ask("POST", path, "c4", body)
         again = await api.ask("POST", path, "c4", body)
+        other = await api.ask("POST", path, "c4", {"action": "resolve", "seen": 2, "event_id": given})
+        assert other[0] == 409, "nobody must believe that it was resolved"
         others = await api.ask("POST", path, "cw", body)  # the same number of somebody else is another answer
         assert first[0] == 200
         assert first == again
@@ -205,6 +207,12 @@ async def test_queries_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
             ("?limit=0", ["limit"]),
             ("?limit=Meier", ["limit"]),
             ("?silent=perhaps", ["silent"]),
+            ("?unit=4B", ["unit"]),
+            ("?Priorities=high&limits=1", ["Priorities", "limits"]),
+            ("/stream?unit=4B", ["unit"]),
+            ("/stream?subscription=s-1&units=4B", ["subscription"]),
+            ("/stream?subscription=s-1&ended=true", ["ended"]),
+            (f"/{alert('a').alert_id}?silent=true", ["silent"]),
         ):
             status, found = await api.ask("GET", f"/v1/alerts{query}", "op")
             assert (status, found["fields"]) == (422, fields), query

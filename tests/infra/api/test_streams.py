@@ -187,7 +187,12 @@ async def test_the_socket_tells_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
     headers = {"Authorization": "Bearer v4"}
     async with served(WHO, monkeypatch) as api, aiohttp.ClientSession() as session:
         url = f"{api.url}/v1/alerts/socket"
-        for query, who, expected in (("", "pub", 403), ("?units=ICU", "v4", 403), ("?after=!", "v4", 422)):
+        for query, who, expected in (
+            ("", "pub", 403),
+            ("?units=ICU", "v4", 403),
+            ("?after=!", "v4", 422),
+            ("?unit=4B", "v4", 422),
+        ):
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                 await session.ws_connect(url + query, headers={"Authorization": f"Bearer {who}"})
             assert refused.value.status == expected
