@@ -48,7 +48,7 @@ async def serve_api(settings: Settings, announce: Callable[[str], object]) -> No
     delivery = Delivery(partial(Brokers, options, _BROKER_S, _LINGER_S), meters)
     keys = settings.delivery_keys()
     hub = Hub(options, meters)
-    subscribing = Subscribing(options, settings.app_id, Secrets(keys) if keys else None)
+    subscribing = Subscribing(options, settings.app_id, Secrets(keys) if keys else None, settings.webhook_networks)
     ordered = Ordered(options)
     orders = Orders(options, settings.app_id, hub, ordered, delivery)
     app = Api(authority, hub, subscribing, ordered, orders).app()
