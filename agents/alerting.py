@@ -24,6 +24,7 @@ from wardstream.models.patient import Patient
 from wardstream.models.signals import BY_CODE
 from wardstream.schemas.acknowledgements import Acknowledgement
 from wardstream.schemas.alerts import Alert, Answer, Evidence, Place, Seen
+from wardstream.schemas.directives import Directive
 from wardstream.schemas.findings import Finding
 from wardstream.schemas.predictions import Prediction
 from wardstream.schemas.scores import Reading, Result, Score
@@ -169,7 +170,9 @@ class Judged:
         """What a clinician's order of comfort care means for what is open, and its end for what waits."""
         until = self._now.suppressed_until
         if until is not None:
-            self.publish(life.suppress(self._patient, until, COMFORT))
+            order = self._cause.event
+            by = order.ordered_by if isinstance(order, Directive) else None
+            self.publish(life.suppress(self._patient, until, COMFORT, by))
         else:
             life.release(self._patient, self._now.at)
 

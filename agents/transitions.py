@@ -40,7 +40,7 @@ def told(change: Change, rule: Rule | None, caused_by: UUID, policy: str) -> dic
         "until": None if alert.until is None else moment(alert.until),
         "next_at": None if alert.next_at is None else moment(alert.next_at),
         "assigned_to": alert.assigned_to,
-        "actor": None if given is None else given.actor,
+        "actor": change.ordered_by if given is None else given.actor,
         "actor_role": None if given is None else given.role,
         "useful": alert.useful,
         "suggestion": None if rule is None or alert.state in ENDED else rule.suggestion(alert.priority),

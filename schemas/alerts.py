@@ -120,7 +120,11 @@ class Alert(Event, frozen=True, kw_only=True, omit_defaults=True):
         Annotated[tuple[Label, ...], Meta(max_length=16)], Meta(description="Roles that are to be told, so far.")
     ] = ()
     until: Annotated[
-        Moment | None, Meta(description="When a snooze ends, or an acknowledged alert is raised again; null: neither.")
+        Moment | None,
+        Meta(
+            description="When a snooze ends, an acknowledged alert is raised again, or the comfort care ends that has "
+            "closed it; null: none of them."
+        ),
     ] = None
     next_at: Annotated[Moment | None, Meta(description="When it is escalated next if nobody answers; null: not.")] = (
         None

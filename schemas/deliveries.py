@@ -1,6 +1,8 @@
 """deliveries.v1: what became of each transition that a webhook was to be told.
 
-`serve webhooks` writes it in one transaction with the subscription's position. What was given up or rejected is the
+`serve webhooks` writes it in one transaction with the subscription's position: at least one row for each transition.
+After a kill, transitions that had ended while one before them had not are told again and have another row: who counts
+takes each (name, event_id) once. What was given up or rejected is the
 dead letter: the place says where the transition itself is, and `wardstream webhooks retry` posts it again.
 """
 

@@ -39,6 +39,9 @@ class Directive(Event, frozen=True, kw_only=True, omit_defaults=True):
     ] = None
     thresholds: Annotated[Thresholds | None, Meta(description="Kind thresholds: the patient's own; null: none.")] = None
     why: Annotated[Phrase | None, Meta(description="The reason given; null: none.")] = None
+    unit: Annotated[
+        Label | None, Meta(description="Where the patient was then: its clinicians may revise it; null: not known.")
+    ] = None
 
     def check(self) -> None:
         """Add to the envelope's checks: an order ends in time, and thresholds say of what and which."""

@@ -93,7 +93,7 @@ class Stream:
                 number = value
             elif field == "" and not value and line == b"\n":
                 self.id = number or self.id
-                if data:
+                if data and name != "beat":
                     yield name, json.loads(data)
                 name, data, number = "message", "", None
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
@@ -19,6 +21,7 @@ from wardstream.infra.api.bodies import (
     Answer,
     ChangedSubscription,
     Directive,
+    Directives,
     Following,
     Given,
     Invalid,
@@ -28,13 +31,16 @@ from wardstream.infra.api.bodies import (
     Subscriptions,
     SubscriptionView,
     Transitions,
+    check_names,
     decoded,
+    moment,
     options_of,
     view,
     wanted_of,
 )
 from wardstream.infra.api.document import Said, openapi, operation
 from wardstream.infra.api.hub import Hub, NotReady, Wish
+from wardstream.infra.api.ordered import Ordered, sees_order, shown
 from wardstream.infra.api.orders import Orders
 from wardstream.infra.api.ring import Position, position_of, text_of
 from wardstream.infra.api.streams import Streams, events, talk
@@ -59,13 +65,15 @@ class Api:
     ----------
     authority
         Knows tokens.
-    hub, subscribing, orders
+    hub, subscribing, ordered, orders
         Run by the caller, as far as they run.
     """
 
-    def __init__(self, authority: Authority, hub: Hub, subscribing: Subscribing, orders: Orders) -> None:
+    def __init__(
+        self, authority: Authority, hub: Hub, subscribing: Subscribing, ordered: Ordered, orders: Orders
+    ) -> None:
         self._door, self._streams = Door(authority), Streams()
-        self._hub, self._subscribing, self._orders = hub, subscribing, orders
+        self._hub, self._subscribing, self._ordered, self._orders = hub, subscribing, ordered, orders
 
     def app(self) -> FastAPI:
         """The application."""
@@ -99,13 +107,14 @@ class Api:
             ),
             (
                 *("POST", "/v1/patients/{patient_id}/directives", "Order about a patient's alerts", self.order),
-                Said(Given, Directive, (), (*body, "404", "429")),
+                Said(Given, Directive, (), (*body, "404", "409", "429")),
             ),
+            ("GET", "/v1/directives", "Orders that hold", self.directives, Said(Directives)),
         ]
         for method, path, summary, handler, said in routes:
             app.add_api_route(
                 path,
-                handler,
+                _only(handler, said.query),
                 methods=[method],
                 summary=summary,
                 operation_id=handler.__name__,
@@ -154,6 +163,7 @@ class Api:
                 silent=[row.alert for row in shown if row.silent],
                 more=len(rows) > len(shown),
                 position=text_of(self._hub.ring.end),
+                as_of=moment(self._hub.as_of),
             )
         )
 
@@ -185,6 +195,14 @@ class Api:
         await self._hub.ready()
         return _json(await self._orders.order(request.path_params["patient_id"], body, who))
 
+    async def directives(self, request: Request) -> Response:
+        who, now = self._door.reader(request.headers), datetime.now(UTC)
+        await self._hub.ready()
+        await self._ordered.ready()
+        there = {one.row.alert.patient_id for one in self._hub.standings if sees(who, one.row)}
+        orders = [one for one in self._ordered.all(now) if one.patient_id in there or sees_order(who, one)]
+        return _json(Directives(directives=[shown(one) for one in orders]))
+
     async def stream(self, request: Request) -> Response:
         who = self._door.reader(request.headers)
         begins, after, holds = await self._asked(request, who, request.headers.get("last-event-id"))
@@ -199,6 +217,7 @@ class Api:
     async def socket(self, socket: WebSocket) -> None:
         try:
             who = self._door.reader(socket.headers)
+            check_names(socket.query_params, _STREAM)
             begins, after, holds = await self._asked(socket, who, None)
         except NotReady as error:
             await socket.send_denial_response(await _not_ready(socket, error))
@@ -221,6 +240,8 @@ class Api:
         if name is None:
             row, begins = None, wish(who, wanted_of(query), following.silent)
         else:
+            if wanted_of(query) != Wanted():
+                raise Invalid("a subscription has filters of its own", ("subscription",))
             row = self._subscribing.one(name, who)
             if row.paused:
                 raise Refused(409, "the subscription is paused")
@@ -242,6 +263,17 @@ class Api:
                 return False
 
         return begins, after, holds
+
+
+def _only(handler: Handler, kinds: Sequence[type]) -> Handler:
+    """A handler that is asked only what it knows."""
+
+    @wraps(handler)
+    async def asked(request: Request) -> Response:
+        check_names(request.query_params, kinds)
+        return cast(Response, await handler(request))
+
+    return asked
 
 
 def _alert_id(request: Request) -> UUID:

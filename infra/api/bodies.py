@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
@@ -16,11 +17,12 @@ from wardstream.schemas.alerts import Alert
 from wardstream.schemas.decode import translated
 from wardstream.schemas.directives import Kind as Order
 from wardstream.schemas.directives import Thresholds
-from wardstream.schemas.envelope import Label, Moment, Phrase
+from wardstream.schemas.envelope import Label, Moment, PatientId, Phrase
 from wardstream.schemas.scores import Name
 from wardstream.schemas.subscriptions import Subscription, Wanted
 
 BODY_BYTES = 64 * 1024
+_NAME, _NAMES = 64, 16  # of what is unknown, in an answer
 BodyT = TypeVar("BodyT")
 Secret = Annotated[str, Meta(pattern=r"^whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$(?!\n)")]
 """As Standard Webhooks says: 24 to 64 bytes in base64."""
@@ -56,6 +58,27 @@ class Directive(Body, frozen=True, kw_only=True):
         "final"
     )
     supersedes: Annotated[UUID | None, Meta(description="event_id of the order that this revises; null: none.")] = None
+
+
+class DirectiveView(Struct, frozen=True, kw_only=True):
+    """An order that holds."""
+
+    event_id: Annotated[UUID, Meta(description="What an order that revises it or takes it back `supersedes`.")]
+    patient_id: PatientId
+    unit: Annotated[Label | None, Meta(description="Where the patient was when it was given; null: not known.")]
+    kind: Order
+    ordered_by: Label
+    ordered_at: datetime
+    expires_at: datetime
+    condition: Annotated[Name | None, Meta(description="Kind thresholds: of which condition; else null.")]
+    thresholds: Annotated[Thresholds | None, Meta(description="Kind thresholds: the patient's own; else null.")]
+    why: Annotated[Phrase | None, Meta(description="The reason given; null: none.")]
+
+
+class Directives(Struct, frozen=True, kw_only=True):
+    """Orders that hold, the first that ends first."""
+
+    directives: list[DirectiveView]
 
 
 class Given(Struct, frozen=True, kw_only=True):
@@ -123,6 +146,13 @@ class Alerts(Struct, frozen=True, kw_only=True):
     silent: Annotated[list[Alert], Meta(description="Those of silent models, where they are asked for.")]
     more: Annotated[bool, Meta(description="Whether there are more than the limit.")]
     position: Annotated[str, Meta(description="A stream after this tells all that comes.")]
+    as_of: Annotated[datetime, Meta(description="How they stood then: seconds ago, unless Kafka is away.")]
+
+
+class Beat(Struct, frozen=True, kw_only=True):
+    """What a stream says while nothing happens."""
+
+    as_of: Annotated[datetime, Meta(description="All that was written until then has been told, as far as asked for.")]
 
 
 class Transitions(Struct, frozen=True, kw_only=True):
@@ -136,6 +166,11 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     detail: str
     fields: tuple[str, ...] = ()
+
+
+def moment(at: float) -> datetime:
+    """A time, s since 1970, as clients are told it."""
+    return datetime.fromtimestamp(round(at, 3), UTC)
 
 
 def view(row: Subscription, secret: str | None = None) -> SubscriptionView:
@@ -202,6 +237,19 @@ def options_of(kind: type[BodyT], query: QueryParams) -> BodyT:
     """The other parameters of a query; raises as `wanted_of`."""
     fields: tuple[str, ...] = kind.__struct_fields__  # type: ignore[attr-defined]  # all are structs
     return _converted(kind, {name: query[name] for name in fields if name in query})
+
+
+def check_names(query: QueryParams, kinds: Iterable[type]) -> None:
+    """Check that a query asks for nothing that is not there: a filter with a slip of the pen would filter nothing.
+
+    Raises
+    ------
+    Refused
+        With 422, naming the parameters.
+    """
+    known = {name for kind in kinds for name in kind.__struct_fields__}  # type: ignore[attr-defined]  # all are structs
+    if unknown := sorted(query.keys() - known):
+        raise Invalid("no such parameter", tuple(name[:_NAME] for name in unknown[:_NAMES]))
 
 
 def _converted(kind: type[BodyT], given: dict[str, Any]) -> BodyT:

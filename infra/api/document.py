@@ -12,8 +12,11 @@ from fastapi.openapi.utils import get_openapi
 from wardstream.infra.api.bodies import (
     Alerts,
     Answer,
+    Beat,
     ChangedSubscription,
     Directive,
+    Directives,
+    DirectiveView,
     Following,
     Given,
     NewSubscription,
@@ -28,8 +31,8 @@ from wardstream.schemas.subscriptions import Wanted
 
 _REF = "#/components/schemas/{name}"
 _TYPES: tuple[type, ...] = (
-    *(Alert, Alerts, Answer, ChangedSubscription, Directive, Following, Given, NewSubscription, Page, Problem),
-    *(Subscriptions, SubscriptionView, Transitions, Wanted),
+    *(Alert, Alerts, Answer, Beat, ChangedSubscription, Directive, Following, Given, NewSubscription, Page, Problem),
+    *(Directives, DirectiveView, Subscriptions, SubscriptionView, Transitions, Wanted),
 )
 _, _SCHEMAS = msgspec.json.schema_components(_TYPES, ref_template=_REF)
 _REFUSALS = {
@@ -86,7 +89,10 @@ def openapi(app: FastAPI) -> dict[str, Any]:
 
 def _answer(said: Said) -> dict[str, Any]:
     if said.stream:
-        text = "Events `alert` (and `silent-alert`), whose data is an alert as JSON and whose id is for Last-Event-ID."
+        text = (
+            "Events `alert` (and `silent-alert`), whose data is an alert as JSON and whose id is for Last-Event-ID; "
+            "`beat`, at the beginning and each 15 s in which nothing happens: how old it is what was told last."
+        )
         return {"description": text, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
     if said.answer is None:
         return {"description": "Done."}

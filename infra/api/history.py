@@ -91,6 +91,17 @@ class Reader:
         async with asyncio.timeout(_STALL_S):
             return tuple([await self._consumer.position(part) for part in self._parts])
 
+    async def as_of(self) -> float | None:
+        """As of when (s since 1970) all that was written has been read; None: some of it is not read yet.
+
+        It is Kafka's last answer to a fetch that counts: while it is away, a consumer reads nothing and says nothing.
+        """
+        asked = [self._consumer.last_poll_timestamp(part) for part in self._parts]
+        ends = [self._consumer.last_stable_offset(part) for part in self._parts]
+        if None in asked or None in ends or any(map(int.__lt__, await self.position(), ends)):
+            return None
+        return float(min(asked)) / 1000
+
     async def read(
         self, after: Position, most: int = _AT_ONCE, of: Sequence[TopicPartition] = ()
     ) -> list[tuple[Row, float]]:
@@ -104,18 +115,22 @@ class Reader:
             Only of these; none: of all.
         """
         found = []
-        for part, records in (await self._consumer.getmany(*of, timeout_ms=_WAIT_MS, max_records=most)).items():
-            place, silent = self._place[part], part.topic == SILENT.name
-            for record in records:
-                try:
-                    alert = _decode(record.value)
-                except BadEvent as bad:
-                    log.warning("%s %d at %d is no alert: %s", part.topic, part.partition, record.offset, bad.reason)
-                    continue
-                after = (*after[:place], record.offset + 1, *after[place + 1 :])
-                row = Row(alert, record.value, place, record.offset, after, silent)
-                found.append((row, record.timestamp / 1000))
+        for record in await self.records(most, of):
+            place = self._place[TopicPartition(record.topic, record.partition)]
+            try:
+                alert = _decode(record.value)
+            except BadEvent as bad:
+                log.warning("%s %d at %d is no alert: %s", record.topic, record.partition, record.offset, bad.reason)
+                continue
+            after = (*after[:place], record.offset + 1, *after[place + 1 :])
+            row = Row(alert, record.value, place, record.offset, after, record.topic == SILENT.name)
+            found.append((row, record.timestamp / 1000))
         return found
+
+    async def records(self, most: int = _AT_ONCE, of: Sequence[TopicPartition] = ()) -> list[Any]:
+        """The next records, those of a partition in their order; the rest is as `read` says."""
+        found = await self._consumer.getmany(*of, timeout_ms=_WAIT_MS, max_records=most)
+        return [record for records in found.values() for record in records]
 
 
 class History:

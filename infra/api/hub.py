@@ -32,6 +32,7 @@ QUEUE_ROWS = 256
 _PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 15.0
 _FORGET_S = 60.0
+_LOOK_S = 0.5
 _READY_S = 20.0
 
 
@@ -79,11 +80,17 @@ class Hub:
         Kafka's client options.
     meters : Meters
         Counts rows and streams.
+
+    Attributes
+    ----------
+    as_of : float
+        As of when (s since 1970) all that was written has been read: some seconds ago at most, unless Kafka is away.
     """
 
     def __init__(self, client: Mapping[str, Any], meters: Meters) -> None:
         self._client, self._meters = client, meters
         self.standings = Standings()
+        self.as_of = 0.0
         self._ring: Ring | None = None
         self._history: History | None = None
         self._ready = asyncio.Event()
@@ -225,13 +232,17 @@ class Hub:
                 begin = await reader.begin(int((time.time() - LOOK_BACK_S) * 1000))
                 await self._begin(Ring(begin, RING_ROWS), History(self._client, parts))
             reader.seek(self.ring.end)
-            ends, forgotten = await reader.end(), 0.0
+            asked, ends, forgotten, looked = time.time(), await reader.end(), 0.0, 0.0
             while True:
                 for row, at in await reader.read(self.ring.end):
                     self._take(row, at)
                 if not self._ready.is_set() and not any(map(int.__lt__, await reader.position(), ends)):
                     log.info("alerts are read")
+                    self.as_of = asked
                     self._ready.set()
+                if self._ready.is_set() and time.monotonic() - looked > _LOOK_S:
+                    self.as_of = max(self.as_of, await reader.as_of() or 0.0)
+                    looked = time.monotonic()
                 if time.monotonic() - forgotten > _FORGET_S:
                     self.standings.forget(time.time())
                     forgotten = time.monotonic()

@@ -7,13 +7,17 @@ import logging
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from wardstream.infra.answering import WHAT, acknowledgement, own_id
 from wardstream.infra.api.access import sees
 from wardstream.infra.api.bodies import Answer, Directive, Given, Invalid
 from wardstream.infra.api.hub import Hub
+from wardstream.infra.api.ordered import SOURCE, Ordered, sees_order
 from wardstream.infra.api.table import Standing
 from wardstream.infra.audit import AuditError, write_audit
 from wardstream.infra.gateways.auth import Principal
@@ -29,7 +33,6 @@ from wardstream.schemas.envelope import Event
 
 log = logging.getLogger(__name__)
 
-SOURCE = "api"
 _WHY = "given by API"
 _DELIVER_S = 30.0
 _REMEMBERED = 10_000
@@ -45,15 +48,18 @@ class Orders:
         Of the audit.
     hub : Hub
         Knows how alerts stand.
+    ordered : Ordered
+        Knows which orders hold.
     delivery : Delivery
         Brings rows to Kafka; run by the caller.
     """
 
-    def __init__(self, client: Mapping[str, Any], app_id: str, hub: Hub, delivery: Delivery) -> None:
-        self._client, self._app_id, self._hub, self._delivery = client, app_id, hub, delivery
+    def __init__(self, client: Mapping[str, Any], app_id: str, hub: Hub, ordered: Ordered, delivery: Delivery) -> None:
+        self._client, self._app_id, self._delivery = client, app_id, delivery
+        self._hub, self._ordered = hub, ordered
         self._turn = asyncio.Lock()  # writers of one process would fence each other
         self._waiting = 0
-        self._done = OrderedDict[UUID, None]()  # ids that are on their topic: a repeat is nothing new
+        self._done = OrderedDict[UUID, bytes]()  # what is on its topic, and what was asked
 
     def alert(self, alert_id: UUID, who: Principal) -> Standing:
         """How an alert stands, for who may see it where it is now.
@@ -95,7 +101,7 @@ class Orders:
             useful=body.useful,
             comment=body.comment,
         )
-        return await self._give(ACKNOWLEDGEMENTS.name, event, who, WHAT[body.action], f"{alert_id}")
+        return await self._give(ACKNOWLEDGEMENTS.name, event, body, who, WHAT[body.action], f"{alert_id}")
 
     async def order(self, patient_id: str, body: Directive, who: Principal) -> Given:
         """Give an order about a patient's alerts.
@@ -105,11 +111,10 @@ class Orders:
         Refused
             The patient is not in the token's units (404), the order cannot be (422), or Kafka does not take it (503).
         """
-        if who.units is not None and not any(
-            standing.row.alert.patient_id == patient_id and sees(who, standing.row) for standing in self._hub.standings
-        ):
-            raise Refused(404, "no alert of this patient is in the units of this token")
         now = datetime.now(UTC)
+        units = await self._units(patient_id, who, now)
+        if who.units is not None and not units:
+            raise Refused(404, "no alert and no order of this patient is in the units of this token")
         event = Order(
             event_id=own_id(body.event_id, who.name, patient_id),
             source=SOURCE,
@@ -124,17 +129,34 @@ class Orders:
             condition=body.condition,
             thresholds=body.thresholds,
             why=body.why,
+            unit=next(iter(units), None),
         )
-        return await self._give(DIRECTIVES.name, event, who, "directive_given", None)
+        return await self._give(DIRECTIVES.name, event, body, who, "directive_given", None)
 
-    async def _give(self, topic: str, event: Event, who: Principal, what: What, about: str | None) -> Given:
+    async def _units(self, patient_id: str, who: Principal, now: datetime) -> list[str | None]:
+        """Where the patient's alerts and orders are that somebody may see, those of alerts first."""
+        rows = [one.row for one in self._hub.standings if one.row.alert.patient_id == patient_id]
+        units = [row.alert.unit for row in rows if sees(who, row)]
+        if units:
+            return units
+        await self._ordered.ready()
+        return [order.unit for order in self._ordered.of(patient_id, now) if sees_order(who, order)]
+
+    async def _give(
+        self, topic: str, event: Event, body: Answer | Directive, who: Principal, what: What, about: str | None
+    ) -> Given:
         try:
             check(event)
         except BadEvent as found:
             bad = found
         else:
-            if event.event_id not in self._done:
+            asked = sha256(msgspec.json.encode(body)).digest()
+            done = self._done.get(event.event_id)
+            if done is None:
                 await self._publish(topic, event, who, what, about)
+                self._remember(event.event_id, asked)
+            elif done != asked:
+                raise Refused(409, "with this event_id something else was given: take another one")
             return Given(event_id=event.event_id)
         raise Invalid(bad.reason, bad.fields)
 
@@ -161,6 +183,8 @@ class Orders:
             raise Refused(503, "Kafka does not take it now; send it again with its event_id", Retry_After="5") from None
         finally:
             self._waiting -= 1
-        self._done[event.event_id] = None
+
+    def _remember(self, event_id: UUID, asked: bytes) -> None:
+        self._done[event_id] = asked
         if len(self._done) > _REMEMBERED:
             self._done.popitem(last=False)

@@ -10,6 +10,7 @@ from wardstream.agents.metrics import DELIVERY_WAITING, Meters
 from wardstream.client.brokers import Brokers
 from wardstream.infra.api.app import Api
 from wardstream.infra.api.hub import Hub
+from wardstream.infra.api.ordered import Ordered
 from wardstream.infra.api.orders import Orders
 from wardstream.infra.api.streams import STREAMS
 from wardstream.infra.api.subscribing import Subscribing
@@ -47,16 +48,17 @@ async def serve_api(settings: Settings, announce: Callable[[str], object]) -> No
     delivery = Delivery(partial(Brokers, options, _BROKER_S, _LINGER_S), meters)
     keys = settings.delivery_keys()
     hub = Hub(options, meters)
-    subscribing = Subscribing(options, settings.app_id, Secrets(keys) if keys else None)
-    orders = Orders(options, settings.app_id, hub, delivery)
-    app = Api(authority, hub, subscribing, orders).app()
+    subscribing = Subscribing(options, settings.app_id, Secrets(keys) if keys else None, settings.webhook_networks)
+    ordered = Ordered(options)
+    orders = Orders(options, settings.app_id, hub, ordered, delivery)
+    app = Api(authority, hub, subscribing, ordered, orders).app()
     server = Server(configured(app, context, STREAMS + _OTHERS))
 
     def look() -> None:
         meters.set(DELIVERY_WAITING, delivery.waiting)
 
     reporting = partial(report, meters, options, "api", look)
-    async with Background(delivery.run, hub.run, subscribing.run, reporting) as background:
+    async with Background(delivery.run, hub.run, subscribing.run, ordered.run, reporting) as background:
         serving = asyncio.create_task(server.serve(sockets=[taken]))
         host, port = taken.getsockname()[:2]
         announce(f"alerts are served at http{'s' if tls else ''}://{host}:{port}/v1/alerts")

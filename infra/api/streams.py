@@ -1,9 +1,10 @@
 """A subscriber's connection: SSE or WebSocket over the same cursor.
 
 An event's id is the position after it in all partitions. Who comes back with it (Last-Event-ID, or `after`) misses
-nothing, and may be told some again, with the same event_id. While nothing happens, the position is told from time to
-time without an alert, so that who comes back need not read from the last alert of its own. A stream ends when its token
-is taken away or its subscription changes; the client comes back and is let in, or not.
+nothing, and may be told some again, with the same event_id. While nothing happens, a beat tells the position from time
+to time, so that who comes back need not read from the last alert of its own, and as of when that was all: while Kafka
+is away streams stay open, and silent. A stream ends when its token is taken away or its subscription changes; the
+client comes back and is let in, or not.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 
+import msgspec
 from aiokafka.errors import KafkaError
 from fastapi.sse import format_sse_event
 from fastapi.websockets import WebSocket, WebSocketDisconnect
 
+from wardstream.infra.api.bodies import Beat, moment
 from wardstream.infra.api.hub import HEARTBEAT_S, Hub, NotReady, Wish
 from wardstream.infra.api.ring import Position, Row, text_of
 from wardstream.infra.gateways.http import Refused
@@ -86,7 +89,8 @@ async def events(hub: Hub, wish: Wish, after: Position | None, holds: Callable[[
             if rows:
                 yield _event(rows[0]) if len(rows) == 1 else b"".join(map(_event, rows))
             else:
-                yield format_sse_event(comment="", id=text_of(position))
+                name, data = (None, None) if (beat := _beat(hub, position)) is None else ("beat", beat.decode())
+                yield format_sse_event(event=name, data_str=data, comment="", id=text_of(position))
 
 
 async def talk(socket: WebSocket, hub: Hub, wish: Wish, after: Position | None, holds: Callable[[], bool]) -> None:
@@ -98,7 +102,8 @@ async def talk(socket: WebSocket, hub: Hub, wish: Wish, after: Position | None, 
                 for row in rows:
                     await socket.send_text(_message(row))
                 if not rows:
-                    await socket.send_text(f'{{"id":"{text_of(position)}"}}')
+                    beat = _beat(hub, position) or b"null"
+                    await socket.send_text(f'{{"id":"{text_of(position)}","beat":{beat.decode()}}}')
         await socket.close(_TRY_AGAIN)
 
     async def hear() -> None:
@@ -116,6 +121,11 @@ async def talk(socket: WebSocket, hub: Hub, wish: Wish, after: Position | None, 
         # `receive` says that the client has gone by a message once, and by RuntimeError afterwards
         if isinstance(error, Exception) and not isinstance(error, WebSocketDisconnect | RuntimeError | OSError):
             raise error
+
+
+def _beat(hub: Hub, position: Position) -> bytes | None:
+    """None: what comes after the position is yet to be told."""
+    return msgspec.json.encode(Beat(as_of=moment(hub.as_of))) if position == hub.ring.end else None
 
 
 def _event(row: Row) -> bytes:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiokafka.errors import KafkaError
 from msgspec import UNSET
@@ -24,6 +23,7 @@ from wardstream.infra.api.bodies import (
     SubscriptionView,
     view,
 )
+from wardstream.infra.delivery.networks import Network, check_url, may_go
 from wardstream.infra.failure import Failure
 from wardstream.infra.gateways.auth import Principal
 from wardstream.infra.gateways.http import Refused
@@ -49,10 +49,14 @@ class Subscribing:
         Kafka's client options, and what names transactions.
     sealing : Secrets or None
         None: no webhook is taken.
+    networks : sequence of networks
+        Where webhooks may go; empty: that is not known here, and the delivery alone looks.
     """
 
-    def __init__(self, client: Mapping[str, Any], app_id: str, sealing: Secrets | None) -> None:
-        self._client, self._app_id, self._sealing = client, app_id, sealing
+    def __init__(
+        self, client: Mapping[str, Any], app_id: str, sealing: Secrets | None, networks: Sequence[Network] = ()
+    ) -> None:
+        self._client, self._app_id, self._sealing, self._networks = client, app_id, sealing, networks
         self._table: dict[str, Subscription] | None = None
         self._turn = asyncio.Lock()  # changes of one process would fence each other
 
@@ -90,6 +94,7 @@ class Subscribing:
     async def make(self, body: NewSubscription, who: Principal) -> SubscriptionView:
         """Make one; its scope is what the token may see now."""
         wish(who, body.wanted, silent=False)
+        await self._check(body.webhook)
         name = f"s-{secrets.token_hex(8)}"
         told, hook = self._hook(name, body.webhook, None)
 
@@ -118,6 +123,7 @@ class Subscribing:
         wanted, hook, paused = body.wanted, body.webhook, body.paused
         if wanted is not UNSET:
             wish(who, wanted, silent=False)
+        await self._check(None if hook is UNSET else hook)
         told: str | None = None
 
         def decide(table: dict[str, Subscription], now: datetime) -> Change:
@@ -171,14 +177,20 @@ class Subscribing:
             self._table = left if row is None else left | {name: row}
         return row
 
+    async def _check(self, hook: Hook | None) -> None:
+        if hook is None:
+            return
+        if not _may_be_posted_to(hook.url):
+            raise Invalid("bad_format", ("webhook.url",))
+        if self._networks and not await may_go(hook.url, self._networks):
+            raise Invalid("no webhook may go there: it is in no network that is allowed", ("webhook.url",))
+
     def _hook(self, name: str, hook: Hook | None, before: Webhook | None) -> tuple[str | None, Webhook | None]:
         """The secret that is to be told, and the webhook as its row has it."""
         if hook is None:
             return None, None
         if self._sealing is None:
             raise Refused(503, "no webhooks: no key for their secrets (delivery_key) is configured here")
-        if not _may_be_posted_to(hook.url):
-            raise Invalid("bad_format", ("webhook.url",))
         if hook.secret is None and before is not None:
             return None, Webhook(url=hook.url, secret=before.secret)
         told = None if hook.secret is not None else new_secret()
@@ -187,16 +199,15 @@ class Subscribing:
         return told, Webhook(url=hook.url, secret=self._sealing.seal(name, secret))
 
 
-def _may_be_posted_to(url: str) -> bool:
-    """Whether a URL is one for webhooks at all; which networks are, says the delivery."""
+def _may_be_posted_to(text: str) -> bool:
+    """Whether a URL is one for webhooks at all."""
+    if not text.isascii() or not text.isprintable() or " " in text:
+        return False
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        url = check_url(text)
     except ValueError:
         return False
-    if not host or parts.username is not None or not url.isascii() or not url.isprintable() or " " in url:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+    return url.scheme == "https" or is_loopback(url.host or "")
 
 
 def _seen(table: dict[str, Subscription], name: str, who: Principal) -> Subscription:

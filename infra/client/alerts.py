@@ -48,6 +48,10 @@ class _Given(msgspec.Struct):
     event_id: UUID
 
 
+class _Beat(msgspec.Struct):
+    as_of: datetime
+
+
 class AlertSubscription:
     """Alerts as they happen.
 
@@ -72,6 +76,9 @@ class AlertSubscription:
     ----------
     position : str or None
         After the last alert that was told. Keep it with what you made of that alert.
+    as_of : datetime or None
+        All that the API was told until then it has told us: told at the beginning and each 15 s in which nothing
+        happens. Where it is long ago, Kafka or the API is away, and silence says nothing. None: not told yet.
 
     Raises
     ------
@@ -91,6 +98,7 @@ class AlertSubscription:
         **wanted: Sequence[str],
     ) -> None:
         self.position = after
+        self.as_of: datetime | None = None
         self._url, self._token, self._deadline_s = checked_url(url), token, deadline_s
         self._ssl = ssl_context or True
         self._query = [(name, value) for name, values in wanted.items() for value in values]
@@ -197,18 +205,22 @@ class AlertSubscription:
                 return
             if response.status != 200 or response.content_type != "text/event-stream":
                 raise _refusal(response.status)
-            data, position = b"", self.position
+            name, data, position = b"", b"", self.position
             async for line in response.content:
                 field, _, value = line.rstrip(b"\r\n").partition(b":")
                 value = value.removeprefix(b" ")
-                if field == b"data":
+                if field == b"event":
+                    name = value
+                elif field == b"data":
                     data = value
                 elif field == b"id":
                     position = value.decode()
                 elif not line.strip():
-                    if data:
+                    if data and name == b"beat":
+                        self.as_of = msgspec.json.decode(data, type=_Beat).as_of
+                    elif data:
                         yield _decode(data)  # told again where who reads breaks off before the next
-                    self.position, data = position, b""
+                    self.position, name, data = position, b"", b""
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -26,6 +26,7 @@ from wardstream.infra.feeds.records import Record
 from wardstream.infra.operators import operator_of
 from wardstream.infra.policies import apply_policy, read_policies
 from wardstream.infra.policy_replay import HORIZON_H, Patients, Replayed, Together, choose, matched, replay
+from wardstream.infra.policy_site import strangers, units_heard
 from wardstream.infra.settings import Settings, kafka_client_options, load_settings
 from wardstream.models import sepsis
 from wardstream.models.alerts.policy import PRIORITIES, PatientKind, Policy, Rule
@@ -50,12 +51,16 @@ def quiet() -> None:
 
 @commands.command("check")
 def check_policy(file: Annotated[Path, typer.Argument(help="a policy in TOML")]) -> None:
-    """Name all mistakes, or say what the policy would do. Exits with 2 where there are mistakes."""
+    """Name all mistakes, or say what the policy would do. Exits with 2 where there are mistakes. Warns of models that
+    do not serve here and, where a broker is configured, of units to which no patient has come in 30 days."""
     policy = read_policy(file)
     typer.echo(f"sound: {policy.digest}")
     _print(_conditions(policy.conditions))
     for line in _said(policy):
         typer.echo(line)
+    settings = load_settings()
+    for stranger in strangers(policy, settings.models, _units(settings)):
+        typer.echo(f"warning: {stranger}", err=True)
 
 
 @commands.command()
@@ -223,6 +228,17 @@ def _kind(condition: str, priority: str, silent: bool, found: Worth) -> dict[str
 def _told(estimate: Sequence[float]) -> str:
     value, low, high = estimate
     return "" if isnan(value) else f"{value:.3g} ({low:.3g}–{high:.3g})"
+
+
+def _units(settings: Settings) -> set[str] | None:
+    """Units that have been heard of; None: that cannot be asked."""
+    if settings.broker_url is None:
+        return None
+    try:
+        return asyncio.run(units_heard(kafka_client_options(settings)))
+    except (Failure, KafkaError, TimeoutError, OSError):
+        typer.echo("warning: the cluster does not answer, or has no admissions: units are not looked for", err=True)
+        return None
 
 
 def _in_force(settings: Settings) -> Policy:

@@ -55,7 +55,11 @@ def list_letters(
 
 @commands.command()
 def retry(name: Annotated[str, typer.Argument(help="a subscription's id")]) -> None:
-    """Post the dead letters of a subscription once more, with their ids; they come after what has happened since."""
+    """Post the dead letters of a subscription once more, with their ids; they come after what has happened since.
+
+    No token is asked for: it needs what `serve webhooks` needs, the delivery key and a user of Kafka who reads alerts
+    and writes deliveries.v1, where each try is kept. It posts to nobody but who subscribed.
+    """
     settings = load_settings()
     try:
         ended = asyncio.run(_retry(settings, name))

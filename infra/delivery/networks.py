@@ -2,17 +2,21 @@
 
 A URL comes from whoever subscribes, so it may name any machine of the hospital (server-side request forgery), and a
 name may mean one address when it is checked and another when it is used (DNS rebinding). So it is the address that is
-checked, in the moment in which a socket for it is made (`Receiver`).
+checked, in the moment in which a socket for it is made (`Receiver`). Whoever subscribes is told at once what can be
+told then (`may_go`); nothing rests on that.
 """
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from yarl import URL
 
 Network = IPv4Network | IPv6Network
+_LOOK_UP_S = 3.0
 _MEANT = {4: 8, 6: 7}  # 10.0.0.0/8 and fc00::/7 are the widest networks that are private
 
 
@@ -38,6 +42,31 @@ def check_url(text: str) -> URL:
     if url.user is not None or url.password is not None or url.fragment:
         raise ValueError("a URL with a name, a password or a fragment")
     return url
+
+
+async def may_go(text: str, networks: Sequence[Network]) -> bool:
+    """Whether something may be sent to a URL as its name is now; what has no address now may have one later.
+
+    Raises
+    ------
+    ValueError
+        It is none of http or https, or it has a name and password or a fragment.
+    """
+    url = check_url(text)
+    try:
+        async with asyncio.timeout(_LOOK_UP_S):
+            found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError, TimeoutError):
+        return True
+    return any(_allowed(str(place[0]), networks, url.scheme == "https") for *_, place in found)
+
+
+def _allowed(address: str, networks: Sequence[Network], encrypted: bool) -> bool:
+    try:
+        check_address(address, networks, encrypted)
+    except Refused:
+        return False
+    return True
 
 
 def check_address(address: str, networks: Sequence[Network], encrypted: bool) -> None:

@@ -1,9 +1,10 @@
 """What a receiver replies: a person's answer to the alert, where the subscription may give one.
 
 `{"action": "acknowledge", "seen": 3}` in the body of a 2xx response is taken as the same on acknowledgements.v1; other
-fields are those of `schemas/acknowledgements.py`, and `by` is a pseudonym of the person. Who does not say what was seen
-has seen the transition that was posted. The id of the answer follows from transition and subscription: a reply to what
-is told a second time is the same answer.
+fields are those of `schemas/acknowledgements.py`, and `by` is a pseudonym of the person. Since that is the receiver's
+word alone, the answer's actor is "`by` via SUBSCRIPTION", and on the audit who made the subscription has answered. Who
+does not say what was seen has seen the transition that was posted. The id of the answer follows from transition and
+subscription: a reply to what is told a second time is the same answer.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def answer(body: bytes, alert: Alert, name: str, at: datetime) -> Acknowledgemen
         received_at=at,
         alert_id=alert.alert_id,
         action=reply.action,
-        actor=reply.by or f"webhook:{name}",
+        actor=f"{reply.by} via {name}" if reply.by else f"webhook:{name}",
         seen=alert.number if reply.seen is None else reply.seen,
         role=reply.role,
         snooze_until=reply.snooze_until,
@@ -146,9 +147,9 @@ class Answers:
                         self._client,
                         self._app_id,
                         at=found.observed_at,
-                        who=found.actor,
+                        who=subscription.who,
                         what=WHAT[found.action],
-                        why=f"reply of webhook {subscription.name}, made by {subscription.who}",
+                        why=f"reply of webhook {subscription.name}: {found.actor}",
                         patient_id=found.patient_id,
                         about=str(found.alert_id),
                     )

@@ -85,7 +85,8 @@ class Verdict(NamedTuple):
 class Change(NamedTuple):
     """One transition: of which condition, the alert as it is after it, why (a sentence for a person), and by whom.
 
-    `evidence`: what decided; None: nothing was decided anew, and what the alert stands on holds.
+    `evidence`: what decided; None: nothing was decided anew, and what the alert stands on holds. `answer` is a
+    person's, `ordered_by` who gave the order that is obeyed; None: nobody.
     """
 
     condition: str
@@ -94,6 +95,7 @@ class Change(NamedTuple):
     reason: str
     evidence: Evidence | None = None
     answer: Given | None = None
+    ordered_by: str | None = None
 
 
 class Now(NamedTuple):
@@ -177,11 +179,14 @@ def close(book: Book, why: str) -> list[Change]:
     return [end(book, condition, "closed", why) for condition in list(book.alerts)]
 
 
-def suppress(book: Book, until: float, why: str) -> list[Change]:
+def suppress(book: Book, until: float, why: str, ordered_by: str | None = None) -> list[Change]:
     """End all that people know, and have it wait (until s since 1970): what holds still then is raised anew."""
     release(book, until)  # an order before it may have ended later
     loud = [condition for condition, alert in book.alerts.items() if not alert.silent]
-    return [_end_to_wait(book, condition, "closed", why, until) for condition in loud]
+    changes = [_end_to_wait(book, condition, "closed", why, until) for condition in loud]
+    for change in changes:
+        change.alert.until = until
+    return [change._replace(ordered_by=ordered_by) for change in changes]
 
 
 def release(book: Book, at: float) -> None:

@@ -28,8 +28,9 @@ class OpenAlert(msgspec.Struct, omit_defaults=True):
     an answer to an earlier one says nothing about it. `told_at` is when people were last told: then, or escalated.
     `evidence` is what it stands on, `confirmed_at` when the condition was last seen to hold or not to be over, or a
     person had it in hand. `next_at` is when it is escalated next, `until` when a snooze or the rest after an
-    acknowledgement ends, `expires_at` when it expires; None: not. `answered_at`, `handed_at` and `rated_at` are when
-    the last answer of each kind was given: one that comes late and was given earlier does not count.
+    acknowledgement ends, or the comfort care that closed it, `expires_at` when it expires; None: not. `answered_at`,
+    `handed_at` and `rated_at` are when the last answer of each kind was given: one that comes late and was given
+    earlier does not count.
 
     `raised_by` is the id that raised it, where the patient now has another one; None: the patient's own. `silent`:
     nobody is told. `signals` are those that a stale alert waits for. `unit` and `bed` are where it was told last.

@@ -23,6 +23,8 @@ async def test_comfort_care_closes_and_what_holds_at_its_end_is_raised(bedside: 
     first = await raised(bedside)
     said = await bedside.give(directive("c", 10, "comfort_care", 120))
     assert [(one.transition, one.alert_id) for one in said.alerts] == [("closed", first.alert_id)]
+    order = directive("c", 10, "comfort_care", 120)
+    assert [(one.until, one.actor) for one in said.alerts] == [(order.expires_at, order.ordered_by)]
     assert (await bedside.give(vitals("w", 60, **ILL), tick(61))).alerts == []
     bedside.restart()
     said = await bedside.give(tick(119), tick(120), tick(121))

@@ -2,7 +2,8 @@
 
 Each set of vital signs is of another patient, who is ill, so that each raises an alert at once; they are published at
 moments that are drawn, far apart. Counted is from the call that publishes to the moment in which the receiver has read
-the request and verified its signature. Broker, publisher and receiver share a core, worker and webhooks the other.
+the request and verified its signature. Broker, publisher and receiver share a core, worker and webhooks the other. It
+takes two and a half minutes.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 from wardstream.infra.cli import main
 from wardstream.infra.policies import Policies, policies_of
+from wardstream.infra.policy_site import strangers
+from wardstream.infra.settings import load_settings
 from wardstream.models.alerts.policy_file import DEFAULT, parse_policy
 from wardstream.schemas.alert_policies import IN_FORCE, TOPIC, AlertPolicy
 from wardstream.schemas.decode import encode
@@ -131,6 +133,24 @@ def test_check_names_all_mistakes(tmp_path: Path) -> None:
     missing = RUN.invoke(main, ["policy", "check", str(tmp_path / "none")])
     assert missing.exit_code == 2
     assert "No such file" in missing.stderr
+
+
+def test_check_warns_of_what_the_site_does_not_have(tmp_path: Path) -> None:
+    wards = '[units."4B".conditions.news2]\nhigh = 8\n[units.icu-feed.conditions.feed_silent]\nhold_min = 10\n'
+    quiet = '[[quiet]]\nfrom = "22:00"\nto = "06:30"\npriorities = ["low"]\nunits = ["4B", "5C"]\n'
+    policy = parse_policy(DEFAULT.text.replace('of = "pneumonia"', 'of = "fracture"') + wards + quiet)
+    assert [one.split(":")[0] for one in strangers(policy, load_settings().models, {"4B"})] == [
+        "conditions.pneumonia",
+        "5C",
+    ]
+    assert [one.split(":")[0] for one in strangers(policy, tmp_path, None)] == [
+        "conditions.sepsis",
+        "conditions.pneumonia",
+    ]
+    file = tmp_path / "policy.toml"
+    file.write_text(policy.text)
+    result = RUN.invoke(main, ["policy", "check", str(file)])
+    assert (result.exit_code, result.stderr.count("warning: ")) == (0, 1), "offline units are not looked for"
 
 
 def test_check_says_what_a_sound_policy_would_do(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +141,30 @@ def test_every_transition_comes_though_the_api_is_killed_and_kafka_is_away(site:
             first.setdefault(alert_id, []).append(number)
         assert all(numbers == sorted(numbers) for numbers in first.values())
         assert followers[who].breaks >= 2
+
+
+def test_lists_say_how_old_they_are_while_kafka_is_away(site: Site) -> None:
+    site.put(alert("a"))
+
+    def as_of() -> str:
+        status, found = site.ask("GET", "/v1/alerts", "nurse")
+        assert status == 200
+        return str(found["as_of"])
+
+    def reaches(holds: Callable[[str, str], bool]) -> str:
+        deadline, before = time.monotonic() + WAIT_S, as_of()
+        while time.monotonic() < deadline:
+            time.sleep(3)
+            if holds(before, now := as_of()):
+                return now
+            before = now
+        raise AssertionError(f"as of {before}")
+
+    reaches(lambda before, now: now > before)
+    site.cluster.kill(1)
+    stopped = reaches(lambda before, now: now == before)
+    site.cluster.start(1)
+    reaches(lambda before, now: now > before > stopped)
 
 
 def test_a_websocket_goes_on_where_it_was(site: Site) -> None:

@@ -17,6 +17,7 @@ from wardstream.agents.metrics import Meters
 from wardstream.infra.api import orders as orders_module
 from wardstream.infra.api.app import Api
 from wardstream.infra.api.hub import Hub
+from wardstream.infra.api.ordered import Ordered
 from wardstream.infra.api.orders import Orders
 from wardstream.infra.api.ring import Position, Ring, Row
 from wardstream.infra.api.subscribing import Subscribing
@@ -70,8 +71,8 @@ class Past:
 class Served:
     """The API at `url`; `put` has it read a row."""
 
-    def __init__(self, hub: Hub, subscribing: Subscribing, way: FakeWay, port: int) -> None:
-        self.hub, self.subscribing, self.way, self.port = hub, subscribing, way, port
+    def __init__(self, hub: Hub, subscribing: Subscribing, ordered: Ordered, way: FakeWay, port: int) -> None:
+        self.hub, self.subscribing, self.ordered, self.way, self.port = hub, subscribing, ordered, way, port
         self.url = f"http://127.0.0.1:{port}"
         self.audit: list[dict[str, Any]] = []
         self.past = Past()
@@ -108,10 +109,12 @@ async def served(
     hub._ready.set()
     subscribing = Subscribing({}, "test", Secrets([bytes(32)]))
     subscribing._table = {}
-    app = Api(authority, hub, subscribing, Orders({}, "test", hub, delivery)).app()
+    ordered = Ordered({})
+    ordered._ready.set()
+    app = Api(authority, hub, subscribing, ordered, Orders({}, "test", hub, ordered, delivery)).app()
     server = Server(configured(app, None))
     listening = socket.create_server(("127.0.0.1", 0))
-    api = Served(hub, subscribing, way, listening.getsockname()[1])
+    api = Served(hub, subscribing, ordered, way, listening.getsockname()[1])
 
     async def write_audit(_client: object, _app_id: str, **said: Any) -> None:
         api.audit.append(said)
@@ -134,6 +137,7 @@ class Heard:
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
         self.id: str | None = None
+        self.as_of: str | None = None
 
     async def next(self) -> tuple[str, dict[str, Any]]:
         """Name and data of the next event."""
@@ -149,7 +153,10 @@ class Heard:
                 elif field == "id":
                     self.id = value
                 elif not line and data is not None:
-                    return name, data
+                    if name == "beat":
+                        self.as_of, data = data["as_of"], None
+                    else:
+                        return name, data
         raise EOFError
 
 

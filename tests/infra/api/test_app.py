@@ -86,6 +86,8 @@ async def test_an_answer_is_audited_then_published_and_once(monkeypatch: pytest.
         body: dict[str, Any] = {"action": "snooze", "seen": 2, "snooze_until": later(1), "event_id": given}
         first = await api.ask("POST", path, "c4", body)
         again = await api.ask("POST", path, "c4", body)
+        other = await api.ask("POST", path, "c4", {"action": "resolve", "seen": 2, "event_id": given})
+        assert other[0] == 409, "nobody must believe that it was resolved"
         others = await api.ask("POST", path, "cw", body)  # the same number of somebody else is another answer
         assert first[0] == 200
         assert first == again
@@ -152,6 +154,40 @@ async def test_orders_about_a_patient(monkeypatch: pytest.MonkeyPatch) -> None:
         assert [said["what"] for said in api.audit] == ["directive_given"] * 2
 
 
+async def test_orders_are_listed_renewed_and_taken_back_where_they_were_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long after the alerts were closed by it, and forgotten."""
+    ci = holder("ci", "clinician", units=["ICU"])
+    async with served(Known(*WHO.holders.values(), ci), monkeypatch) as api:
+
+        async def order(who: str, patient_id: str, **more: Any) -> tuple[int, Any]:
+            body = {"kind": "comfort_care", "expires_at": later(48)} | more
+            found = await api.ask("POST", f"/v1/patients/{patient_id}/directives", who, body)
+            for topic, _, value, _ in api.way.kept:
+                if topic == "directives.v1":
+                    api.ordered.take(decoder_of(Directive)(value))
+            return found
+
+        async def listed(who: str) -> list[tuple[str, str, str | None]]:
+            status, found = await api.ask("GET", "/v1/directives", who)
+            assert status == 200
+            return [(one["event_id"], one["patient_id"], one["unit"]) for one in found["directives"]]
+
+        api.put(alert("a"))
+        _, first = await order("cw", "p-a")
+        _, elsewhere = await order("cw", "p-elsewhere", expires_at=later(72))
+        api.hub.standings._alerts.clear()  # as after a day
+        known = first["event_id"], "p-a", "4B"
+        assert await listed("v4") == await listed("c4") == [known]
+        assert await listed("ci") == []
+        assert await listed("cw") == [known, (elsewhere["event_id"], "p-elsewhere", None)]
+        assert (await order("ci", "p-a", supersedes=first["event_id"]))[0] == 404
+        status, renewed = await order("c4", "p-a", supersedes=first["event_id"], status="corrected")
+        assert (status, await listed("c4")) == (200, [(renewed["event_id"], "p-a", "4B")])
+        assert (await order("c4", "p-a", supersedes=renewed["event_id"], status="cancelled"))[0] == 200
+        assert await listed("c4") == []
+        assert (await order("c4", "p-a"))[0] == 404, "nothing of the patient is in the unit any more"
+
+
 async def test_without_tokens_browsers_are_not_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
     async with served(Anyone("viewer", "clinician", "operator"), monkeypatch) as api:
         api.put(alert("a"))
@@ -171,6 +207,12 @@ async def test_queries_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
             ("?limit=0", ["limit"]),
             ("?limit=Meier", ["limit"]),
             ("?silent=perhaps", ["silent"]),
+            ("?unit=4B", ["unit"]),
+            ("?Priorities=high&limits=1", ["Priorities", "limits"]),
+            ("/stream?unit=4B", ["unit"]),
+            ("/stream?subscription=s-1&units=4B", ["subscription"]),
+            ("/stream?subscription=s-1&ended=true", ["ended"]),
+            (f"/{alert('a').alert_id}?silent=true", ["silent"]),
         ):
             status, found = await api.ask("GET", f"/v1/alerts{query}", "op")
             assert (status, found["fields"]) == (422, fields), query
@@ -191,6 +233,7 @@ async def test_the_document_says_what_is(monkeypatch: pytest.MonkeyPatch) -> Non
             "/v1/alerts/{alert_id}",
             "/v1/alerts/{alert_id}/answers",
             "/v1/patients/{patient_id}/directives",
+            "/v1/directives",
         }
         stream = document["paths"]["/v1/alerts/stream"]["get"]
         assert {one["name"] for one in stream["parameters"]} >= {"units", "priorities", "subscription", "after"}

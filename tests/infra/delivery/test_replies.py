@@ -38,7 +38,7 @@ def test_an_answer() -> None:
     found = answer(YES, ALERT, "pager", NOW)
     assert found is not None
     assert (found.alert_id, found.patient_id, found.facility) == (ALERT.alert_id, ALERT.patient_id, ALERT.facility)
-    assert (found.action, found.seen, found.actor, found.observed_at) == ("acknowledge", 1, "n-17", NOW)
+    assert (found.action, found.seen, found.actor, found.observed_at) == ("acknowledge", 1, "n-17 via pager", NOW)
     assert found == answer(YES, ALERT, "pager", NOW)
     other = answer(YES, ALERT, "board", NOW)
     assert other is not None
@@ -99,7 +99,8 @@ async def test_the_audit_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     kafka, meters = Kafka(refusals=2), Meters()
     assert await answers(kafka, meters).take(YES, ALERT, PAGER) == "acknowledge"
     audited, row = kafka.seen
-    assert (audited["who"], audited["what"], audited["about"]) == ("n-17", "alert_acknowledged", str(ALERT.alert_id))
+    assert (audited["who"], audited["what"], audited["about"]) == (PAGER.who, "alert_acknowledged", str(ALERT.alert_id))
+    assert audited["why"] == "reply of webhook pager: n-17 via pager"
     assert audited["patient_id"] == ALERT.patient_id
     assert (row.topic, row.key) == ("acknowledgements.v1", ALERT.patient_id)
     assert decoder_of(Acknowledgement)(row.value).seen == 1

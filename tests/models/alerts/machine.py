@@ -129,7 +129,7 @@ class Alerts(RuleBasedStateMachine):
             said if retracts else None,
             (condition == "tried") != otherwise,
         )
-        step = Step("judge", at, condition, verdict, evidence, suppressed=self._suppressed(at))
+        step = Step("judge", at, condition, verdict, evidence, until=self._order(at))
         self._check(step, self.life.judge(self.book, verdict, terms.rule(condition), self._when(at)))
 
     @rule(jump=st.sampled_from(("before", "at", "at", "after", "after", 60, 900, 7200)))
@@ -157,7 +157,7 @@ class Alerts(RuleBasedStateMachine):
             self.policy_is_new = False
             changes = self.life.pass_time(self.book, self._rule_of, self._when(at))
             assert due(self.book) > at, "no busy waking"
-        self._check(Step("tick", at, suppressed=self._suppressed(at)), changes)
+        self._check(Step("tick", at, until=self._order(at)), changes)
 
     @precondition(lambda self: self.ids)
     @rule(
@@ -205,7 +205,7 @@ class Alerts(RuleBasedStateMachine):
         before = self._expected(given)
         assert (outcome == "taken") == bool(changes) == (before == "taken"), (outcome, before)
         assert outcome == before or before != "unknown"
-        self._check(Step("answer", self.now, given=given, suppressed=False), changes)
+        self._check(Step("answer", self.now, given=given), changes)
         self.referee.heard(given)
         again, changes = self.answers.answer(self.book, given, self._rule_of, self._when(self.now))
         assert (again == "taken", changes) == (False, []), "an answer that comes twice changes nothing"
@@ -254,7 +254,7 @@ class Alerts(RuleBasedStateMachine):
         self._event()
         if seconds:
             self.suppressed_until = self.now + seconds
-            step = Step("suppress", self.now, suppressed=True)
+            step = Step("suppress", self.now, until=self.suppressed_until)
             self._check(step, self.life.suppress(self.book, self.suppressed_until, "comfort care"))
         else:
             self.suppressed_until = None
@@ -288,11 +288,12 @@ class Alerts(RuleBasedStateMachine):
         self.events += 1
         self.cause = UUID(int=self.events)
 
-    def _suppressed(self, at: float) -> bool:
-        return self.suppressed_until is not None and self.suppressed_until > at
+    def _order(self, at: float) -> float | None:
+        """When the comfort care ends that holds; None: none does."""
+        return None if self.suppressed_until is None or self.suppressed_until <= at else self.suppressed_until
 
     def _when(self, at: float) -> Any:
-        return self.life.Now(at, "P1", self.cause, self.suppressed_until if self._suppressed(at) else None)
+        return self.life.Now(at, "P1", self.cause, self._order(at))
 
     def _rule_of(self, condition: str) -> Rule | None:
         terms = self.referee.terms[condition]

@@ -22,7 +22,10 @@ RESTING = ("acknowledged", "snoozed")
 
 @dataclass
 class Step:
-    """What is done: `judge`, `tick`, `answer`, `suppress` or `close`, at a time, and with what."""
+    """What is done: `judge`, `tick`, `answer`, `suppress` or `close`, at a time, and with what.
+
+    `until`: when the comfort care ends that holds; None: none does.
+    """
 
     kind: str
     at: float
@@ -30,7 +33,11 @@ class Step:
     verdict: Any = None
     evidence: UUID | None = None
     given: Acknowledgement | None = None
-    suppressed: bool = False
+    until: float | None = None
+
+    @property
+    def suppressed(self) -> bool:
+        return self.until is not None
 
 
 @dataclass
@@ -135,7 +142,7 @@ class Referee:
         assert told.priority == before.priority
         assert told.useful == before.useful
         assert told.assigned_to == before.assigned
-        assert told.until == (None if before.state in ENDED else before.until)
+        assert told.until == before.until
         assert pinned(told).caused_by == before.evidence, "what it stands on"
         if change.transition in ENDED:
             self.ended[told.alert_id] = before
@@ -232,13 +239,13 @@ class Referee:
             assert step.verdict.over
             assert step.verdict.priority is None
             assert step.verdict.retracts is None
-        alert.state = "resolved"
+        alert.state, alert.until = "resolved", None
         known.since = None
 
     def _retracted(self, step: Step, known: Known, terms: Terms, alert: Open, told: OpenAlert) -> None:
         assert step.kind == "judge"
         assert step.verdict.retracts is not None
-        alert.state = "retracted"
+        alert.state, alert.until = "retracted", None
 
     def _expired(self, step: Step, known: Known, terms: Terms, alert: Open, told: OpenAlert) -> None:
         if step.kind == "judge":
@@ -249,7 +256,7 @@ class Referee:
             assert step.kind == "tick"
             assert self._ran_out(terms, alert, step.at)
             known.since = None
-        alert.state = "expired"
+        alert.state, alert.until = "expired", None
 
     @staticmethod
     def _ran_out(terms: Terms, alert: Open, at: float) -> bool:
@@ -265,7 +272,7 @@ class Referee:
         assert step.kind == "close" or by_order or (step.kind == "tick" and terms is None)
         if not by_order:
             known.since = None
-        alert.state = "closed"
+        alert.state, alert.until = "closed", step.until if by_order else None
 
     def _acknowledged(self, step: Step, known: Known, terms: Terms, alert: Open, told: OpenAlert) -> None:
         assert alert.state != "acknowledged"
