@@ -6,7 +6,7 @@ DURATION ?=
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help install link demo test test-train train-env lint faults bench clean
+.PHONY: help install link demo test test-train train-env lint metrics-page faults bench clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ lint: link  ## ruff, mypy and the import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+metrics-page: link  ## write infra/observability/METRICS.md from agents/metrics.py
+	$(BIN)/python -m wardstream.infra.observability.metrics_page > infra/observability/METRICS.md
 
 # Tests on brokers mostly wait, so two processes share them, each with brokers of its own, a file at a time, in the order
 # of their names: the short ones come last and even out. What is installed for nets comes while mypy runs.

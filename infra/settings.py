@@ -18,10 +18,11 @@ from typing import Any, Literal, Self
 
 import pydantic_settings
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from wardstream import models
 from wardstream.infra.addresses import broker_addresses, host_of, is_address, is_loopback
+from wardstream.infra.observability.settings import ObservabilitySettings
 from wardstream.infra.secrets import PREFIX as PREFIX
 from wardstream.infra.secrets import Password, key, keys, one_of, secret
 from wardstream.infra.secrets import SettingsError as SettingsError
@@ -31,8 +32,8 @@ _REPOSITORY = Path(models.__file__).resolve().parent / "repository"
 SHARED_DATA = f"{PREFIX}SHARED_DATA"  # where the tests find recorded patients
 
 
-class Settings(BaseSettings):
-    """What an installation chooses.
+class Settings(ObservabilitySettings):
+    """What an installation chooses; how its processes are watched, say the settings of its base.
 
     Attributes
     ----------

@@ -41,6 +41,7 @@ from wardstream.agents.streams.topic_ids import topic_ids
 from wardstream.agents.streams.transport import LaneConsumer, lane_transport
 from wardstream.agents.streams.watchdog import Standing, Watchdog
 from wardstream.infra.approvals import Approvals, Trust
+from wardstream.infra.observability.worker import WorkerWatch
 from wardstream.infra.policies import Policies
 from wardstream.infra.preflight import changelog_name, check_start, dead_letter_key, refuse_two_agents
 from wardstream.infra.risk import alert_target, risk_target, trusted_keys
@@ -101,6 +102,7 @@ class WorkerApp(faust.App):
 
     lane_settings: LaneSettings
     wardstream: Settings
+    watch: WorkerWatch
     followed: tuple[Follows, ...] = ()
 
     async def on_first_start(self) -> None:
@@ -275,9 +277,12 @@ def _add_services(app: WorkerApp, role: str) -> None:
         return {} if consumer is None else consumer.standing()
 
     watchdog = Watchdog(settings.client, standing)
+    watch = app.watch = WorkerWatch(settings.meters, role, app.lane_consumer, lambda: watchdog.still_s)
 
     async def metrics() -> None:
-        await app.add_runtime_dependency(Snapshots(settings.meters, settings.client, role, beacon=app.beacon))
+        snapshots = Snapshots(settings.meters, settings.client, role, watch.process, beacon=app.beacon)
+        watch.snapshots = snapshots
+        await app.add_runtime_dependency(snapshots)
 
     async def heart() -> None:
         watchdog.start()
@@ -302,7 +307,10 @@ def _add_services(app: WorkerApp, role: str) -> None:
                 consumer.reload_lanes()
             known = ids
 
-    for task in (metrics, heart, recreated_topics):
+    async def watched() -> None:  # Faust gives the app to a task that takes anything
+        await watch.run()
+
+    for task in (metrics, heart, recreated_topics, watched):
         app.task(task)
 
 

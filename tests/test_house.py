@@ -100,8 +100,8 @@ def test_what_listens_asks_first() -> None:
         if opens.search(path.read_text())
     }
     free_ports = {"infra/kafka/ports.py"}  # taken on loopback, and let go again
-    assert found - free_ports == {"infra/gateways/mllp.py", "infra/gateways/serving.py"}
-    assert "allow(" in (ROOT / "infra/gateways/serving.py").read_text()
+    assert found - free_ports == {"infra/gateways/mllp.py", "infra/gateways/listeners.py"}
+    assert "    allow(listener)\n" in (ROOT / "infra/gateways/listeners.py").read_text()
     assert "listener: Listener" in (ROOT / "infra/gateways/mllp.py").read_text()
 
 

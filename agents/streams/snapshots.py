@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -21,26 +22,46 @@ log = logging.getLogger(__name__)
 
 INTERVAL_S = 5.0
 SEND_DEADLINE_S = 10.0
+SILENT_S = INTERVAL_S + 1.5 * SEND_DEADLINE_S
 TOPIC = "metrics.v1"
 
 
 class Snapshots(Service):
-    """Publishes a process's meters. A snapshot that cannot be sent is left out: the next one holds its counts."""
+    """Publishes a process's meters. A snapshot that cannot be sent is left out: the next one holds its counts.
 
-    def __init__(self, meters: Meters, client: Mapping[str, Any], role: str, **kwargs: Any) -> None:
+    `process` is the identity of one that could not start, which this one takes the place of.
+    """
+
+    def __init__(
+        self, meters: Meters, client: Mapping[str, Any], role: str, process: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self._meters = meters
         self._client = client
         self._role = role
-        self._process = str(uuid4())
+        self._process = process or str(uuid4())
         self._started_at = datetime.now(UTC)
         self._producer: AIOKafkaProducer | None = None
+        self.taken_at_s: float | None = None  # monotonic: when Kafka last answered us
+
+    def trouble(self) -> str | None:
+        """None: Kafka took a snapshot lately; else since when it has not."""
+        if self.taken_at_s is None:
+            return "Kafka has not answered yet"
+        silent_s = time.monotonic() - self.taken_at_s
+        return None if silent_s < SILENT_S else f"Kafka has taken nothing for {silent_s:.0f} s"
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What the process is, as its snapshots say."""
+        return {"role": self._role, "process": self._process}
 
     async def on_start(self) -> None:
         self._producer = AIOKafkaProducer(**self._client, enable_idempotence=True, request_timeout_ms=10_000)
         try:
             async with asyncio.timeout(30):
                 await self._producer.start()
+            self.taken_at_s = time.monotonic()
         except BaseException:
             await self._producer.stop()
             raise
@@ -62,6 +83,7 @@ class Snapshots(Service):
         try:
             async with asyncio.timeout(SEND_DEADLINE_S):
                 await self._producer.send_and_wait(TOPIC, encode(self.snapshot()), self._process.encode())
+            self.taken_at_s = time.monotonic()
         except (KafkaError, TimeoutError) as error:
             log.warning("metrics snapshot not sent: %s", type(error).__name__)
 

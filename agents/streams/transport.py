@@ -75,6 +75,7 @@ class LaneConsumer(driver.Consumer):
 
     settings: LaneSettings
     _thread: LaneConsumerThread
+    in_group = False  # whether it has been given its lanes, which may be none
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -140,6 +141,7 @@ class LaneConsumer(driver.Consumer):
         if any(tp.topic in settings.sources and tp not in read for tp in assigned):
             await self.crash(RuntimeError("the inputs have more partitions than lanes: `wardstream lanes migrate`"))
         await super().on_partitions_assigned(assigned, generation_id)
+        self.in_group = True
 
     async def on_stop(self) -> None:
         await asyncio.gather(*(drain.lane.close() for drain in self.drains))
@@ -312,6 +314,11 @@ class LaneConsumer(driver.Consumer):
             for drain in self.drains
             if all(place(name, drain.lane.number) in assigned for name in topics)
         }
+
+    def closed(self) -> list[int]:
+        """Lanes that are ours and not open: they are being restored, or fail to be."""
+        ours = self.standing()
+        return [drain.lane.number for drain in self.drains if drain.lane.number in ours and not drain.lane.is_open]
 
     def reload_lanes(self) -> None:
         """Have every lane restored and its positions checked anew, as when an input topic was found made anew."""

@@ -68,6 +68,11 @@ class Watchdog:
         """The event loop is alive; called from it about once a second."""
         self._beat = time.monotonic()
 
+    @property
+    def still_s(self) -> float:
+        """For how long the lane that has stood still longest has, while its input goes on."""
+        return max((time.monotonic() - since for _, since in [*self._still_since.values()]), default=0.0)
+
     def _run(self) -> None:
         asyncio.run(self._watch())
 

@@ -112,6 +112,10 @@ class Hub:
         except TimeoutError:
             raise NotReady from None
 
+    def trouble(self) -> str | None:
+        """None: alerts can be had; else why not."""
+        return None if self._ready.is_set() else "the table of alerts is not whole yet"
+
     @property
     def ring(self) -> Ring:
         """The newest rows; `ready` has been waited for."""

@@ -16,10 +16,10 @@ from wardstream.infra.api.streams import STREAMS
 from wardstream.infra.api.subscribing import Subscribing
 from wardstream.infra.gateways.auth import Anyone, Authority, TokenFile
 from wardstream.infra.gateways.delivery import Delivery
-from wardstream.infra.gateways.listeners import Listener, server_context
-from wardstream.infra.gateways.reporting import report
-from wardstream.infra.gateways.serving import Background, bound
+from wardstream.infra.gateways.listeners import Listener, bound, server_context
+from wardstream.infra.gateways.serving import Background
 from wardstream.infra.gateways.web import Server, configured
+from wardstream.infra.observability.reporting import Reporting
 from wardstream.infra.settings import Settings, kafka_client_options
 from wardstream.infra.subscriptions import Secrets
 
@@ -57,8 +57,8 @@ async def serve_api(settings: Settings, announce: Callable[[str], object]) -> No
     def look() -> None:
         meters.set(DELIVERY_WAITING, delivery.waiting)
 
-    reporting = partial(report, meters, options, "api", look)
-    async with Background(delivery.run, hub.run, subscribing.run, ordered.run, reporting) as background:
+    reporting = Reporting(settings, meters, options, "api", look, {"alerts": hub.trouble})
+    async with Background(delivery.run, hub.run, subscribing.run, ordered.run, reporting.run) as background:
         serving = asyncio.create_task(server.serve(sockets=[taken]))
         host, port = taken.getsockname()[:2]
         announce(f"alerts are served at http{'s' if tls else ''}://{host}:{port}/v1/alerts")

@@ -11,8 +11,8 @@ from aiokafka.errors import KafkaError
 
 from wardstream.agents.metrics import Meters
 from wardstream.infra.failure import Failure
-from wardstream.infra.gateways.reporting import report
 from wardstream.infra.logs import log_service
+from wardstream.infra.observability.reporting import Reporting
 from wardstream.infra.risk import learner_key, risk_target
 from wardstream.infra.settings import PREFIX, Settings, SettingsError, kafka_client_options, load_settings
 from wardstream.models.risk.target import Target
@@ -51,7 +51,7 @@ async def _learn(settings: Settings, target: Target, anew: str | None) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     client, meters = kafka_client_options(settings), Meters()
     service = LearnerService(client, settings.app_id, key, target, Learning(), meters, anew)
-    reporting = asyncio.create_task(report(meters, client, "learner", service.look))
+    reporting = asyncio.create_task(Reporting(settings, meters, client, "learner", service.look).run())
     reporting.add_done_callback(_seen)
     try:
         await service.run(stop)

@@ -49,6 +49,7 @@ def worker(
     lanes = asyncio.run(lane_count(kafka_client_options(settings)))
     app = _app(group, settings, lanes)
     asyncio.run(app.check())  # here too, so that a refusal is one line and no stack trace
+    app.watch.listen(settings)
     gc.set_threshold(*COLLECTED_AFTER)
     runner = faust.Worker(app, loglevel=level, redirect_stdouts=False)
     log_service(level, _CHATTY)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import ssl
 from collections.abc import Callable
-from functools import partial
 
 from aiokafka.errors import KafkaError
 
@@ -19,8 +18,8 @@ from wardstream.infra.delivery.trying import Trying
 from wardstream.infra.failure import Failure
 from wardstream.infra.gateways.auth import TokenFile
 from wardstream.infra.gateways.delivery import Delivery
-from wardstream.infra.gateways.reporting import report
 from wardstream.infra.gateways.serving import Background
+from wardstream.infra.observability.reporting import Reporting
 from wardstream.infra.settings import PREFIX, Settings, SettingsError, kafka_client_options
 from wardstream.infra.subscriptions import Secrets
 
@@ -49,9 +48,9 @@ async def serve_webhooks(settings: Settings, announce: Callable[[str], object]) 
         meters.set(DELIVERY_WAITING, answering.waiting)
 
     announce(f"webhooks are posted to {', '.join(map(str, settings.webhook_networks))}")
-    reporting = partial(report, meters, options, "webhooks", look)
+    reporting = Reporting(settings, meters, options, "webhooks", look)
     try:
-        async with Background(webhooks.run, answering.run, reporting) as running:
+        async with Background(webhooks.run, answering.run, reporting.run) as running:
             await running.until_stopped()
     except (KafkaError, TimeoutError) as error:
         raise Failure(f"the cluster does not answer: {type(error).__name__}") from error

@@ -26,7 +26,7 @@ from wardstream.schemas.envelope import Label
 
 log = logging.getLogger(__name__)
 
-Role = Literal["publisher", "viewer", "clinician", "operator"]
+Role = Literal["publisher", "viewer", "clinician", "operator", "metrics"]
 ROLES: tuple[Role, ...] = get_args(Role)
 MARK = "ws_"  # how a token begins, so that scanners of leaked secrets know one
 _BYTES = 32

@@ -7,6 +7,7 @@ by tokens, an MLLP listener by client certificates. Anything else is refused at 
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from wardstream.infra.failure import Failure
 log = logging.getLogger(__name__)
 
 Callers = Literal["tokens", "client certificates"]
+_BACKLOG = 1024
 _TOLD_EVERY_S = 60.0  # of one reason: whoever knocks without end must not fill the disk
 
 
@@ -76,6 +78,22 @@ def allow(listener: Listener) -> Listener:
             f"{' and without '.join(missing)}: configure {'both' if missing[1:] else 'that'}, or listen on 127.0.0.1"
         )
     return listener
+
+
+def bound(listener: Listener) -> socket.socket:
+    """A socket that listens, where `allow` lets it.
+
+    Raises
+    ------
+    Failure
+        It is refused, or the address is taken.
+    """
+    allow(listener)
+    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+    try:
+        return socket.create_server((listener.host, listener.port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise Failure(f"{listener.name} cannot listen on {listener.address}: {error.strerror}") from None
 
 
 class Handshakes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -16,14 +15,14 @@ from wardstream.infra.gateways.auth import Anyone, Authority, TokenFile
 from wardstream.infra.gateways.delivery import Delivery
 from wardstream.infra.gateways.feeds import FeedFile
 from wardstream.infra.gateways.http import make_app
-from wardstream.infra.gateways.listeners import Handshakes, Listener, allow, server_context
+from wardstream.infra.gateways.listeners import Handshakes, Listener, allow, bound, server_context
 from wardstream.infra.gateways.mappers import mappers
 from wardstream.infra.gateways.mllp import Gateway
-from wardstream.infra.gateways.reporting import report
 from wardstream.infra.gateways.spool import Spool
 from wardstream.infra.gateways.watching import Watcher
 from wardstream.infra.gateways.web import Server, configured
 from wardstream.infra.notices import open_notices
+from wardstream.infra.observability.reporting import Reporting
 from wardstream.infra.settings import Settings, kafka_client_options
 from wardstream.schemas.pseudonym import Pseudonyms
 
@@ -31,7 +30,7 @@ Announce = Callable[[str], object]
 
 _BROKER_S = 15.0  # for Kafka to take a group, before it is tried over a new connection
 _LINGER_S = 0.005  # a group is flushed as soon as it is complete
-_BACKLOG = 1024
+_ROOM_BYTES = 1 << 20  # a message may be so long
 _SETTLE_S = 10.0  # for what is under way when we stop
 
 
@@ -72,8 +71,11 @@ async def serve_mllp(settings: Settings, feeds: Mapping[str, FeedFile], announce
             meters.set(SPOOL_DAMAGED, spool.damaged)
             meters.set(DELIVERY_WAITING, delivery.waiting)
 
-        reporting = partial(report, meters, options, "mllp-gateway", look)
-        async with Background(delivery.run, spool.run, gateway.drain, reporting, watcher.run) as background:
+        def spooled() -> str | None:  # without Kafka it goes on as long as there is room
+            return None if spool.has_room(_ROOM_BYTES) else "the spool is full"
+
+        reporting = Reporting(settings, meters, options, "mllp-gateway", look, {"spool": spooled})
+        async with Background(delivery.run, spool.run, gateway.drain, reporting.run, watcher.run) as background:
             for name, (listener, context) in listeners.items():
                 try:
                     port = await gateway.listen(listener, mapping[name], context)
@@ -111,8 +113,8 @@ async def serve_http(settings: Settings, announce: Announce) -> None:
     def look() -> None:
         meters.set(DELIVERY_WAITING, delivery.waiting)
 
-    reporting = partial(report, meters, options, "http-gateway", look)
-    async with Background(delivery.run, reporting) as background:
+    reporting = Reporting(settings, meters, options, "http-gateway", look)
+    async with Background(delivery.run, reporting.run) as background:
         serving = asyncio.create_task(server.serve(sockets=[taken]))
         port = taken.getsockname()[1]
         announce(f"events are taken at http{'s' if tls else ''}://{listener.host}:{port}/v1/events/TOPIC")
@@ -120,22 +122,6 @@ async def serve_http(settings: Settings, announce: Announce) -> None:
         server.should_exit = True
         await serving
         await delivery.settle(_SETTLE_S)
-
-
-def bound(listener: Listener) -> socket.socket:
-    """A socket that listens, where `allow` lets it.
-
-    Raises
-    ------
-    Failure
-        It is refused, or the address is taken.
-    """
-    allow(listener)
-    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
-    try:
-        return socket.create_server((listener.host, listener.port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise Failure(f"{listener.name} cannot listen on {listener.address}: {error.strerror}") from None
 
 
 class Background:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.infra.gateways.certificates import Authority
 from wardstream.infra.failure import Failure
-from wardstream.infra.gateways import serving
+from wardstream.infra.gateways import listeners, serving
 from wardstream.infra.gateways.auth import add_token
 from wardstream.infra.gateways.feeds import load_feeds
 from wardstream.infra.gateways.listeners import Listener, ListenerRefused, allow, server_context
@@ -82,7 +82,7 @@ async def test_http(
     def opened(*_: Any, **__: Any) -> None:
         raise Opened("listens")
 
-    monkeypatch.setattr(serving.socket, "create_server", opened)
+    monkeypatch.setattr(listeners.socket, "create_server", opened)
     certificate, key = authority.certificate("server")
     chosen: dict[str, Any] = {"http_tls_cert": certificate, "http_tls_key": key} if tls else {}
     if tokens:

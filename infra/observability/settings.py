@@ -1,0 +1,43 @@
+"""The settings of what watches a process; `infra.settings.Settings` is these and all others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import field_validator, model_validator
+from pydantic_settings import BaseSettings
+
+from wardstream.infra.addresses import is_address
+from wardstream.infra.secrets import PREFIX
+
+
+class ObservabilitySettings(BaseSettings):
+    """How a process is watched.
+
+    Attributes
+    ----------
+    metrics_listen : str or None
+        `host:port` of `/metrics`, `/healthz` and `/readyz` of this process; port 0: any that is free. None: nothing
+        listens.
+    metrics_tls_cert, metrics_tls_key
+        PEM files: certificate chain and key of it.
+    """
+
+    metrics_listen: str | None = None
+    metrics_tls_cert: Path | None = None
+    metrics_tls_key: Path | None = None
+
+    @field_validator("metrics_listen")
+    @classmethod
+    def _metrics_listen(cls, address: str | None) -> str | None:
+        if address is not None and not is_address(address, lowest_port=0):
+            raise ValueError("must be host:port")
+        return address
+
+    @model_validator(mode="after")
+    def _certificate_and_key(self) -> Self:
+        if (self.metrics_tls_cert is None) != (self.metrics_tls_key is None):
+            names = f"{PREFIX}METRICS_TLS_CERT and {PREFIX}METRICS_TLS_KEY"
+            raise ValueError(f"{names} belong together: set both or neither")
+        return self

@@ -1,0 +1,93 @@
+"""A worker that is watched: it says when it is ready, what it has counted, and that its Kafka is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.workers import LANES, Workers, create_topics, worker_environment
+from wardstream.client import Publisher
+from wardstream.infra.kafka.broker import Cluster
+from wardstream.schemas.vitals import Vitals
+
+pytestmark = pytest.mark.connected
+DEADLINE_S = 120
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+
+
+def address(log: Path) -> str:
+    def found() -> re.Match[str] | None:
+        return re.search(r"metrics and health are at (http://127\.0\.0\.1:\d+)", log.read_text())
+
+    until(lambda: found() is not None)
+    said = found()
+    assert said is not None
+    return said[1]
+
+
+async def publish(cluster: Cluster) -> None:
+    now = datetime.now(UTC)
+    event = Vitals(
+        event_id=uuid4(),
+        source="monitor",
+        patient_id="p-4711",
+        observed_at=now,
+        received_at=now,
+        respiratory_rate_per_min=27.0,
+    )
+    async with Publisher(**cluster.client_options()) as publisher:
+        await publisher.send(event)
+
+
+def test_a_worker_is_watched(tmp_path: Path, kafka_jars: Path) -> None:
+    with Cluster(tmp_path / "kafka", jars=kafka_jars) as cluster:
+        environment = worker_environment(cluster, tmp_path / "home", METRICS_LISTEN="127.0.0.1:0")
+        create_topics(environment)
+        workers = Workers(environment, tmp_path)
+        try:
+            workers.start()
+            url = address(tmp_path / "worker0.log")
+            assert get(f"{url}/healthz")[0] == 200
+            until(lambda: get(f"{url}/readyz")[0] == 200)
+            asyncio.run(publish(cluster))
+            until(lambda: 'wardstream_events_total{topic="vitals.v1"} 1.0' in get(f"{url}/metrics")[1])
+            text = get(f"{url}/metrics")[1]
+            assert f"wardstream_lanes_owned {LANES}.0" in text
+            assert 'wardstream_publish_to_output_seconds_count{topic="vitals.v1"} 1.0' in text
+            assert "p-4711" not in text
+            another = workers.start()  # it shares the lanes, has an address of its own, and ends in order
+            until(lambda: get(f"{address(tmp_path / 'worker1.log')}/readyz")[0] == 200)
+            another.send_signal(signal.SIGTERM)
+            assert another.wait(60) == 0
+            cluster.kill(1)
+            until(lambda: get(f"{url}/readyz")[0] == 503)
+            status, said = get(f"{url}/readyz")
+            assert (status, get(f"{url}/healthz")[0]) == (503, 200)
+            assert json.loads(said)["checks"]["kafka"].startswith("Kafka has taken nothing for")
+        finally:
+            workers.end()
