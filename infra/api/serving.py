@@ -13,6 +13,11 @@ from wardstream.infra.api.hub import Hub
 from wardstream.infra.api.orders import Orders
 from wardstream.infra.api.streams import STREAMS
 from wardstream.infra.api.subscribing import Subscribing
+from wardstream.infra.board.board import Board
+from wardstream.infra.board.pages import files
+from wardstream.infra.board.reading import Reading
+from wardstream.infra.board.routes import Routes
+from wardstream.infra.board.system import LOOK_BACK_S, Systems
 from wardstream.infra.gateways.auth import Anyone, Authority, TokenFile
 from wardstream.infra.gateways.delivery import Delivery
 from wardstream.infra.gateways.listeners import Listener, server_context
@@ -21,6 +26,7 @@ from wardstream.infra.gateways.serving import Background, bound
 from wardstream.infra.gateways.web import Server, configured
 from wardstream.infra.settings import Settings, kafka_client_options
 from wardstream.infra.subscriptions import Secrets
+from wardstream.schemas.metrics import TOPIC as METRICS
 
 _OTHERS = 256  # connections beside the streams
 _BROKER_S = 15.0
@@ -49,19 +55,28 @@ async def serve_api(settings: Settings, announce: Callable[[str], object]) -> No
     hub = Hub(options, meters)
     subscribing = Subscribing(options, settings.app_id, Secrets(keys) if keys else None)
     orders = Orders(options, settings.app_id, hub, delivery)
-    app = Api(authority, hub, subscribing, orders).app()
+    api = Api(authority, hub, subscribing, orders)
+    app = api.app()
+    board = Board()
+    hub.listeners.append(board.hear)
+    systems = Systems(board)
+    reading = Reading(options, board, {METRICS.name: (LOOK_BACK_S, systems.take)})
+    Routes(api.door, api.streams, hub, board, systems, bool(settings.identity_keys()), files()).mount(app)
     server = Server(configured(app, context, STREAMS + _OTHERS))
 
     def look() -> None:
         meters.set(DELIVERY_WAITING, delivery.waiting)
 
     reporting = partial(report, meters, options, "api", look)
-    async with Background(delivery.run, hub.run, subscribing.run, reporting) as background:
+    bodies = delivery.run, hub.run, subscribing.run, reading.run, board.run, reporting
+    async with Background(*bodies) as background:
         serving = asyncio.create_task(server.serve(sockets=[taken]))
         host, port = taken.getsockname()[:2]
+        announce(f"the ward board is at http{'s' if tls else ''}://{host}:{port}/")
         announce(f"alerts are served at http{'s' if tls else ''}://{host}:{port}/v1/alerts")
         await background.until_stopped(serving)
         server.should_exit = True
+        board.close()
         await hub.close()
         await serving
         await delivery.settle(_SETTLE_S)
