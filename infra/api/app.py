@@ -130,7 +130,7 @@ class Api:
 
     async def subscribe(self, request: Request) -> Response:
         who = self.door.reader(request.headers)
-        return _json(await self._subscribing.make(decoded(NewSubscription, await _body(request)), who), 201)
+        return _json(await self._subscribing.make(decoded(NewSubscription, await read_body(request)), who), 201)
 
     async def subscription(self, request: Request) -> Response:
         who = self.door.reader(request.headers)
@@ -138,7 +138,7 @@ class Api:
 
     async def change(self, request: Request) -> Response:
         who = self.door.reader(request.headers)
-        body = decoded(ChangedSubscription, await _body(request))
+        body = decoded(ChangedSubscription, await read_body(request))
         return _json(await self._subscribing.change(request.path_params["name"], body, who))
 
     async def end(self, request: Request) -> Response:
@@ -180,13 +180,13 @@ class Api:
 
     async def answer(self, request: Request) -> Response:
         who = self.door.clinician(request.headers)
-        alert_id, body = _alert_id(request), decoded(Answer, await _body(request))
+        alert_id, body = _alert_id(request), decoded(Answer, await read_body(request))
         await self._hub.ready()
         return _json(await self._orders.answer(alert_id, body, who))
 
     async def order(self, request: Request) -> Response:
         who = self.door.clinician(request.headers)
-        body = decoded(Directive, await _body(request))
+        body = decoded(Directive, await read_body(request))
         await self._hub.ready()
         return _json(await self._orders.order(request.path_params["patient_id"], body, who))
 
@@ -256,7 +256,8 @@ def _alert_id(request: Request) -> UUID:
         raise Refused(404, "there is no such alert, or it ended more than a day ago") from None
 
 
-async def _body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
+    """A request's body; raises Refused with 408 or 413."""
     body = bytearray()
     try:
         async with asyncio.timeout(_BODY_S):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from wardstream.agents.metrics import DELIVERY_WAITING, Meters
 from wardstream.client.brokers import Brokers
@@ -13,11 +14,7 @@ from wardstream.infra.api.hub import Hub
 from wardstream.infra.api.orders import Orders
 from wardstream.infra.api.streams import STREAMS
 from wardstream.infra.api.subscribing import Subscribing
-from wardstream.infra.board.board import Board
-from wardstream.infra.board.pages import files
-from wardstream.infra.board.reading import Reading
-from wardstream.infra.board.routes import Routes
-from wardstream.infra.board.system import LOOK_BACK_S, Systems
+from wardstream.infra.board.serving import Boards
 from wardstream.infra.gateways.auth import Anyone, Authority, TokenFile
 from wardstream.infra.gateways.delivery import Delivery
 from wardstream.infra.gateways.listeners import Listener, server_context
@@ -26,7 +23,6 @@ from wardstream.infra.gateways.serving import Background, bound
 from wardstream.infra.gateways.web import Server, configured
 from wardstream.infra.settings import Settings, kafka_client_options
 from wardstream.infra.subscriptions import Secrets
-from wardstream.schemas.metrics import TOPIC as METRICS
 
 _OTHERS = 256  # connections beside the streams
 _BROKER_S = 15.0
@@ -57,18 +53,15 @@ async def serve_api(settings: Settings, announce: Callable[[str], object]) -> No
     orders = Orders(options, settings.app_id, hub, delivery)
     api = Api(authority, hub, subscribing, orders)
     app = api.app()
-    board = Board()
-    hub.listeners.append(board.hear)
-    systems = Systems(board)
-    reading = Reading(options, board, {METRICS.name: (LOOK_BACK_S, systems.take)})
-    Routes(api.door, api.streams, hub, board, systems, bool(settings.identity_keys()), files()).mount(app)
+    boards = Boards(settings, options, hub, orders)
+    boards.mount(api, app)
     server = Server(configured(app, context, STREAMS + _OTHERS))
 
     def look() -> None:
         meters.set(DELIVERY_WAITING, delivery.waiting)
 
     reporting = partial(report, meters, options, "api", look)
-    bodies = delivery.run, hub.run, subscribing.run, reading.run, board.run, reporting
+    bodies: list[Callable[[], Any]] = [delivery.run, hub.run, subscribing.run, *boards.bodies, reporting]
     async with Background(*bodies) as background:
         serving = asyncio.create_task(server.serve(sockets=[taken]))
         host, port = taken.getsockname()[:2]
@@ -76,7 +69,7 @@ async def serve_api(settings: Settings, announce: Callable[[str], object]) -> No
         announce(f"alerts are served at http{'s' if tls else ''}://{host}:{port}/v1/alerts")
         await background.until_stopped(serving)
         server.should_exit = True
-        board.close()
+        await boards.close()
         await hub.close()
         await serving
         await delivery.settle(_SETTLE_S)

@@ -13,7 +13,7 @@ import msgspec
 
 from wardstream.infra.api.hub import NotReady
 from wardstream.infra.api.ring import Row
-from wardstream.infra.board.shelf import Audience, Shelf
+from wardstream.infra.board.shelf import Shelf
 from wardstream.infra.board.state import Clock, Ward
 from wardstream.infra.board.tiles import encode, tile
 from wardstream.schemas.alerts import ENDED, Alert
@@ -123,10 +123,6 @@ class Board:
                 forgotten = self.clock.wall()
                 self.ward.forget()
             self.flush()
-
-    def units(self, audience: Audience) -> list[str]:
-        """Units in which an audience sees anybody."""
-        return sorted(self.tiles.units(audience))
 
     def _tile(self, patient_id: str, version: int, now: float) -> bool:
         self._again.pop(patient_id, None)

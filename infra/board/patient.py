@@ -8,8 +8,9 @@ from uuid import UUID
 
 from wardstream.infra.api.ring import Row
 from wardstream.infra.board.series import KEPT_S, Line, Told
-from wardstream.schemas.alerts import ENDED
+from wardstream.schemas.alerts import ENDED, Priority, Transition
 from wardstream.schemas.findings import Finding
+from wardstream.schemas.identities import Identity
 from wardstream.schemas.imaging import Imaging
 from wardstream.schemas.labs import Flag
 from wardstream.schemas.occupancy import Occupancy
@@ -36,6 +37,7 @@ MOST_FINDINGS = 64
 MOST_ALERTS = 256  # whose transitions are kept
 MOST_MARKS = 64  # of an alert
 MOST_MOVES = 64
+MOST_IDENTITIES = 32  # records of one: as many as there are sets of parts
 
 Value = float | bool | str
 
@@ -81,12 +83,21 @@ class Answers:
             self.latest = answer
 
 
+class Mark(NamedTuple):
+    """A transition of an alert: when (s since 1970), what, in which unit."""
+
+    at: float
+    transition: Transition
+    priority: Priority
+    unit: str | None
+
+
 @dataclass(slots=True)
 class Life:
-    """An alert: its newest transition, and those before as times, transitions and priorities."""
+    """An alert: its newest transition, and those before."""
 
     row: Row
-    marks: list[tuple[float, str, str]] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
 
     @property
     def open(self) -> bool:
@@ -119,6 +130,7 @@ class Patient:
     images: dict[UUID, Imaging] = field(default_factory=dict)
     alerts: dict[UUID, Life] = field(default_factory=dict)
     code_status: tuple[float, str] | None = None
+    identities: dict[str, Identity] = field(default_factory=dict)  # sealed, by key
     comfort: dict[UUID, float] = field(default_factory=dict)  # orders by id: when they end
 
     @property
@@ -149,7 +161,7 @@ class Patient:
                 del self.labs[name]
         self.findings = {key: one for key, one in self.findings.items() if one.observed_at.timestamp() >= before}
         self.images = {key: one for key, one in self.images.items() if one.observed_at.timestamp() >= before}
-        self.alerts = {key: life for key, life in self.alerts.items() if life.open or life.marks[-1][0] >= before}
+        self.alerts = {key: life for key, life in self.alerts.items() if life.open or life.marks[-1].at >= before}
         self.comfort = {key: until for key, until in self.comfort.items() if until > now}
 
 

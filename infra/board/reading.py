@@ -49,6 +49,7 @@ LOOK_BACK_S: Final[dict[str, float]] = {
 }
 """Events: how far back they are read, s."""
 TABLES: Final = (OCCUPANCY.name, CONTROLS.name)
+_FED: Final = frozenset((VITALS.name, LABS.name, IMAGING.name, ADMISSIONS.name))  # by sources outside
 CHECK_S: Final = 5.0
 _OPEN_S: Final = 60.0
 _ANSWER_S: Final = 10.0
@@ -57,7 +58,7 @@ _WAIT_MS: Final = 200
 _AT_ONCE: Final = 1000  # records
 _PAUSE_S: Final = 2.0
 
-Take = Callable[[str, Any], None]
+Take = Callable[[Any, str], None]
 
 
 class Reading:
@@ -67,14 +68,20 @@ class Reading:
     ----------
     client : mapping
         Kafka's client options.
+    heard : callable
+        Told of each input its source, and when it was written.
     others : mapping of str to (float, callable)
-        Other topics to be read: how far back (s; infinity: whole), and what takes each message of theirs.
+        Other topics to be read: how far back (s; infinity: whole), and what takes each message of theirs and its key.
     """
 
     def __init__(
-        self, client: Mapping[str, Any], board: Board, others: Mapping[str, tuple[float, Callable[[Any], None]]]
+        self,
+        client: Mapping[str, Any],
+        board: Board,
+        heard: Callable[[str, float], None],
+        others: Mapping[str, tuple[float, Take]],
     ) -> None:
-        self._client, self._board = client, board
+        self._client, self._board, self._heard = client, board, heard
         self._others = {topic: take for topic, (_, take) in others.items()}
         self._back = LOOK_BACK_S | {topic: back for topic, (back, _) in others.items()}
         self._reached: dict[TopicPartition, int] = {}
@@ -178,9 +185,11 @@ class Reading:
         match event:
             case Event():
                 ward.apply(event)
+                if topic in _FED:
+                    self._heard(event.source, record.timestamp / 1000)
             case Tick():
                 self._board.clock.tick(event)
             case ModelControl():
                 ward.control(event)
         if (take := self._others.get(topic)) is not None:
-            take(event)
+            take(event, (record.key or b"").decode(errors="replace"))

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from wardstream.infra.api.ring import Row
 from wardstream.infra.board import patient as p
-from wardstream.infra.board.patient import Analyte, Answers, Life, Move, Patient, Result
+from wardstream.infra.board.patient import Analyte, Answers, Life, Mark, Move, Patient, Result
 from wardstream.infra.board.series import Line
 from wardstream.models.labs.analytes import ANALYTES
 from wardstream.models.labs.units import convert
@@ -20,6 +20,7 @@ from wardstream.schemas.admissions import Admission
 from wardstream.schemas.directives import Directive
 from wardstream.schemas.envelope import Event
 from wardstream.schemas.findings import Finding
+from wardstream.schemas.identities import Identity
 from wardstream.schemas.imaging import Imaging
 from wardstream.schemas.labs import Lab
 from wardstream.schemas.model_controls import ModelControl
@@ -128,6 +129,14 @@ class Ward:
             found.rows.pop(row.key, None)
             self._touch(found)
 
+    def identity(self, key: str, identity: Identity) -> None:
+        """Take a sealed identity in, of who is known or was told just now."""
+        recent = self.clock.wall() - identity.changed_at.timestamp() < AFTER_S
+        if recent or identity.patient_id in self.patients:
+            patient = self._patient(identity.patient_id)
+            if key in patient.identities or len(patient.identities) < p.MOST_IDENTITIES:
+                patient.identities[key] = identity
+
     def control(self, control: ModelControl) -> None:
         """Take a decision about a model in."""
         self.controls[control.name] = control
@@ -148,7 +157,7 @@ class Ward:
         patient = self._patient(alert.patient_id)
         life = life or Life(row)
         life.row = row
-        life.marks.append((alert.observed_at.timestamp(), alert.transition, alert.priority))
+        life.marks.append(Mark(alert.observed_at.timestamp(), alert.transition, alert.priority, alert.unit))
         del life.marks[: -p.MOST_MARKS]
         patient.alerts[alert.alert_id] = life
         self._alerts[alert.alert_id] = alert.patient_id

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final
 
 from fastapi.sse import format_sse_event
@@ -24,12 +24,19 @@ _RETRY_MS: Final = 2000
 
 
 async def events(
-    board: Board, audience: Audience, last: str | None, system: Callable[[], bytes], holds: Callable[[], bool]
+    board: Board,
+    audience: Audience,
+    units: Sequence[str],
+    last: str | None,
+    system: Callable[[], bytes],
+    holds: Callable[[], bool],
 ) -> AsyncGenerator[bytes]:
     """The body of an SSE answer.
 
     Parameters
     ----------
+    units : sequence of str
+        Those that can be told of.
     last : str or None
         id of the last event that was seen.
     system : callable
@@ -47,7 +54,7 @@ async def events(
         while not board.closing:
             something.clear()
             if version < board.version or version < 0:
-                news, version = _news(board, audience, version), board.version
+                news, version = _news(board, audience, units, version), board.version
                 if news:
                     yield b"".join(news)
             now = loop.time()
@@ -93,14 +100,14 @@ def beat(board: Board) -> bytes:
     )
 
 
-def _news(board: Board, audience: Audience, version: int) -> list[bytes]:
+def _news(board: Board, audience: Audience, units: Sequence[str], version: int) -> list[bytes]:
     """The events after a version; only the last has an id, so that who is cut off between is told all of them again."""
     at = encode(moment(board.clock.now))
     tiles = None if version < 0 else board.tiles.since(version, audience)
     alerts = None if version < 0 else board.alerts.since(version, audience)
     found = []
     if tiles is None or alerts is None:
-        now = at, encode(board.units(audience)), b",".join(board.tiles.whole(audience))
+        now = at, encode(units), b",".join(board.tiles.whole(audience))
         found.append(("reset", b'{"at":%b,"units":%b,"tiles":[%b]}' % now))
         found.append(("alerts", b'{"changed":[%b],"gone":[]}' % b",".join(board.alerts.whole(audience))))
     else:
