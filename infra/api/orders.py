@@ -47,11 +47,16 @@ class Orders:
         Knows how alerts stand.
     delivery : Delivery
         Brings rows to Kafka; run by the caller.
+
+    Attributes
+    ----------
+    turn : Lock
+        Held while the audit is written: writers of one process would fence each other.
     """
 
     def __init__(self, client: Mapping[str, Any], app_id: str, hub: Hub, delivery: Delivery) -> None:
         self._client, self._app_id, self._hub, self._delivery = client, app_id, hub, delivery
-        self._turn = asyncio.Lock()  # writers of one process would fence each other
+        self.turn = asyncio.Lock()
         self._waiting = 0
         self._done = OrderedDict[UUID, None]()  # ids that are on their topic: a repeat is nothing new
 
@@ -144,7 +149,7 @@ class Orders:
         self._waiting += 1
         try:
             async with asyncio.timeout(_DELIVER_S):
-                async with self._turn:
+                async with self.turn:
                     await write_audit(
                         self._client,
                         self._app_id,
