@@ -56,10 +56,6 @@ export function chart(box, { label, lines, marks = [], range, y = null, sync = n
     plot?.destroy();
     plot = null;
   });
-  return {
-    /** Moves the cursor to the index that is nearest a time. */
-    plot: () => plot,
-  };
 }
 
 function bounds(y, low, high) {
@@ -123,7 +119,8 @@ function drawMarks(u, marks) {
   ctx.save();
   ctx.lineWidth = devicePixelRatio * 1.5;
   ctx.font = `bold ${11 * devicePixelRatio}px system-ui, sans-serif`;
-  for (const mark of marks) {
+  let free = -Infinity;
+  for (const mark of [...marks].sort((a, b) => Date.parse(a.at) - Date.parse(b.at))) {
     const x = u.valToPos(seconds(mark.at), "x", true);
     if (x < bbox.left || x > bbox.left + bbox.width) continue;
     ctx.strokeStyle = ctx.fillStyle = colour(MARK[mark.priority] ?? "--text-2");
@@ -132,7 +129,9 @@ function drawMarks(u, marks) {
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
+    if (x < free) continue; // signs that lie over each other could not be read
     ctx.fillText(mark.sign ?? "", x + 3 * devicePixelRatio, bbox.top + 9 * devicePixelRatio);
+    free = x + 20 * devicePixelRatio;
   }
   ctx.restore();
 }

@@ -42,7 +42,8 @@ class Store extends EventTarget {
 
   on_reset({ at, units, tiles }) {
     heard(at);
-    this.units = units;
+    // A stream of one unit names only that one: the others that were seen stay to be chosen.
+    this.units = [...new Set([...this.units, ...units])].sort();
     this.tiles = new Map(tiles.map((tile) => [tile.patient_id, tile]));
     this.alerts.clear();
     this.fresh();

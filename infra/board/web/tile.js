@@ -6,7 +6,7 @@ import { ARROW, direction, HEIGHT, path, WIDTH } from "./spark.js";
 import { store } from "./store.js";
 import { age, code, PARTS, percent, phrase, PRIORITY, PRIORITY_SIGN, sexShort, time, timer, value, words } from "./words.js";
 
-const BAND = { high: "high", medium: "medium", low_medium: "low–med", low: "low" };
+const BAND = { high: "high", medium: "medium", low_medium: "low–med.", low: "low" };
 const SEVERITY = { high: 3, medium: 2, low_medium: 1, low: 0 };
 
 export class Tile {
@@ -40,7 +40,7 @@ export class Tile {
     this.sign = slot("span", { class: "t-sign", "aria-hidden": "true" });
     this.reason = slot("span", { class: "t-reason" });
     this.timer = slot("span", { class: "t-timer" });
-    this.alert = slot("div", { class: "t-alert" }, this.sign.element, this.reason.element, this.timer.element);
+    this.alert = slot("div", { class: "t-alert" }, this.sign.element, this.reason.element);
     this.assigned = slot("span", { class: "t-assigned" });
     this.flags = ["stale", "degraded", "silent"].map((flag) => [flag, slot("span", { class: `t-chip t-flag t-${flag}`, hidden: true })]);
     this.root = slot(
@@ -50,7 +50,7 @@ export class Tile {
       h("div", { class: "t-main" }, this.news.element, this.riskBox.element),
       h("div", { class: "t-parts" }, this.parts.map((part) => part.cell.element)),
       this.alert.element,
-      h("div", { class: "t-foot" }, this.assigned.element, this.flags.map(([, one]) => one.element)),
+      h("div", { class: "t-foot" }, this.timer.element, this.assigned.element, this.flags.map(([, one]) => one.element)),
     );
     this.element = this.root.element;
   }
