@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -36,6 +37,9 @@ _WHY: Final = "ward board"
 _DEADLINE_S: Final = 30.0
 _SHOWN: Final = frozenset({"patient_shown", "identity_shown"})
 
+_Key = tuple[str, str, What]
+"""Who, at whom, what."""
+
 
 class Looks:
     """Notes looks.
@@ -50,8 +54,8 @@ class Looks:
 
     def __init__(self, client: Mapping[str, Any], app_id: str, turn: asyncio.Lock) -> None:
         self._client, self._app_id, self._turn = client, app_id, turn
-        self._waiting: list[Deed] = []
-        self._noted = OrderedDict[tuple[str, str, What], float]()
+        self._waiting: dict[_Key, Deed] = {}
+        self._noted = OrderedDict[_Key, float]()  # when, on the monotonic clock
         self._told = OrderedDict[str, deque[AuditRecord]]()
 
     def deed(self, record: AuditRecord) -> None:
@@ -78,36 +82,38 @@ class Looks:
         Refused
             Kafka does not take them (503), or too many wait (429).
         """
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        new = [one for one in patients if self._noted.get((who.name, one, what), -AGAIN_S) <= now - AGAIN_S]
-        if not new:
-            return
-        if len(self._waiting) + len(new) > _MOST_WAITING:
+        at = datetime.now(UTC)
+        mine = {(who.name, one, what): Deed(at, who.name, what, _WHY, one) for one in patients}
+        mine = self._new(mine)
+        if len(self._waiting | mine) > _MOST_WAITING:
             raise Refused(429, "too much at a time; ask again", Retry_After="5")
-        mine = [Deed(datetime.now(UTC), who.name, what, _WHY, patient_id) for patient_id in new]
-        self._waiting += mine
+        self._waiting |= mine
         try:
-            async with asyncio.timeout(_DEADLINE_S), self._turn:
-                if mine[0] in self._waiting:  # else whoever had the turn before has written them, too
-                    deeds, self._waiting = self._waiting, []
-                    await write_deeds(self._client, self._app_id, deeds)
-                    for deed in deeds:
-                        self._remember(deed, loop.time())
+            async with asyncio.timeout(_DEADLINE_S):
+                while mine := self._new(mine):  # whoever had the turn before may have written them, too
+                    async with self._turn:
+                        deeds = self._new(self._waiting | mine) if self._new(mine) else {}
+                        if deeds:
+                            await write_deeds(self._client, self._app_id, list(deeds.values()))
+                            self._remember(deeds)
         except (AuditError, TimeoutError) as error:
             log.warning("a look is not noted, and nothing is shown: %s", type(error).__name__)
             raise Refused(503, "the audit does not take it now: nothing is shown", Retry_After="5") from None
         finally:
-            self._waiting = [deed for deed in self._waiting if all(deed is not one for one in mine)]
-        if any(self._noted.get((who.name, one, what), float("-inf")) < now for one in new):
-            raise Refused(503, "the audit does not take it now: nothing is shown", Retry_After="5")
+            for key in mine:
+                self._waiting.pop(key, None)
 
-    def _remember(self, deed: Deed, at: float) -> None:
-        assert deed.patient_id is not None, "looks are at somebody"
-        key = deed.who, deed.patient_id, deed.what
-        self._noted[key] = at
-        self._noted.move_to_end(key)
-        if len(self._noted) > _MOST_NOTED:
+    def _new(self, deeds: Mapping[_Key, Deed]) -> dict[_Key, Deed]:
+        """Those that were not noted in the last ten minutes."""
+        before = time.monotonic() - AGAIN_S
+        return {key: deed for key, deed in deeds.items() if self._noted.get(key, float("-inf")) <= before}
+
+    def _remember(self, deeds: Iterable[_Key]) -> None:
+        for key in deeds:
+            self._noted[key] = time.monotonic()
+            self._noted.move_to_end(key)
+            self._waiting.pop(key, None)
+        while len(self._noted) > _MOST_NOTED:
             self._noted.popitem(last=False)
 
 

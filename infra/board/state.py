@@ -177,7 +177,7 @@ class Ward:
         """Forget what is older than a day, and who has had no bed for an hour."""
         now = self.clock.now
         without = []
-        for patient in self.patients.values():
+        for patient in reversed(self.patients.values()):  # of those heard of at one time, the first ones go
             patient.trim(now)
             if patient.rows:
                 patient.heard = now
