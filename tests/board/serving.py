@@ -35,7 +35,7 @@ from wardstream.infra.board.system import Systems
 from wardstream.infra.gateways.delivery import Delivery
 from wardstream.infra.gateways.web import Server, configured
 from wardstream.infra.subscriptions import Secrets
-from wardstream.models.scores.names import NEWS2_PARTS
+
 from wardstream.schemas.alerts import Alert
 from wardstream.schemas.occupancy import Occupancy
 from wardstream.schemas.predictions import Contribution, Prediction
@@ -124,7 +124,7 @@ class Shown(Served):
         envelope: dict[str, Any] = {"source": "test", "patient_id": name, "observed_at": now, "received_at": now}
         since = now - timedelta(days=2)
         derived = envelope | {"provenance": "derived"}
-        parts = {one: 3.0 if place < part else 0.0 for place, one in enumerate(NEWS2_PARTS) if one not in missing}
+        parts = {one: 3.0 if place < part else 0.0 for place, one in enumerate(VITALS) if one not in missing}
         score = Score(
             name="news2",
             version="rcp-2017.1",

@@ -108,7 +108,7 @@ export function alerts(root, signal) {
       pick("filter", Object.entries(FILTERS).map(([key, [text]]) => [key, text]), "Show"),
       pick("priority", [["", "All priorities"], ...Object.entries(PRIORITY)], "Priority"),
       note, summary),
-    mayAnswer() ? null : h("p", { class: "note" }, "This token reads alerts; answering is for clinicians."),
+    mayAnswer() ? "" : h("p", { class: "note" }, "This token reads alerts; answering is for clinicians."),
     empty, list, endedBox,
   );
 
