@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from hashlib import sha256
@@ -42,6 +42,18 @@ class Head(NamedTuple):
     hash: str
 
 
+class Deed(NamedTuple):
+    """What a record is to say, as `AuditRecord` says it."""
+
+    at: datetime
+    who: str
+    what: What
+    why: str
+    patient_id: str | None = None
+    model: str | None = None
+    about: str | None = None
+
+
 async def write_audit(
     options: Mapping[str, Any],
     app_id: str,
@@ -54,7 +66,13 @@ async def write_audit(
     model: str | None = None,
     about: str | None = None,
 ) -> AuditRecord:
-    """Add a record, and return when all in-sync replicas have it.
+    """Add a record, and return when all in-sync replicas have it; raises as `write_deeds`."""
+    (record,) = await write_deeds(options, app_id, [Deed(at, who, what, why, patient_id, model, about)])
+    return record
+
+
+async def write_deeds(options: Mapping[str, Any], app_id: str, deeds: Sequence[Deed]) -> list[AuditRecord]:
+    """Add records, all of them or none, and return when all in-sync replicas have them.
 
     Raises
     ------
@@ -70,22 +88,16 @@ async def write_audit(
         try:
             async with asyncio.timeout(_DEADLINE_S):
                 await producer.start()
-                head = await _head(options)
-                record = AuditRecord(
-                    sequence=head.records,
-                    previous=head.hash,
-                    at=at,
-                    who=who,
-                    what=what,
-                    patient_id=patient_id,
-                    model=model,
-                    about=about,
-                    why=why,
-                )
-                check(record)
+                head, written = await _head(options), []
+                for deed in deeds:
+                    record = AuditRecord(sequence=head.records, previous=head.hash, **deed._asdict())
+                    check(record)
+                    written.append(record)
+                    head = Head(head.records + 1, sha256(encode(record)).hexdigest())
                 async with producer.transaction():
-                    await producer.send_and_wait(TOPIC.name, encode(record), who.encode(), 0)
-                return record
+                    sent = [await producer.send(TOPIC.name, encode(one), one.who.encode(), 0) for one in written]
+                    await asyncio.gather(*sent)
+                return written
         except ProducerFenced:
             pass  # another writer came between
         except (KafkaError, TimeoutError, OSError) as error:

@@ -14,6 +14,7 @@ import asyncio
 import base64
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -21,6 +22,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -28,6 +30,7 @@ from rich.console import Console
 
 from wardstream.infra.children import Child, ChildEnded, shown, tail
 from wardstream.infra.failure import Failure
+from wardstream.infra.gateways.auth import add_token
 from wardstream.infra.kafka.broker import Cluster
 from wardstream.infra.kafka.jars import fetch, jars_folder
 from wardstream.infra.kafka.private_files import write_private
@@ -53,6 +56,7 @@ WORKER_GRACE_S = 15.0
 QUIET_S = 1.0  # without a record: the stream has run dry
 DRAIN_DEADLINE_S = 10.0
 FILMS_MODEL = "chest_xray"  # its module needs packages that the demo can do without
+BOARD_AT = re.compile(r"^the ward board is at (\S+)$", re.MULTILINE)  # as `serve api` says it
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -76,6 +80,11 @@ class Demo:
     ----------
     settings : of the person who runs it. Without a `broker_url` a broker is started.
     console : takes the progress of the start-up.
+
+    Attributes
+    ----------
+    board : str or None
+        Where a browser finds the ward board, token included; None: there is none.
     """
 
     def __init__(self, settings: Settings, options: Options, console: Console) -> None:
@@ -83,6 +92,7 @@ class Demo:
         self.options = options
         self.console = console
         self.stopped_by: int | None = None
+        self.board: str | None = None
         self._stop = asyncio.Event()
         self._cluster: Cluster | None = None
         self._children: list[Child] = []
@@ -107,12 +117,13 @@ class Demo:
                 tap, lanes = await self._topics(settings, stack)
                 key = self._dead_letter_key(folder)
                 url = await self._triton(folder, stack)
-                stack.push_async_callback(self._end_children, ("worker", "imaging", "feed"), GRACE_S)
+                stack.push_async_callback(self._end_children, ("worker", "imaging", "feed", "board"), GRACE_S)
                 stack.callback(self._say_ending)
                 mine = {} if key is None else {"DEAD_LETTER_KEY_FILE": str(key)}
                 mine |= {} if url is None else {"TRITON_URL": url}
                 await self._worker(settings, folder, mine, tap, lanes)
                 films = self._imaging(settings, folder, mine)
+                await self._board(settings, folder, films)
                 self._feed(settings, folder, films)
                 yield tap
 
@@ -140,6 +151,7 @@ class Demo:
             count = tap.tally.events + tap.tally.scores + tap.tally.transitions.total() + sum(answers.values())
             if count != seen or answers.get(FILMS_MODEL, 0) < films:
                 quiet_since, seen = time.monotonic(), count
+        await self._end_children(("board",), GRACE_S)
         await self._end_children(("worker", "imaging"), WORKER_GRACE_S)  # it sends its last snapshot
         await asyncio.sleep(LOOK_S)
 
@@ -268,11 +280,30 @@ class Demo:
         except ModuleNotFoundError as missing:
             self.console.print(f"films are off: {missing.name} is not installed (pip install 'wardstream[imaging]')")
             return None
-        told = {**mine, "CLOCK": "feed", "IMAGING_FOLDERS": json.dumps([str(films.resolve())])}
-        told["IMAGING_SALIENCY_FOLDER"] = str(folder / "saliency")
+        told = {**mine, "CLOCK": "feed", **_images(films, folder)}
         self._spawn("imaging", settings, folder, told, "worker", "--group", "imaging")
         self.console.print(f"worker of films, log in {shown(folder / 'imaging.log')}", highlight=False)
         return films
+
+    async def _board(self, settings: Settings, folder: Path, films: Path | None) -> None:
+        """The ward board for browsers of this machine, with a token of this run."""
+        if find_spec("fastapi") is None:
+            self.console.print("board: off, fastapi is not installed (pip install 'wardstream[gateway]')", markup=False)
+            return
+        tokens = folder / "tokens.json"
+        token = add_token(tokens, "demo", ("clinician", "operator"))
+        told = {"API_LISTEN": "127.0.0.1:0", "TOKENS_FILE": str(tokens)}
+        if films is not None:
+            told |= _images(films, folder)
+        log = folder / "board.log"
+        self._spawn("board", settings, folder, told, "serve", "api")
+        deadline = time.monotonic() + READY_DEADLINE_S
+        while (found := BOARD_AT.search(log.read_text(errors="replace") if log.exists() else "")) is None:
+            await self.wait(LOOK_S)
+            if time.monotonic() > deadline:
+                raise ChildEnded(f"the board has not begun to listen in time:\n{tail(log)}")
+        self.board = f"{found[1]}#token={token}"
+        self.console.print(f"board: {self.board}", markup=False, highlight=False, soft_wrap=True)
 
     def _feed(self, settings: Settings, folder: Path, films: Path | None) -> None:
         chosen = {"patients": self.options.patients, "seed": self.options.seed, "speed": SPEED, "bad-share": BAD_SHARE}
@@ -342,3 +373,8 @@ def prepare(settings: Settings, console: Console) -> None:
             fetch_triton(triton_folder(settings), console=console)
         except TritonMissing as missing:
             console.print(str(missing), style="bold", markup=False, highlight=False)
+
+
+def _images(films: Path, folder: Path) -> dict[str, str]:
+    """Where films are, and the pictures of what was seen in them."""
+    return {"IMAGING_FOLDERS": json.dumps([str(films.resolve())]), "IMAGING_SALIENCY_FOLDER": str(folder / "saliency")}

@@ -34,7 +34,8 @@ class Door:
         Refused
             With 401 (who is it?) or 403 (not with this role).
         """
-        if self.alone and ("origin" in headers or not _is_here(headers.get("host", ""))):
+        from_page = "origin" in headers or "sec-fetch-mode" in headers
+        if self.alone and (from_page or not _is_here(headers.get("host", ""))):
             raise Refused(403, "without tokens browsers are not let in")  # any page that is open here could ask
         principal = self.known(headers)
         if principal is None:

@@ -67,12 +67,17 @@ class Api:
         Knows tokens.
     hub, subscribing, ordered, orders
         Run by the caller, as far as they run.
+
+    Attributes
+    ----------
+    door, streams
+        Who is let in, and how many streams are open: for others on the same listener.
     """
 
     def __init__(
         self, authority: Authority, hub: Hub, subscribing: Subscribing, ordered: Ordered, orders: Orders
     ) -> None:
-        self._door, self._streams = Door(authority), Streams()
+        self.door, self.streams = Door(authority), Streams()
         self._hub, self._subscribing, self._ordered, self._orders = hub, subscribing, ordered, orders
 
     def app(self) -> FastAPI:
@@ -129,29 +134,29 @@ class Api:
         return app
 
     async def subscriptions(self, request: Request) -> Response:
-        who = self._door.reader(request.headers)
+        who = self.door.reader(request.headers)
         return _json(Subscriptions(subscriptions=[view(row) for row in self._subscribing.mine(who)]))
 
     async def subscribe(self, request: Request) -> Response:
-        who = self._door.reader(request.headers)
-        return _json(await self._subscribing.make(decoded(NewSubscription, await _body(request)), who), 201)
+        who = self.door.reader(request.headers)
+        return _json(await self._subscribing.make(decoded(NewSubscription, await read_body(request)), who), 201)
 
     async def subscription(self, request: Request) -> Response:
-        who = self._door.reader(request.headers)
+        who = self.door.reader(request.headers)
         return _json(view(self._subscribing.one(request.path_params["name"], who)))
 
     async def change(self, request: Request) -> Response:
-        who = self._door.reader(request.headers)
-        body = decoded(ChangedSubscription, await _body(request))
+        who = self.door.reader(request.headers)
+        body = decoded(ChangedSubscription, await read_body(request))
         return _json(await self._subscribing.change(request.path_params["name"], body, who))
 
     async def end(self, request: Request) -> Response:
-        who = self._door.reader(request.headers)
+        who = self.door.reader(request.headers)
         await self._subscribing.end(request.path_params["name"], who)
         return Response(status_code=204)
 
     async def alerts(self, request: Request) -> Response:
-        who = self._door.reader(request.headers)
+        who = self.door.reader(request.headers)
         page = options_of(Page, request.query_params)
         wants = wish(who, wanted_of(request.query_params), page.silent).wants
         await self._hub.ready()
@@ -168,7 +173,7 @@ class Api:
         )
 
     async def alert(self, request: Request) -> Response:
-        who = self._door.reader(request.headers)
+        who = self.door.reader(request.headers)
         alert_id = _alert_id(request)
         await self._hub.ready()
         standing = self._hub.standings.get(alert_id)
@@ -184,14 +189,14 @@ class Api:
         return _json(Transitions(transitions=shown))
 
     async def answer(self, request: Request) -> Response:
-        who = self._door.clinician(request.headers)
-        alert_id, body = _alert_id(request), decoded(Answer, await _body(request))
+        who = self.door.clinician(request.headers)
+        alert_id, body = _alert_id(request), decoded(Answer, await read_body(request))
         await self._hub.ready()
         return _json(await self._orders.answer(alert_id, body, who))
 
     async def order(self, request: Request) -> Response:
-        who = self._door.clinician(request.headers)
-        body = decoded(Directive, await _body(request))
+        who = self.door.clinician(request.headers)
+        body = decoded(Directive, await read_body(request))
         await self._hub.ready()
         return _json(await self._orders.order(request.path_params["patient_id"], body, who))
 
@@ -204,11 +209,11 @@ class Api:
         return _json(Directives(directives=[shown(one) for one in orders]))
 
     async def stream(self, request: Request) -> Response:
-        who = self._door.reader(request.headers)
+        who = self.door.reader(request.headers)
         begins, after, holds = await self._asked(request, who, request.headers.get("last-event-id"))
 
         async def told() -> Any:
-            with self._streams.opened(who.name):
+            with self.streams.opened(who.name):
                 async for chunk in events(self._hub, begins, after, holds):
                     yield chunk
 
@@ -216,7 +221,7 @@ class Api:
 
     async def socket(self, socket: WebSocket) -> None:
         try:
-            who = self._door.reader(socket.headers)
+            who = self.door.reader(socket.headers)
             check_names(socket.query_params, _STREAM)
             begins, after, holds = await self._asked(socket, who, None)
         except NotReady as error:
@@ -226,14 +231,14 @@ class Api:
             await socket.send_denial_response(await _refused(socket, refused))
             return
         await socket.accept()
-        with self._streams.opened(who.name):
+        with self.streams.opened(who.name):
             await talk(socket, self._hub, begins, after, holds)
 
     async def _asked(
         self, asked: Request | WebSocket, who: Principal, last: str | None
     ) -> tuple[Wish, Position | None, Callable[[], bool]]:
         """What a stream tells, from where, and whether it may still."""
-        self._streams.allow(who.name, self._door.alone)
+        self.streams.allow(who.name, self.door.alone)
         query, headers = asked.query_params, asked.headers
         following = options_of(Following, query)
         name = following.subscription
@@ -255,7 +260,7 @@ class Api:
                 raise Invalid("bad_format", ("after",)) from None
 
         def holds() -> bool:
-            if self._door.known(headers) != who:
+            if self.door.known(headers) != who:
                 return False
             try:
                 return name is None or self._subscribing.one(name, who) == row
@@ -283,7 +288,8 @@ def _alert_id(request: Request) -> UUID:
         raise Refused(404, "there is no such alert, or it ended more than a day ago") from None
 
 
-async def _body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
+    """A request's body; raises Refused with 408 or 413."""
     body = bytearray()
     try:
         async with asyncio.timeout(_BODY_S):

@@ -83,14 +83,19 @@ class Hub:
 
     Attributes
     ----------
+    standings : Standings
+        How alerts stand.
     as_of : float
         As of when (s since 1970) all that was written has been read: some seconds ago at most, unless Kafka is away.
+    listeners : list of callable
+        Called with each row that is read, in its order; after a change of lanes with those of before again.
     """
 
     def __init__(self, client: Mapping[str, Any], meters: Meters) -> None:
         self._client, self._meters = client, meters
         self.standings = Standings()
         self.as_of = 0.0
+        self.listeners: list[Callable[[Row], object]] = []
         self._ring: Ring | None = None
         self._history: History | None = None
         self._ready = asyncio.Event()
@@ -268,6 +273,8 @@ class Hub:
         self.ring.add(row)
         self.standings.add(row, at)
         self._meters.count(API_READ)
+        for listener in self.listeners:
+            listener(row)
         asked = {subscriber for unit in {None, *row.alert.told_in} for subscriber in self._live.get(unit, ())}
         for subscriber in asked:
             if subscriber.wish.wants(row) and not subscriber.offer(row):

@@ -52,12 +52,17 @@ class Orders:
         Knows which orders hold.
     delivery : Delivery
         Brings rows to Kafka; run by the caller.
+
+    Attributes
+    ----------
+    turn : Lock
+        Held while the audit is written: writers of one process would fence each other.
     """
 
     def __init__(self, client: Mapping[str, Any], app_id: str, hub: Hub, ordered: Ordered, delivery: Delivery) -> None:
         self._client, self._app_id, self._delivery = client, app_id, delivery
         self._hub, self._ordered = hub, ordered
-        self._turn = asyncio.Lock()  # writers of one process would fence each other
+        self.turn = asyncio.Lock()
         self._waiting = 0
         self._done = OrderedDict[UUID, bytes]()  # what is on its topic, and what was asked
 
@@ -166,7 +171,7 @@ class Orders:
         self._waiting += 1
         try:
             async with asyncio.timeout(_DELIVER_S):
-                async with self._turn:
+                async with self.turn:
                     await write_audit(
                         self._client,
                         self._app_id,

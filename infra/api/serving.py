@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from wardstream.agents.metrics import DELIVERY_WAITING, Meters
 from wardstream.client.brokers import Brokers
@@ -14,6 +15,7 @@ from wardstream.infra.api.ordered import Ordered
 from wardstream.infra.api.orders import Orders
 from wardstream.infra.api.streams import STREAMS
 from wardstream.infra.api.subscribing import Subscribing
+from wardstream.infra.board.serving import Boards
 from wardstream.infra.gateways.auth import Anyone, Authority, TokenFile
 from wardstream.infra.gateways.delivery import Delivery
 from wardstream.infra.gateways.listeners import Listener, bound, server_context
@@ -51,19 +53,25 @@ async def serve_api(settings: Settings, announce: Callable[[str], object]) -> No
     subscribing = Subscribing(options, settings.app_id, Secrets(keys) if keys else None, settings.webhook_networks)
     ordered = Ordered(options)
     orders = Orders(options, settings.app_id, hub, ordered, delivery)
-    app = Api(authority, hub, subscribing, ordered, orders).app()
+    api = Api(authority, hub, subscribing, ordered, orders)
+    app = api.app()
+    boards = Boards(settings, options, hub, orders)
+    boards.mount(api, app)
     server = Server(configured(app, context, STREAMS + _OTHERS))
 
     def look() -> None:
         meters.set(DELIVERY_WAITING, delivery.waiting)
 
     reporting = Reporting(settings, meters, options, "api", look, {"alerts": hub.trouble})
-    async with Background(delivery.run, hub.run, subscribing.run, ordered.run, reporting.run) as background:
+    bodies: list[Callable[[], Any]] = [delivery.run, hub.run, subscribing.run, ordered.run, *boards.bodies]
+    async with Background(*bodies, reporting.run) as background:
         serving = asyncio.create_task(server.serve(sockets=[taken]))
         host, port = taken.getsockname()[:2]
+        announce(f"the ward board is at http{'s' if tls else ''}://{host}:{port}/")
         announce(f"alerts are served at http{'s' if tls else ''}://{host}:{port}/v1/alerts")
         await background.until_stopped(serving)
         server.should_exit = True
+        await boards.close()
         await hub.close()
         await serving
         await delivery.settle(_SETTLE_S)

@@ -92,6 +92,7 @@ async def _watch(demo: Demo, tap: Tap) -> None:
             elapsed_s = time.monotonic() - began
             tap.tally.sample(elapsed_s)
             head = strip(tap.ward, tap.tally, tap.pipeline, tap.lanes, now(), elapsed_s)
+            head = head if demo.board is None else (*head, demo.board)
             await asyncio.to_thread(draw, Board(head, tap.ward.rows(), list(reversed(tap.ward.log))))
             await demo.wait(REFRESH_S)
 

@@ -8,7 +8,7 @@ gauges (lag, lanes, patients) are no longer true.
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -71,6 +71,11 @@ class Pipeline:
         kept.append(snapshot)
         while kept[-1].at - kept[0].at > timedelta(seconds=WINDOW_S):
             kept.popleft()
+
+    def keep(self, processes: Collection[str]) -> None:
+        """Forget all but some processes: what the others counted goes out of the totals."""
+        for gone in self._snapshots.keys() - set(processes):
+            del self._snapshots[gone]
 
     def processes(self, now: datetime) -> list[Metrics]:
         """The last snapshot of each process that is still there."""

@@ -1,0 +1,35 @@
+// All changes of the page in one place: jobs by key, the newest of each key, done in animation frames, a slice a frame.
+// So a burst of 300 tiles is spread over some frames, and no frame is held up for longer than a slice.
+
+const SLICE_MS = 5;
+const jobs = new Map();
+let asked = false;
+
+/** Does `job` in one of the next frames; a job with the same key that still waits is replaced. */
+export function paint(key, job) {
+  jobs.set(key, job);
+  ask();
+}
+
+/** Forgets the job of a key, if it waits. */
+export function unpaint(key) {
+  jobs.delete(key);
+}
+
+function ask() {
+  if (asked) return;
+  asked = true;
+  // Frames rest in hidden tabs, while messages go on: there the keys bound what waits.
+  requestAnimationFrame(frame);
+}
+
+function frame() {
+  asked = false;
+  const end = performance.now() + SLICE_MS;
+  for (const [key, job] of jobs) {
+    jobs.delete(key);
+    job();
+    if (performance.now() > end) break;
+  }
+  if (jobs.size) ask();
+}

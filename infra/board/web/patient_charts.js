@@ -1,0 +1,73 @@
+// The charts of one patient: panels under each other on the same time axis, one cursor through all, and alert marks.
+
+import { chart } from "./charts.js";
+import { h } from "./dom.js";
+import { percent, PRIORITY_SIGN, words } from "./words.js";
+
+const SYNC = "patient";
+const CALLS = new Set(["raised", "raised_again", "worsened", "escalated"]);
+const PANELS = [
+  ["Pulse and blood pressure", [["heart_rate_bpm", "Heart rate /min", "--c1"], ["systolic_mmhg", "Systolic mmHg", "--c2"], ["diastolic_mmhg", "Diastolic mmHg", "--c3"]], [40, 160]],
+  ["Breathing", [["respiratory_rate_per_min", "Respiratory rate /min", "--c1"]], [8, 30]],
+  ["Oxygen saturation, %", [["spo2_percent", "SpO₂ %", "--c2"]], [85, 100]],
+  ["Temperature, °C", [["temperature_celsius", "Temperature °C", "--c4"]], [35.5, 39]],
+];
+
+/** Vitals, scores and laboratory results: `element`, and `draw()` once it is in the page. */
+export function course(found, range, signal) {
+  const marks = marksOf(found);
+  const panels = [];
+  for (const [title, fields, y] of PANELS) {
+    const lines = fields.filter(([field]) => found.vitals[field]?.length).map(([field, label, colour]) => ({ label, colour, points: found.vitals[field], spanGaps: false, dots: found.vitals[field].length < 60 }));
+    if (lines.length) panels.push(panel(title, lines, { y }));
+  }
+  const scores = Object.entries(found.scores).filter(([, points]) => points.length);
+  if (scores.length) {
+    panels.push(panel("Scores", scores.map(([name, points], i) => ({ label: words(name), colour: `--c${(i % 5) + 1}`, points, step: true })), { y: [0, 8] }));
+  }
+  for (const [analyte, one] of Object.entries(found.labs)) {
+    if (one.points.length > 1) panels.push(panel(`${words(analyte)}, ${one.unit ?? ""}`, [{ label: words(analyte), colour: "--c5", points: one.points, dots: true }], { small: true, lab: one }));
+  }
+  return group("Course", panels, { marks, range, signal });
+}
+
+/** The models' answers. */
+export function predictions(found, range, signal) {
+  const lines = found.predictions.filter((one) => one.points.length).map((one, i) => ({
+    label: `${words(one.model)} (${one.horizon_h} h)${one.silent ? ", silent" : ""}`,
+    colour: `--c${(i % 5) + 1}`,
+    points: one.points,
+    dash: one.silent ? [6, 4] : undefined,
+  }));
+  const panels = lines.length ? [panel("Predicted risk, calibrated", lines, { y: [0, 0.4], tick: percent })] : [];
+  return group("Predictions", panels, { marks: marksOf(found), range, signal });
+}
+
+function panel(title, lines, options) {
+  const box = h("div", { class: "chart" });
+  const legend = lines.length > 1 ? h("ul", { class: "legend" }, lines.map((line, i) => h("li", { "data-colour": line.colour.slice(2), "data-n": i }, line.label))) : null;
+  return { title, lines, options, box, element: h("figure", { class: options.small ? "small" : null }, h("figcaption", {}, title, legend, remarks(options.lab)), box) };
+}
+
+function remarks(lab) {
+  const [, , flag, preliminary] = lab?.points[lab.points.length - 1] ?? [];
+  const text = [flag ? words(flag) : "", preliminary ? "preliminary" : ""].filter(Boolean).join(", ");
+  return text ? h("span", { class: "t-chip t-flag" }, text) : null;
+}
+
+function group(title, panels, { marks, range, signal }) {
+  const large = panels.filter((one) => !one.options.small);
+  const small = panels.filter((one) => one.options.small);
+  const element = h("section", { class: "panel charts" }, h("h2", {}, title), panels.length ? null : h("p", { class: "empty" }, "Nothing yet."),
+    large.map((one) => one.element), small.length ? h("div", { class: "smalls" }, small.map((one) => one.element)) : null);
+  const draw = () => {
+    for (const { title: label, lines, options, box } of panels) {
+      chart(box, { label, lines, marks, range, y: options.y ?? null, sync: SYNC, height: options.small ? 110 : 130, signal, tick: options.tick ?? null });
+    }
+  };
+  return { element, draw };
+}
+
+function marksOf(found) {
+  return found.alerts.flatMap(({ marks }) => marks.filter(([, transition]) => CALLS.has(transition)).map(([at, transition, priority]) => ({ at, priority, sign: PRIORITY_SIGN[priority], dash: transition !== "raised" })));
+}

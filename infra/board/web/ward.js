@@ -1,0 +1,167 @@
+// Ward: a tile a bed, the worst first.
+//
+// A tile that becomes worse rises at once; other changes of order wait some seconds, so that tiles do not jump about
+// under a finger. What is told in a burst is painted over several frames.
+
+import { post } from "./api.js";
+import { arrange } from "./order.js";
+import { h, say } from "./dom.js";
+import { paint, unpaint } from "./paint.js";
+import { several, unitPicker } from "./scope.js";
+import { store } from "./store.js";
+import { Tile } from "./tile.js";
+
+const SETTLE_MS = 5000;
+const AT_ONCE = 64;
+const NAMES_MS = 60_000;
+
+export function ward(root, signal) {
+  const tiles = new Map();
+  const state = { only: false, find: "", sorted: 0, hold: false };
+  const summary = h("p", { class: "summary", id: "summary" });
+  const grid = h("ul", { class: "grid", "aria-label": "Beds, the worst first", onkeydown: move });
+  const empty = h("p", { class: "empty", hidden: true });
+  const names = h("button", { type: "button", onclick: showNames, hidden: !store.me.names }, "Show names for a minute");
+  const note = h("p", { class: "note", role: "status" });
+  root.append(
+    h("div", { class: "tools" },
+      h("h1", {}, "Ward"),
+      unitPicker(signal),
+      h("label", { class: "check" }, h("input", { type: "checkbox", onchange: (event) => { state.only = event.target.checked; order(); } }), "Only with open alerts"),
+      h("label", { class: "field" }, h("span", {}, "Find bed"), h("input", { type: "search", size: 8, oninput: (event) => { state.find = event.target.value.trim().toLowerCase(); order(); } })),
+      names, note, summary),
+    empty, grid,
+  );
+
+  function wanted(tile) {
+    return (!state.only || tile.alerts.length > 0) && (state.find === "" || (tile.bed ?? "").toLowerCase().includes(state.find));
+  }
+
+  function show(id) {
+    const told = store.tiles.get(id);
+    if (told === undefined) return;
+    let tile = tiles.get(id);
+    if (tile === undefined) tiles.set(id, (tile = new Tile(id)));
+    const rose = tile.show(told, several());
+    if (rose) {
+      tile.element.dataset.rose = "";
+      setTimeout(() => delete tile.element.dataset.rose, 4000);
+    }
+    if (rose || tile.element.parentNode === null) order();
+    else later();
+  }
+
+  let timer = null;
+  function later() {
+    timer ??= setTimeout(() => { timer = null; order(); }, Math.max(0, state.sorted + SETTLE_MS - performance.now()));
+  }
+
+  function order() {
+    paint("ward.order", () => {
+      state.sorted = performance.now();
+      const shown = [...tiles.values()].filter((tile) => wanted(tile.tile));
+      shown.sort((a, b) => b.tile.rank - a.tile.rank || (a.tile.bed ?? "").localeCompare(b.tile.bed ?? ""));
+      arrange(grid, shown.map((tile) => tile.element));
+      rove(shown);
+      empty.hidden = shown.length > 0;
+      say(empty, store.filled ? "No patients match." : "Waiting for the first data …");
+      summarise();
+    });
+  }
+
+  function summarise() {
+    const all = [...store.tiles.values()];
+    const count = (is) => all.filter(is).length;
+    const told = [
+      `${all.length} patients`,
+      [count((tile) => tile.priority === "high"), "high priority"],
+      [count((tile) => tile.news2?.band === "high"), "NEWS2 high"],
+      [count((tile) => tile.stale), "stale"],
+      [count((tile) => tile.degraded), "degraded"],
+      [count((tile) => tile.silent), "in silent mode"],
+    ];
+    say(summary, told.filter((one) => typeof one === "string" || one[0] > 0).map((one) => (typeof one === "string" ? one : one.join(" "))).join(" · "));
+  }
+
+  // One tab stop; the arrows go on from there.
+  function rove(shown) {
+    const links = shown.map((tile) => tile.bed.element);
+    const current = links.find((link) => link.tabIndex === 0 && link === document.activeElement) ?? links[0];
+    for (const link of links) if (link.tabIndex !== (link === current ? 0 : -1)) link.tabIndex = link === current ? 0 : -1;
+  }
+
+  function move(event) {
+    const links = [...grid.querySelectorAll(".t-bed")];
+    const at = links.indexOf(event.target);
+    if (at < 0) return;
+    const columns = getComputedStyle(grid).gridTemplateColumns.split(" ").length;
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + columns, ArrowUp: at - columns, Home: 0, End: links.length - 1 }[event.key];
+    if (to === undefined || links[to] === undefined) return;
+    event.preventDefault();
+    event.target.tabIndex = -1;
+    links[to].tabIndex = 0;
+    links[to].focus();
+  }
+
+  let hiding = null;
+  async function showNames() {
+    const ids = [...tiles.values()].filter((tile) => visible(tile.element)).map((tile) => tile.id).slice(0, AT_ONCE);
+    try {
+      const told = await post("/v1/board/names", { patients: ids });
+      for (const [id, name] of Object.entries(told.names)) tiles.get(id)?.showName(name);
+      say(note, "Names shown; it is recorded who looked.");
+      clearTimeout(hiding);
+      hiding = setTimeout(hideNames, NAMES_MS);
+    } catch (error) {
+      say(note, `Names cannot be shown: ${error.message}`);
+    }
+  }
+
+  function hideNames() {
+    for (const tile of tiles.values()) tile.showName(null);
+    say(note, "");
+  }
+
+  function all() {
+    for (const id of tiles.keys()) {
+      if (!store.tiles.has(id)) forget(id);
+    }
+    for (const id of store.tiles.keys()) paint(`tile ${id}`, () => show(id));
+    order();
+  }
+
+  function forget(id) {
+    unpaint(`tile ${id}`);
+    tiles.get(id)?.element.remove();
+    tiles.delete(id);
+  }
+
+  store.on(["reset"], all, signal);
+  store.on(["tiles"], ({ changed, gone }) => {
+    for (const id of changed) paint(`tile ${id}`, () => show(id));
+    gone.forEach(forget);
+    if (gone.length) order();
+  }, signal);
+  store.on(["alerts"], ({ changed }) => {
+    for (const { patient_id: id } of changed) if (tiles.has(id)) paint(`tile ${id}`, () => show(id));
+  }, signal);
+  const ticking = setInterval(() => {
+    for (const [id, tile] of tiles) paint(`tick ${id}`, () => tile.tick());
+  }, 1000);
+  signal.addEventListener("abort", () => {
+    clearInterval(ticking);
+    clearTimeout(timer);
+    clearTimeout(hiding);
+    for (const id of tiles.keys()) {
+      unpaint(`tile ${id}`);
+      unpaint(`tick ${id}`);
+    }
+    unpaint("ward.order");
+  });
+  all();
+}
+
+function visible(element) {
+  const box = element.getBoundingClientRect();
+  return box.bottom > 0 && box.top < innerHeight;
+}

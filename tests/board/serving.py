@@ -1,0 +1,226 @@
+"""The board on loopback without Kafka: events are put into its ward by hand, and a relay before it can be cut."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.alerts import alert
+from tests.infra.api.serving import PARTS, Known, Served, holder
+from tests.infra.gateways.senders import FakeWay
+from wardstream.agents.metrics import Meters
+from wardstream.infra.api import orders as orders_module
+from wardstream.infra.api.app import Api
+from wardstream.infra.api.hub import Hub
+from wardstream.infra.api.orders import Orders
+from wardstream.infra.api.ring import Ring, Row
+from wardstream.infra.api.subscribing import Subscribing
+from wardstream.infra.board import looks as looks_module
+from wardstream.infra.board.board import Board
+from wardstream.infra.board.flows import Flows
+from wardstream.infra.board.looks import Looks, Names
+from wardstream.infra.board.models import Models
+from wardstream.infra.board.pages import files
+from wardstream.infra.board.patient_routes import PatientRoutes
+from wardstream.infra.board.routes import Parts, Routes
+from wardstream.infra.board.system import Systems
+from wardstream.infra.gateways.delivery import Delivery
+from wardstream.infra.gateways.web import Server, configured
+from wardstream.infra.subscriptions import Secrets
+
+from wardstream.schemas.alerts import Alert
+from wardstream.schemas.occupancy import Occupancy
+from wardstream.schemas.predictions import Contribution, Prediction
+from wardstream.schemas.scores import Score, Scores
+from wardstream.schemas.vitals import Vitals
+
+HOLDERS = (
+    holder("nurse", "clinician"),
+    holder("second", "clinician"),
+    holder("viewer-a", "viewer", units=["ward-a"]),
+    holder("engineer", "clinician", "operator"),
+)
+VITALS: dict[str, Any] = {
+    "respiratory_rate_per_min": 14.0,
+    "spo2_percent": 97.0,
+    "supplemental_oxygen": False,
+    "systolic_mmhg": 124.0,
+    "heart_rate_bpm": 72.0,
+    "consciousness": "A",
+    "temperature_celsius": 36.8,
+}
+
+
+class Relay:
+    """Hands bytes on to a port, until it is cut: then all connections break, and new ones too."""
+
+    def __init__(self, to: int) -> None:
+        self._to, self._open = to, True
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    async def start(self) -> asyncio.Server:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        return server
+
+    def cut(self) -> None:
+        self._open = False
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def heal(self) -> None:
+        self._open = True
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._open:
+            writer.transport.abort()
+            return
+        there, back = await asyncio.open_connection("127.0.0.1", self._to)
+        both = {writer, back}
+        self._writers |= both
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_hand_on(reader, back))
+                group.create_task(_hand_on(there, writer))
+        finally:
+            self._writers -= both
+            for one in both:
+                one.transport.abort()
+
+
+async def _hand_on(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while chunk := await source.read(65536):
+            to.write(chunk)
+            await to.drain()
+    to.transport.abort()
+
+
+class Shown(Served):
+    """The board at `url`; what is put into its ward is told within a second."""
+
+    board: Board
+    relay: Relay
+
+    def say(self, alert: Alert) -> Row:
+        """An alert's transition is read."""
+        return self.put(alert)
+
+    def patient(self, name: str, unit: str, bed: str, news2: float, p: float = 0.05, **fields: Any) -> None:
+        """Somebody in a bed, measured just now, with a score, and a model's answer."""
+        now = datetime.now(UTC)
+        part = round(news2 / 3)
+        missing = fields.pop("missing", ())
+        values = VITALS | fields
+        envelope: dict[str, Any] = {"source": "test", "patient_id": name, "observed_at": now, "received_at": now}
+        since = now - timedelta(days=2)
+        derived = envelope | {"provenance": "derived"}
+        parts = {one: 3.0 if place < part else 0.0 for place, one in enumerate(VITALS) if one not in missing}
+        score = Score(
+            name="news2",
+            version="rcp-2017.1",
+            value=news2,
+            complete=not missing,
+            parts=parts,
+            missing=tuple(missing),
+            band="high" if news2 >= 7 else "medium" if news2 >= 5 else "low",
+        )
+        why = Contribution(feature="breathing", contribution=0.8, text="respiratory rate 26 /min (this hour)")
+        for event in (
+            Occupancy(
+                **derived,
+                event_id=uuid4(),
+                encounter_id=f"e-{name}",
+                state="present",
+                unit=unit,
+                bed=bed,
+                patient_class="inpatient",
+                since=since,
+                admitted_at=since,
+                age_years=71,
+                sex="female",
+            ),
+            Vitals(**envelope, event_id=uuid4(), **values),
+            Scores(**derived, event_id=uuid4(), caused_by=uuid4(), scores=(score,)),
+            Prediction(
+                **derived,
+                event_id=uuid4(),
+                caused_by=uuid4(),
+                model="sepsis",
+                version="1",
+                target="sepsis_onset",
+                horizon_h=6,
+                probability=p,
+                calibrated_probability=p,
+                contributions=(why,),
+                input_from=since,
+                input_until=now,
+                staleness_s=0,
+                missing=("lactate_mmol_per_l",),
+            ),
+        ):
+            self.board.ward.apply(event)
+
+
+def raised(name: str, unit: str, bed: str, number: int = 1, **fields: Any) -> Alert:
+    """A transition of the alert of a patient: raised, escalated, acknowledged, resolved."""
+    more = {"patient_id": name, "priority": "high", "reason": "NEWS2 is 9: respiratory rate 28/min"}
+    return alert(name, number, **(more | {"unit": unit, "bed": bed} | fields))
+
+
+@asynccontextmanager
+async def shown(monkeypatch: pytest.MonkeyPatch, path: Path = Path("absent")) -> AsyncIterator[Shown]:
+    """The board, its clock running; tokens are the names of HOLDERS."""
+    meters, way = Meters(), FakeWay()
+    delivery, hub = Delivery(lambda: way, meters), Hub({}, meters)
+    hub._ring = Ring((0,) * PARTS, 1000)
+    hub._ready.set()
+    subscribing = Subscribing({}, "test", Secrets([bytes(32)]))
+    subscribing._table = {}
+    orders = Orders({}, "test", hub, delivery)
+    api = Api(Known(*HOLDERS), hub, subscribing, orders)
+    app = api.app()
+    board = Board()
+    systems = Systems(board.clock.wall)
+    parts = Parts(systems, Flows(), Models(board.ward, path), files(), False)
+    Routes(api.door, api.streams, hub, board, parts).mount(app)
+    looks = Looks({}, "test", orders.turn)
+    PatientRoutes(api.door, board, looks, Names({}, ()), None).mount(app)
+    hub.listeners.append(board.hear)
+    board.source_ok = True
+    board.begin()
+    server = Server(configured(app, None))
+    listening = socket.create_server(("127.0.0.1", 0))
+    relay = Relay(listening.getsockname()[1])
+    relaying = await relay.start()
+    one = Shown(hub, subscribing, way, relay.port)
+    one.board, one.relay = board, relay
+
+    async def written(*_: Any, **said: Any) -> None:
+        one.audit.append(said)
+
+    monkeypatch.setattr(orders_module, "write_audit", written)
+    monkeypatch.setattr(looks_module, "write_deeds", written)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    running = [asyncio.create_task(body) for body in (delivery.run(), board.run(), systems.run())]
+    try:
+        yield one
+    finally:
+        board.close()
+        server.should_exit = True
+        relay.cut()
+        relaying.close()
+        await hub.close()
+        await asyncio.wait([serving], timeout=20)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
