@@ -201,7 +201,7 @@ class Api:
         return _json(await self._orders.order(request.path_params["patient_id"], body, who))
 
     async def directives(self, request: Request) -> Response:
-        who, now = self._door.reader(request.headers), datetime.now(UTC)
+        who, now = self.door.reader(request.headers), datetime.now(UTC)
         await self._hub.ready()
         await self._ordered.ready()
         there = {one.row.alert.patient_id for one in self._hub.standings if sees(who, one.row)}
