@@ -58,7 +58,7 @@ async def serve_api(settings: Settings, announce: Callable[[str], object]) -> No
         meters.set(DELIVERY_WAITING, delivery.waiting)
 
     reporting = partial(report, meters, options, "api", look)
-    async with Background(delivery.run, hub.run, subscribing.run, ordered.run, reporting) as background:
+    async with Background(delivery.run, hub.run, hub.look_back, subscribing.run, ordered.run, reporting) as background:
         serving = asyncio.create_task(server.serve(sockets=[taken]))
         host, port = taken.getsockname()[:2]
         announce(f"alerts are served at http{'s' if tls else ''}://{host}:{port}/v1/alerts")
