@@ -257,7 +257,7 @@ async def test_a_backend_that_stood_still_answers_nothing_more(server: TritonSer
     backend.suspend()
     await asyncio.sleep(2.5)
     backend.resume()
-    with pytest.raises(TritonDown, match="the backend stood still"):
+    with pytest.raises(TritonDown):  # what it is that sees it first, the backend's watch or its C++, is a race
         await checked(server)
     server.kill()
     await asyncio.gather(*asking)
