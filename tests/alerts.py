@@ -50,15 +50,22 @@ def alert(name: str, number: int = 1, **fields: Any) -> Alert:
     return found
 
 
-async def publish(options: dict[str, Any], alerts: Sequence[Alert], lanes: int, topic: str = TOPIC.name) -> None:
-    """Write transitions where a worker would, each lane in order: in the partition of the patient that raised them."""
+async def publish(
+    options: dict[str, Any], alerts: Sequence[Alert], lanes: int, topic: str = TOPIC.name, at_ms: int | None = None
+) -> None:
+    """Write transitions where a worker would, each lane in order: in the partition of the patient that raised them.
+
+    `at_ms`: when, as Kafka shall have it, ms since 1970; None: now.
+    """
     producer = AIOKafkaProducer(**options, enable_idempotence=True, linger_ms=2)
     await producer.start()
     try:
         sent = []
         for one in alerts:
             partition = partition_of(f"{one.alert_id}", lanes)
-            sent.append(await producer.send(topic, encode(one), f"{one.alert_id}".encode(), partition))
+            sent.append(
+                await producer.send(topic, encode(one), f"{one.alert_id}".encode(), partition, timestamp_ms=at_ms)
+            )
         for future in sent:
             await future
     finally:

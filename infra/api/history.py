@@ -23,7 +23,9 @@ from wardstream.schemas.silent_alerts import TOPIC as SILENT
 log = logging.getLogger(__name__)
 
 LOOK_BACK_S = 7 * 24 * 3600.0
-"""Of what was written in this time it is known how it stands: every open alert has a transition more often."""
+"""What was written in this time is read before anything is told: few open alerts have a transition less often."""
+LOOK_FAR_BACK_S = 90 * 24 * 3600.0
+"""What was written in this time is read afterwards, for alerts that are open and that nobody has touched for a week."""
 TOPICS = (ALERTS.name, SILENT.name)
 _OPEN_S = 30.0
 _STALL_S = 20.0

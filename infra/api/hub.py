@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from aiokafka.errors import KafkaError
 
 from wardstream.agents.metrics import API_BEHIND, API_DELIVERED, API_READ, API_STREAMS, Meters
-from wardstream.infra.api.history import LOOK_BACK_S, History, Reader, partitions
+from wardstream.infra.api.history import LOOK_BACK_S, LOOK_FAR_BACK_S, History, Reader, partitions
 from wardstream.infra.api.ring import Position, Ring, Row
 from wardstream.infra.api.table import Standings
 from wardstream.infra.failure import Failure
@@ -32,6 +32,8 @@ QUEUE_ROWS = 256
 _PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 15.0
 _FORGET_S = 60.0
+_PIECE_ROWS = 100  # some ms: streams go on meanwhile
+_LEISURE_S = 0.005
 _LOOK_S = 0.5
 _READY_S = 20.0
 
@@ -93,6 +95,7 @@ class Hub:
 
     def __init__(self, client: Mapping[str, Any], meters: Meters) -> None:
         self._client, self._meters = client, meters
+        self._older = False  # whether alerts are known that nobody has touched since before what was read first
         self.standings = Standings()
         self.as_of = 0.0
         self.listeners: list[Callable[[Row], object]] = []
@@ -145,6 +148,39 @@ class Hub:
                 log.warning("alerts cannot be read: %s", error if isinstance(error, Failure) else type(error).__name__)
             await asyncio.sleep(pause)
             pause = _PAUSE_S if self._ready.is_set() else min(2 * pause, _LONGEST_PAUSE_S)
+
+    async def look_back(self) -> None:
+        """Find, at leisure, open alerts that nobody has touched since before what was read first; until cancelled."""
+        while True:
+            await self._ready.wait()
+            try:
+                if not self._older:
+                    await self._read_older(self.standings)
+            except (Failure, KafkaError, OSError, TimeoutError) as error:
+                log.warning("older alerts cannot be read yet: %s", type(error).__name__)
+            await asyncio.sleep(_LONGEST_PAUSE_S)
+
+    async def _read_older(self, known: Standings) -> None:
+        """All until now, and not only what is older: what has ended since is forgotten by those that are known."""
+        parts, older = await partitions(self._client), Standings()
+        reader = Reader(self._client, parts)
+        try:
+            await reader.open()
+            begin = await reader.begin(int((time.time() - LOOK_FAR_BACK_S) * 1000))
+            reader.seek(begin)
+            end = await reader.end()
+            while behind := [part for part, at, to in zip(parts, await reader.position(), end, strict=True) if at < to]:
+                for row, at in await reader.read(begin, _PIECE_ROWS, behind):
+                    if row.offset < end[row.part]:
+                        older.add(row, at)
+                older.drop_ended()
+                await asyncio.sleep(_LEISURE_S)
+        finally:
+            await reader.aclose()
+        if self.standings is known:  # lanes were not added meanwhile
+            known.add_older(older)
+            self._older = True
+            log.info("older alerts are read")
 
     async def close(self) -> None:
         """End all streams, and disconnect."""
@@ -264,6 +300,7 @@ class Hub:
             subscriber.reached = subscriber.queue[-1].after if subscriber.queue else self.ring.end
             subscriber.something.set()
         self._live.clear()
+        self._older = False
         before, self._ring, self._history, self.standings = self._history, ring, history, Standings()
         if before is not None:
             with contextlib.suppress(KafkaError):

@@ -63,8 +63,12 @@ async def serve_api(settings: Settings, announce: Callable[[str], object]) -> No
         meters.set(DELIVERY_WAITING, delivery.waiting)
 
     reporting = Reporting(settings, meters, options, "api", look, {"alerts": hub.trouble})
-    bodies: list[Callable[[], Any]] = [delivery.run, hub.run, subscribing.run, ordered.run, *boards.bodies]
-    async with Background(*bodies, reporting.run) as background:
+    bodies: list[Callable[[], Any]] = [
+        *(delivery.run, hub.run, hub.look_back, subscribing.run, ordered.run),
+        *boards.bodies,
+        reporting.run,
+    ]
+    async with Background(*bodies) as background:
         serving = asyncio.create_task(server.serve(sockets=[taken]))
         host, port = taken.getsockname()[:2]
         announce(f"the ward board is at http{'s' if tls else ''}://{host}:{port}/")

@@ -40,6 +40,16 @@ class Standings:
         standing.row, standing.at = row, at
         standing.offsets.append(row.offset)
 
+    def add_older(self, older: Standings) -> None:
+        """Take in open alerts of a time before, as far as nothing is known of them since."""
+        for alert_id, standing in older._alerts.items():
+            if not standing.ended:
+                self._alerts.setdefault(alert_id, standing)
+
+    def drop_ended(self) -> None:
+        """Keep what is open."""
+        self._alerts = {alert_id: one for alert_id, one in self._alerts.items() if not one.ended}
+
     def get(self, alert_id: UUID) -> Standing | None:
         """How an alert stands; None: it is not known, or ended too long ago."""
         return self._alerts.get(alert_id)

@@ -39,7 +39,8 @@ def metrics(
         bool, typer.Option("--once", help="print one table and end; 1 if there is nothing for 15 s")
     ] = False,
     alerts: Annotated[
-        bool, typer.Option("--alerts", help="what alerts cost and are worth, since the workers' start")
+        bool,
+        typer.Option("--alerts", help="what alerts cost and are worth, by what was counted since the workers' start"),
     ] = False,
 ) -> None:
     """Show the streaming metrics of every process: totals, rates, quantiles of the last minute."""

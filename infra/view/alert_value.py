@@ -17,6 +17,8 @@ from wardstream.agents.meters import Metric, quantile
 from wardstream.infra.view.pipeline import Counted
 
 ANY = "*"
+_BEFORE = "†"
+_SHARED = ("answered", "escalated", "retracted")  # are shown as shares of what was raised
 SHIFT_H = 8.0
 DAY_H = 24.0
 _LABEL = re.compile(r'[a-z_]+="([^"]*)"')
@@ -91,7 +93,10 @@ def value_tables(counted: Counted, title: str) -> RenderableType:
         f"{found.patient_days:,.1f} patient-days, {found.outcomes:,.0f} outcomes judged, "
         f"{found.overtaken:,.0f} reports after the verdict{since}"
     )
-    return Group(_by_class(found, title), Text(rests, style="dim"), Text(""), _by_unit(found))
+    notes = [Text(rests, style="dim")]
+    if any(max(one.what[what] for what in _SHARED) > one.what["raised"] for one in found.classes.values()):
+        notes.append(Text(f"{_BEFORE} alerts, not a share: some were raised before the workers' start", style="dim"))
+    return Group(_by_class(found, title), *notes, Text(""), _by_unit(found))
 
 
 def _by_class(found: Totals, title: str) -> Table:
@@ -163,6 +168,13 @@ def _series(values: Mapping[str, Value], metric: Metric) -> Iterator[tuple[list[
 
 
 def _share(part: float, whole: float) -> str:
+    """Of what was raised since the start.
+
+    Counters begin anew with each worker and alerts do not: where more has come of alerts than were raised since, a
+    share would mean nothing, and the number is shown.
+    """
+    if part > whole:
+        return f"{part:,.0f}{_BEFORE}"
     return f"{part / whole:.0%}" if whole else ""
 
 

@@ -167,6 +167,26 @@ def test_lists_say_how_old_they_are_while_kafka_is_away(site: Site) -> None:
     reaches(lambda before, now: now > before > stopped)
 
 
+def test_what_nobody_has_touched_for_a_week_is_listed_after_a_restart(site: Site) -> None:
+    kill(site.process)
+    day_ms, now_ms = 86_400_000, int(time.time() * 1000)
+    for days, steps in (
+        (80, [alert("old"), alert("gone"), alert("seen")]),
+        (9, [alert("old", 2), alert("before", 3), alert("before", 4)]),
+        (3, [alert("gone", 4)]),
+        (0, [alert("seen", 2)]),
+    ):
+        asyncio.run(publish(site.client, steps, LANES, at_ms=now_ms - days * day_ms))
+    site.restart()
+    deadline, found = time.monotonic() + WAIT_S, set[tuple[str, int]]()
+    while ("p-old", 2) not in found:
+        assert time.monotonic() < deadline, found
+        _, said = site.ask("GET", "/v1/alerts", "nurse")
+        found = {(one["patient_id"], one["number"]) for one in said["alerts"]}
+        time.sleep(0.2)
+    assert found == {("p-old", 2), ("p-seen", 2)}
+
+
 def test_a_websocket_goes_on_where_it_was(site: Site) -> None:
     url = f"ws://127.0.0.1:{site.port}/v1/alerts/socket"
     headers = {"Authorization": f"Bearer {site.tokens['nurse']}"}

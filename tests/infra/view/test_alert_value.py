@@ -103,3 +103,17 @@ def test_before_there_is_anything() -> None:
     pipeline = Pipeline()
     pipeline.add(snapshot("a", 0, Meters()))
     assert "0.0 patient-days, 0 outcomes judged, 0 reports after the verdict" in shown(pipeline)[2]
+
+
+def test_no_share_is_of_alerts_that_another_start_has_counted() -> None:
+    """Eight were raised before a restart, and two since; all are answered after it."""
+    counted, found = Meters(), Pipeline()
+    counted.count(m.ALERT_EPISODES, (*MEDIUM, "raised"), 2)
+    counted.count(m.ALERT_EPISODES, (*MEDIUM, "answered"), 10)
+    found.add(snapshot("a", 0, counted))
+    console = Console(width=200, file=io.StringIO(), record=True)
+    console.print(value_tables(found.counted(), "title"))
+    text = console.export_text()
+    assert "500%" not in text
+    assert "10†" in text
+    assert "† alerts, not a share: some were raised before the workers' start" in text
