@@ -1,10 +1,19 @@
-"""What a service logs: itself from its level on; libraries that tell every step, only what matters, now and then."""
+"""What a service logs: itself from its level on; libraries that tell every step, only what matters, now and then.
+
+As text for people, or as JSON, an object a line: `time` (RFC 3339, UTC), `level`, `logger`, `message`, `role` (what the
+process is), and `exception` where there is one.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Iterable
+
+import structlog
+from structlog.typing import EventDict
+
+from wardstream.infra.observability.settings import LogFormat
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
@@ -26,7 +35,7 @@ class Repeats(logging.Filter):
         return True
 
 
-def log_service(level: int, chatty: Iterable[str]) -> None:
+def log_service(level: int, chatty: Iterable[str], role: str, form: LogFormat = "text") -> None:
     """Log to stderr. Call it when all is imported: a logger's filter does not see what its children log.
 
     Parameters
@@ -35,9 +44,13 @@ def log_service(level: int, chatty: Iterable[str]) -> None:
         From which level on.
     chatty
         Libraries (or modules of ours) that log each step: heard from warnings on, unless everything is asked for.
+    role, form
+        What the process is, and how it is written.
     """
     names = tuple(chatty)
-    logging.basicConfig(level=level, format=_FORMAT, force=True)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(_FORMAT) if form == "text" else json_formatter(role))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     if level <= logging.DEBUG:
         return
     for name in names:
@@ -45,3 +58,26 @@ def log_service(level: int, chatty: Iterable[str]) -> None:
     for name in list(logging.root.manager.loggerDict):
         if name.startswith(names):
             logging.getLogger(name).addFilter(Repeats())
+
+
+def json_formatter(role: str) -> logging.Formatter:
+    """Writes a record as one JSON object; `role` says what the process is."""
+
+    def about(_: object, __: str, event: EventDict) -> EventDict:
+        event["role"] = role
+        return event
+
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[
+            structlog.processors.TimeStamper("iso", utc=True, key="time"),
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+        ],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            structlog.processors.EventRenamer("message"),
+            about,
+            structlog.processors.JSONRenderer(sort_keys=True),
+        ],
+    )

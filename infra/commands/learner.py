@@ -34,7 +34,7 @@ def learner(
     target = risk_target(settings)
     if target is None:
         raise SettingsError(f"{PREFIX}RISK_OUTCOMES is not set: it says what is learned")
-    log_service(level, ("aiokafka",))
+    log_service(level, ("aiokafka",), "learner", settings.log_format)
     try:
         asyncio.run(_learn(settings, target, anew.strip() or None))
     except (KafkaError, TimeoutError) as error:

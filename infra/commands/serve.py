@@ -31,7 +31,7 @@ def mllp(feeds: Feeds = None) -> None:
     path = feeds or settings.feeds_file
     if path is None:
         raise SettingsError(f"{PREFIX}FEEDS_FILE is not set: it says who sends, and where we listen")
-    log_service(logging.INFO, _CHATTY)
+    log_service(logging.INFO, _CHATTY, "mllp-gateway", settings.log_format)
     asyncio.run(serve_mllp(settings, load_feeds(path), typer.echo))
 
 
@@ -40,8 +40,9 @@ def http() -> None:
     """Take events over HTTP: POST /v1/events/TOPIC, one as JSON or many as NDJSON; /openapi.json says more."""
     from wardstream.infra.gateways.serving import serve_http
 
-    log_service(logging.INFO, _CHATTY)
-    asyncio.run(serve_http(load_settings(), typer.echo))
+    settings = load_settings()
+    log_service(logging.INFO, _CHATTY, "http-gateway", settings.log_format)
+    asyncio.run(serve_http(settings, typer.echo))
 
 
 @commands.command()
@@ -49,8 +50,9 @@ def api() -> None:
     """Alerts over HTTP: subscriptions, lists, streams (SSE, WebSocket), answers; /openapi.json says more."""
     from wardstream.infra.api.serving import serve_api
 
-    log_service(logging.INFO, _CHATTY)
-    asyncio.run(serve_api(load_settings(), typer.echo))
+    settings = load_settings()
+    log_service(logging.INFO, _CHATTY, "api", settings.log_format)
+    asyncio.run(serve_api(settings, typer.echo))
 
 
 @commands.command()
@@ -58,5 +60,6 @@ def webhooks() -> None:
     """Post transitions of alerts to the subscriptions that have a webhook. A second one takes over from the first."""
     from wardstream.infra.delivery.serving import serve_webhooks
 
-    log_service(logging.INFO, _CHATTY)
-    asyncio.run(serve_webhooks(load_settings(), typer.echo))
+    settings = load_settings()
+    log_service(logging.INFO, _CHATTY, "webhooks", settings.log_format)
+    asyncio.run(serve_webhooks(settings, typer.echo))

@@ -19,7 +19,7 @@ from wardstream.infra.worker import WorkerApp, build_app, build_imaging_app
 
 # A batch of thousands of events is no garbage: at Python's own 700 objects each batch is gone over several times.
 COLLECTED_AFTER = (50_000, 20, 50)
-_CHATTY = ("aiokafka", "faust", "mode")  # they log each rebalance step by step
+_CHATTY = ("abc", "aiokafka", "faust", "mode", "uvicorn")  # they log each rebalance step by step; abc: Faust as well
 
 
 class Group(StrEnum):
@@ -51,8 +51,9 @@ def worker(
     asyncio.run(app.check())  # here too, so that a refusal is one line and no stack trace
     app.watch.listen(settings)
     gc.set_threshold(*COLLECTED_AFTER)
-    runner = faust.Worker(app, loglevel=level, redirect_stdouts=False)
-    log_service(level, _CHATTY)
+    runner = faust.Worker(app, loglevel=level, redirect_stdouts=False, override_logging=False, quiet=True)
+    runner.spinner = None  # for terminals; what a service prints is its log
+    log_service(level, _CHATTY, app.watch.role, settings.log_format)
     runner.execute_from_commandline()
 
 

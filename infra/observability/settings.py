@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import field_validator, model_validator
 from pydantic_settings import BaseSettings
 
 from wardstream.infra.addresses import is_address
 from wardstream.infra.secrets import PREFIX
+
+LogFormat = Literal["text", "json"]
 
 
 class ObservabilitySettings(BaseSettings):
@@ -22,11 +24,14 @@ class ObservabilitySettings(BaseSettings):
         listens.
     metrics_tls_cert, metrics_tls_key
         PEM files: certificate chain and key of it.
+    log_format : {"text", "json"}
+        How services log.
     """
 
     metrics_listen: str | None = None
     metrics_tls_cert: Path | None = None
     metrics_tls_key: Path | None = None
+    log_format: LogFormat = "text"
 
     @field_validator("metrics_listen")
     @classmethod

@@ -38,7 +38,7 @@ class WorkerWatch:
         consumer: Callable[[], LaneConsumer | None],
         still_s: Callable[[], float],
     ) -> None:
-        self._meters, self._role, self._consumer, self._still_s = meters, role, consumer, still_s
+        self._meters, self.role, self._consumer, self._still_s = meters, role, consumer, still_s
         self.process = str(uuid4())
         self.snapshots: Snapshots | None = None
         self._listener: WatchListener | None = None
@@ -56,7 +56,7 @@ class WorkerWatch:
         Failure
             It must not or cannot be taken.
         """
-        about = {"role": self._role, "process": self.process}
+        about = {"role": self.role, "process": self.process}
         self._listener = WatchListener(settings, registry(self._meters, about, lambda: None), self.checks)
 
     async def run(self) -> None:

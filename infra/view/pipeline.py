@@ -2,7 +2,8 @@
 
 A process's counters start at 0 with it, so a rate is the difference of two snapshots of the same process; and since it
 publishes every five seconds, one that has been quiet for `QUIET_S` is gone: what it counted stays in the totals, its
-gauges (lag, lanes, patients) are no longer true.
+gauges (lag, lanes, patients) are no longer true. So totals never fall when a worker is started anew: its process has
+another id, and what the one before it counted is kept. This is the one place where processes are summed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from wardstream.agents.metrics import LAG, LANES, METRICS, PATIENTS, Kind, Metric, quantile
+from wardstream.agents.metrics import LAG, LANES, METRICS, PATIENTS, Histogram, Kind, Metric, quantile
 from wardstream.schemas.metrics import HistogramSnapshot, Metrics
 
 QUIET_S = 15.0
@@ -116,7 +117,8 @@ class Pipeline:
             for series, value in snapshot.counters.items():
                 found.counters[series] = found.counters.get(series, 0.0) + value
             for series, histogram in snapshot.histograms.items():
-                found.histograms.setdefault(series, Counter()).update(histogram.counts)
+                if histogram.scheme == Histogram.SCHEME:  # others of another version do not add up with ours
+                    found.histograms.setdefault(series, Counter()).update(histogram.counts)
         return found
 
     def series(self, now: datetime) -> list[Value]:
@@ -143,6 +145,8 @@ class Pipeline:
                     gauges[name_of(series)] += value
             for series, histogram in last.histograms.items():
                 counts[name_of(series)] += histogram.count
+                if histogram.scheme != Histogram.SCHEME:
+                    continue
                 before = first.histograms.get(series) if elapsed > 0 else None
                 _add_since(recent.setdefault(name_of(series), Counter()), histogram, before)
         values = [

@@ -15,6 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from tests.workers import LANES, Workers, create_topics, worker_environment
 from wardstream.client import Publisher
@@ -23,6 +24,14 @@ from wardstream.schemas.vitals import Vitals
 
 pytestmark = pytest.mark.connected
 DEADLINE_S = 120
+DEAD = re.compile(r'^wardstream_dead_letters_total\{.*topic="vitals\.v1"\} ([\d.]+)$', re.MULTILINE)
+NAME = "Habermehl"
+BAD = (
+    NAME.encode(),
+    json.dumps({"patient_id": NAME, NAME: NAME}).encode(),
+    json.dumps({"event_id": NAME, "source": NAME, "patient_id": "p-4711", "observed_at": NAME}).encode(),
+)
+"""Records that are no events, with what must not be logged in each part."""
 
 
 def get(url: str) -> tuple[int, str]:
@@ -38,6 +47,11 @@ def until(done: Callable[[], bool]) -> None:
     while not done():
         assert time.monotonic() < deadline
         time.sleep(0.3)
+
+
+def kafka_check(url: str) -> str:
+    said: str = json.loads(get(f"{url}/readyz")[1])["checks"]["kafka"]
+    return said
 
 
 def address(log: Path) -> str:
@@ -62,11 +76,14 @@ async def publish(cluster: Cluster) -> None:
     )
     async with Publisher(**cluster.client_options()) as publisher:
         await publisher.send(event)
+    async with AIOKafkaProducer(**cluster.client_options()) as producer:
+        for value in BAD:
+            await producer.send_and_wait("vitals.v1", value, NAME.encode(), headers=[("who", NAME.encode())])
 
 
 def test_a_worker_is_watched(tmp_path: Path, kafka_jars: Path) -> None:
     with Cluster(tmp_path / "kafka", jars=kafka_jars) as cluster:
-        environment = worker_environment(cluster, tmp_path / "home", METRICS_LISTEN="127.0.0.1:0")
+        environment = worker_environment(cluster, tmp_path / "home", METRICS_LISTEN="127.0.0.1:0", LOG_FORMAT="json")
         create_topics(environment)
         workers = Workers(environment, tmp_path)
         try:
@@ -76,18 +93,25 @@ def test_a_worker_is_watched(tmp_path: Path, kafka_jars: Path) -> None:
             until(lambda: get(f"{url}/readyz")[0] == 200)
             asyncio.run(publish(cluster))
             until(lambda: 'wardstream_events_total{topic="vitals.v1"} 1.0' in get(f"{url}/metrics")[1])
+            until(lambda: sum(map(float, DEAD.findall(get(f"{url}/metrics")[1]))) == len(BAD))
             text = get(f"{url}/metrics")[1]
             assert f"wardstream_lanes_owned {LANES}.0" in text
-            assert 'wardstream_publish_to_output_seconds_count{topic="vitals.v1"} 1.0' in text
-            assert "p-4711" not in text
+            assert 'wardstream_publish_to_output_seconds_count{topic="vitals.v1"} 4.0' in text
+            assert not {NAME, "p-4711"} & set(re.findall(r"[\w-]+", text))
             another = workers.start()  # it shares the lanes, has an address of its own, and ends in order
             until(lambda: get(f"{address(tmp_path / 'worker1.log')}/readyz")[0] == 200)
             another.send_signal(signal.SIGTERM)
             assert another.wait(60) == 0
             cluster.kill(1)
-            until(lambda: get(f"{url}/readyz")[0] == 503)
-            status, said = get(f"{url}/readyz")
-            assert (status, get(f"{url}/healthz")[0]) == (503, 200)
-            assert json.loads(said)["checks"]["kafka"].startswith("Kafka has taken nothing for")
+            until(lambda: kafka_check(url) != "ok")
+            assert kafka_check(url).startswith("Kafka has taken nothing for")
+            assert (get(f"{url}/readyz")[0], get(f"{url}/healthz")[0]) == (503, 200)
         finally:
             workers.end()
+    for log in tmp_path.glob("worker*.log"):
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        assert lines
+        for line in lines:
+            assert line.keys() - {"exception"} == {"time", "level", "logger", "message", "role"}
+            assert line["role"] == "worker"
+            assert not {NAME, "p-4711"} & set(re.findall(r"[\w-]+", json.dumps(line)))
