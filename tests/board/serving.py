@@ -35,7 +35,6 @@ from wardstream.infra.board.system import Systems
 from wardstream.infra.gateways.delivery import Delivery
 from wardstream.infra.gateways.web import Server, configured
 from wardstream.infra.subscriptions import Secrets
-
 from wardstream.schemas.alerts import Alert
 from wardstream.schemas.occupancy import Occupancy
 from wardstream.schemas.predictions import Contribution, Prediction
