@@ -1,8 +1,8 @@
-"""`python -m tests.bench.board [--seconds 600]`: what the ward board costs a browser: 300 beds, each changing every second.
+"""`python -m tests.bench.board [--seconds 600]`: 300 beds on the ward board, each changing every second.
 
 Main-thread work is Chromium's own trace: the tasks of the page's main thread, summed in steps of a sixtieth of a
-second; steps without work are not counted. Memory is the heap after a collection. The server runs in this process, so that both
-share the machine: the figures are rather too high than too low.
+second; steps without work are not counted. Memory is the heap after a collection. The server runs in this process, so
+that both share the machine: the figures are rather too high than too low.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ async def _live(board: Shown) -> None:
                 f"ward-{bed % UNITS}",
                 f"{bed:03}",
                 news2[bed],
-                rng.random() / 2,
+                bed % 50 / 100 + rng.random() / 100,
                 heart_rate_bpm=float(rng.randint(60, 120)),
             )
             if bed % 60 == 0:

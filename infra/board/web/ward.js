@@ -85,7 +85,7 @@ export function ward(root, signal) {
     paint("ward.order", () => {
       state.sorted = performance.now();
       const shown = [...tiles.values()].filter((tile) => wanted(tile.tile));
-      shown.sort((a, b) => b.tile.rank - a.tile.rank || (a.tile.bed ?? "").localeCompare(b.tile.bed ?? ""));
+      shown.sort((a, b) => step(b.tile.rank) - step(a.tile.rank) || (a.tile.bed ?? "").localeCompare(b.tile.bed ?? ""));
       arrange(grid, shown.map((tile) => tile.element));
       rove(shown);
       empty.hidden = shown.length > 0;
@@ -196,6 +196,9 @@ export function ward(root, signal) {
   });
   all();
 }
+
+/** Ranks in steps of a twentieth: the last digits of a probability should move nobody. */
+const step = (rank) => Math.round(rank * 20);
 
 function visible(element) {
   const box = element.getBoundingClientRect();
