@@ -78,7 +78,8 @@ export function patient(root, signal, id) {
 
   function show(told) {
     if (told === undefined || told === null) return;
-    tile.show(told, true);
+    tile.take(told);
+    tile.draw(true);
     tile.bed.element.removeAttribute("href");
     if (tile.element.parentNode === null) now_.append(tile.element);
     say(title, `Bed ${told.bed ?? "not known"}, ${told.unit ?? "no unit"}`);

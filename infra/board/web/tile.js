@@ -13,7 +13,10 @@ export class Tile {
   constructor(id) {
     this.id = id;
     this.tile = null;
-    this.name = null;
+    /** Whether something was taken in that is not shown yet. */
+    this.due = false;
+    /** When it was last brought up to date, by performance.now(). */
+    this.drawn = 0;
     this.make();
   }
 
@@ -53,12 +56,21 @@ export class Tile {
       h("div", { class: "t-foot" }, this.timer.element, this.assigned.element, this.flags.map(([, one]) => one.element)),
     );
     this.element = this.root.element;
+    this.element.tile = this;
   }
 
-  /** Shows a tile as it is told; says whether it has become worse. */
-  show(tile, severalUnits) {
+  /** Takes in what a tile says, without showing it; whether it has become worse. */
+  take(tile) {
     const before = this.tile;
     this.tile = tile;
+    this.due = true;
+    return before !== null && worse(before, tile);
+  }
+
+  /** Shows what was taken in. */
+  draw(severalUnits) {
+    const { tile } = this;
+    this.due = false;
     this.bed.say(tile.bed ?? tile.room ?? "no bed");
     this.unit.say(severalUnits ? (tile.unit ?? "") : "");
     this.person.say([tile.age_years === null ? "" : Math.floor(tile.age_years), sexShort(tile.sex)].join(" ").trim());
@@ -74,7 +86,6 @@ export class Tile {
     this.root.mark("data-stale", tile.stale);
     this.root.mark("data-silent", tile.silent);
     this.tick();
-    return before !== null && worse(before, tile);
   }
 
   flag(name, on, text) {
@@ -111,6 +122,7 @@ export class Tile {
   tick() {
     const { tile } = this;
     const at = now();
+    this.drawn = performance.now();
     const missing = new Set(tile.news2?.missing);
     for (const part of this.parts) {
       const one = tile.values[part.field];

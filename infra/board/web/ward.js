@@ -1,7 +1,8 @@
 // Ward: a tile a bed, the worst first.
 //
 // A tile that becomes worse rises at once; other changes of order wait some seconds, so that tiles do not jump about
-// under a finger. What is told in a burst is painted over several frames.
+// under a finger. What is told in a burst is painted over several frames; tiles out of sight wait some seconds for that, or
+// until they come into sight, so that three hundred beds cost no more than the screen shows.
 
 import { post } from "./api.js";
 import { arrange } from "./order.js";
@@ -12,11 +13,15 @@ import { store } from "./store.js";
 import { Tile } from "./tile.js";
 
 const SETTLE_MS = 5000;
+const UNSEEN_MS = 10_000;
+const TICK_MS = 1000;
 const AT_ONCE = 64;
 const NAMES_MS = 60_000;
 
 export function ward(root, signal) {
   const tiles = new Map();
+  const inSight = new Set();
+  const sight = new IntersectionObserver(sighted, { rootMargin: "30% 0%" });
   const state = { only: false, find: "", sorted: 0, hold: false };
   const summary = h("p", { class: "summary", id: "summary" });
   const grid = h("ul", { class: "grid", "aria-label": "Beds, the worst first", onkeydown: move });
@@ -41,14 +46,34 @@ export function ward(root, signal) {
     const told = store.tiles.get(id);
     if (told === undefined) return;
     let tile = tiles.get(id);
-    if (tile === undefined) tiles.set(id, (tile = new Tile(id)));
-    const rose = tile.show(told, several());
+    const known = tile !== undefined;
+    if (!known) {
+      tiles.set(id, (tile = new Tile(id)));
+      sight.observe(tile.element);
+    }
+    const rose = tile.take(told);
     if (rose) {
       tile.element.dataset.rose = "";
       setTimeout(() => delete tile.element.dataset.rose, 4000);
     }
-    if (rose || tile.element.parentNode === null) order();
+    if (!known || rose || inSight.has(tile)) draw(tile);
+    if (!known || rose) order();
     else later();
+  }
+
+  function draw(tile) {
+    paint(`tile ${tile.id}`, () => tile.draw(several()));
+  }
+
+  function sighted(entries) {
+    for (const { target, isIntersecting } of entries) {
+      const tile = target.tile;
+      if (!isIntersecting) inSight.delete(tile);
+      else {
+        inSight.add(tile);
+        draw(tile);
+      }
+    }
   }
 
   let timer = null;
@@ -60,7 +85,7 @@ export function ward(root, signal) {
     paint("ward.order", () => {
       state.sorted = performance.now();
       const shown = [...tiles.values()].filter((tile) => wanted(tile.tile));
-      shown.sort((a, b) => b.tile.rank - a.tile.rank || (a.tile.bed ?? "").localeCompare(b.tile.bed ?? ""));
+      shown.sort((a, b) => step(b.tile.rank) - step(a.tile.rank) || (a.tile.bed ?? "").localeCompare(b.tile.bed ?? ""));
       arrange(grid, shown.map((tile) => tile.element));
       rove(shown);
       empty.hidden = shown.length > 0;
@@ -126,30 +151,41 @@ export function ward(root, signal) {
     for (const id of tiles.keys()) {
       if (!store.tiles.has(id)) forget(id);
     }
-    for (const id of store.tiles.keys()) paint(`tile ${id}`, () => show(id));
+    for (const id of store.tiles.keys()) show(id);
     order();
   }
 
   function forget(id) {
     unpaint(`tile ${id}`);
-    tiles.get(id)?.element.remove();
+    unpaint(`tick ${id}`);
+    const tile = tiles.get(id);
+    if (tile === undefined) return;
+    sight.unobserve(tile.element);
+    inSight.delete(tile);
+    tile.element.remove();
     tiles.delete(id);
   }
 
   store.on(["reset"], all, signal);
   store.on(["tiles"], ({ changed, gone }) => {
-    for (const id of changed) paint(`tile ${id}`, () => show(id));
+    changed.forEach(show);
     gone.forEach(forget);
     if (gone.length) order();
   }, signal);
   store.on(["alerts"], ({ changed }) => {
-    for (const { patient_id: id } of changed) if (tiles.has(id)) paint(`tile ${id}`, () => show(id));
+    for (const { patient_id: id } of changed) if (tiles.has(id)) show(id);
   }, signal);
   const ticking = setInterval(() => {
-    for (const [id, tile] of tiles) paint(`tick ${id}`, () => tile.tick());
-  }, 1000);
+    const at = performance.now();
+    for (const [id, tile] of tiles) {
+      const old = at - tile.drawn;
+      if (!inSight.has(tile) && old > UNSEEN_MS) draw(tile);
+      else if (inSight.has(tile) && !tile.due && old > TICK_MS * 0.9) paint(`tick ${id}`, () => tile.tick());
+    }
+  }, TICK_MS);
   signal.addEventListener("abort", () => {
     clearInterval(ticking);
+    sight.disconnect();
     clearTimeout(timer);
     clearTimeout(hiding);
     for (const id of tiles.keys()) {
@@ -160,6 +196,9 @@ export function ward(root, signal) {
   });
   all();
 }
+
+/** Ranks in steps of a twentieth: the last digits of a probability should move nobody. */
+const step = (rank) => Math.round(rank * 20);
 
 function visible(element) {
   const box = element.getBoundingClientRect();
