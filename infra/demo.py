@@ -377,4 +377,6 @@ def prepare(settings: Settings, console: Console) -> None:
 
 def _images(films: Path, folder: Path) -> dict[str, str]:
     """Where films are, and the pictures of what was seen in them."""
-    return {"IMAGING_FOLDERS": json.dumps([str(films.resolve())]), "IMAGING_SALIENCY_FOLDER": str(folder / "saliency")}
+    saliency = folder / "saliency"
+    saliency.mkdir(exist_ok=True)
+    return {"IMAGING_FOLDERS": json.dumps([str(films.resolve())]), "IMAGING_SALIENCY_FOLDER": str(saliency)}
