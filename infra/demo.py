@@ -117,12 +117,13 @@ class Demo:
                 tap, lanes = await self._topics(settings, stack)
                 key = self._dead_letter_key(folder)
                 url = await self._triton(folder, stack)
-                stack.push_async_callback(self._end_children, ("worker", "imaging", "feed", "board"), GRACE_S)
+                stack.push_async_callback(self._end_children, ("worker", "imaging", "flow", "feed", "board"), GRACE_S)
                 stack.callback(self._say_ending)
                 mine = {} if key is None else {"DEAD_LETTER_KEY_FILE": str(key)}
                 mine |= {} if url is None else {"TRITON_URL": url}
                 await self._worker(settings, folder, mine, tap, lanes)
                 films = self._imaging(settings, folder, mine)
+                self._spawn("flow", settings, folder, {**mine, "CLOCK": "feed"}, "worker", "--group", "flow")
                 await self._board(settings, folder, films)
                 self._feed(settings, folder, films)
                 yield tap
@@ -152,7 +153,7 @@ class Demo:
             if count != seen or answers.get(FILMS_MODEL, 0) < films:
                 quiet_since, seen = time.monotonic(), count
         await self._end_children(("board",), GRACE_S)
-        await self._end_children(("worker", "imaging"), WORKER_GRACE_S)  # it sends its last snapshot
+        await self._end_children(("worker", "imaging", "flow"), WORKER_GRACE_S)  # it sends its last snapshot
         await asyncio.sleep(LOOK_S)
 
     def _say_ending(self) -> None:
@@ -377,4 +378,6 @@ def prepare(settings: Settings, console: Console) -> None:
 
 def _images(films: Path, folder: Path) -> dict[str, str]:
     """Where films are, and the pictures of what was seen in them."""
-    return {"IMAGING_FOLDERS": json.dumps([str(films.resolve())]), "IMAGING_SALIENCY_FOLDER": str(folder / "saliency")}
+    saliency = folder / "saliency"
+    saliency.mkdir(exist_ok=True)
+    return {"IMAGING_FOLDERS": json.dumps([str(films.resolve())]), "IMAGING_SALIENCY_FOLDER": str(saliency)}

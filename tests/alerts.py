@@ -75,13 +75,15 @@ async def publish(
 class Stream:
     """An SSE reader on `http.client`: `id` is the last one, `events` yields (name, data)."""
 
-    def __init__(self, port: int, token: str | None, query: str = "", last: str | None = None) -> None:
+    def __init__(
+        self, port: int, token: str | None, query: str = "", last: str | None = None, path: str = "/v1/alerts/stream"
+    ) -> None:
         self.id = last
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         if last is not None:
             headers["Last-Event-ID"] = last
-        self._connection.request("GET", f"/v1/alerts/stream{query}", headers=headers)
+        self._connection.request("GET", f"{path}{query}", headers=headers)
         self.response = self._connection.getresponse()
         assert self.response.status == 200, self.response.read()
         assert self.response.headers["content-type"].startswith("text/event-stream")

@@ -20,6 +20,7 @@ from wardstream.agents.metrics import Meters
 from wardstream.infra.api import orders as orders_module
 from wardstream.infra.api.app import Api
 from wardstream.infra.api.hub import Hub
+from wardstream.infra.api.ordered import Ordered
 from wardstream.infra.api.orders import Orders
 from wardstream.infra.api.ring import Ring, Row
 from wardstream.infra.api.subscribing import Subscribing
@@ -185,8 +186,10 @@ async def shown(monkeypatch: pytest.MonkeyPatch, path: Path = Path("absent")) ->
     hub._ready.set()
     subscribing = Subscribing({}, "test", Secrets([bytes(32)]))
     subscribing._table = {}
-    orders = Orders({}, "test", hub, delivery)
-    api = Api(Known(*HOLDERS), hub, subscribing, orders)
+    ordered = Ordered({})
+    ordered._ready.set()
+    orders = Orders({}, "test", hub, ordered, delivery)
+    api = Api(Known(*HOLDERS), hub, subscribing, ordered, orders)
     app = api.app()
     board = Board()
     systems = Systems(board.clock.wall)

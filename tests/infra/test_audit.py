@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 
 from tests.events import START
 from tests.reading import read_all
-from wardstream.infra.audit import AuditError, verify_audit, write_audit
+from wardstream.infra.audit import AuditError, Deed, verify_audit, write_audit, write_deeds
 from wardstream.infra.kafka.broker import Cluster
 from wardstream.infra.kafka.topics import create_topics, wishes
 from wardstream.schemas.audit import BEGIN
@@ -51,6 +51,17 @@ async def test_the_chain_grows(options: dict[str, Any]) -> None:
     assert await write(options) == 4
     await length(options, 5)
     assert (await verify_audit(options)).hash != head.hash
+
+
+async def test_several_deeds_are_one_piece_of_the_chain(options: dict[str, Any]) -> None:
+    await write(options)
+    deeds = [Deed(START, "m.garcia", "patient_shown", "x", f"p-{number}") for number in range(20)]
+    assert [record.sequence for record in await write_deeds(options, "t", deeds)] == list(range(1, 21))
+    assert await write(options) == 21
+    await length(options, 22)
+    with pytest.raises(BadEvent):
+        await write_deeds(options, "t", [*deeds, deeds[0]._replace(patient_id="no id")])
+    assert (await verify_audit(options)).records == 22
 
 
 async def test_two_at_the_same_time_make_one_chain(options: dict[str, Any]) -> None:

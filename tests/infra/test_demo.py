@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -51,13 +54,13 @@ def a_demo(home: Path, *options: str, models: Path | None = None) -> Iterator[su
         demo.communicate()
 
 
-def await_line(demo: subprocess.Popen[str], start: str) -> None:
+def await_line(demo: subprocess.Popen[str], start: str) -> str:
     assert demo.stdout is not None
     seen = []
     for line in demo.stdout:
         seen.append(line)
         if line.startswith(start):
-            return
+            return line
     pytest.fail(f"ended before {start!r}:\n{''.join(seen)}")
 
 
@@ -90,12 +93,31 @@ def test_it_ends_by_itself_and_every_stage_shows(home: Path) -> None:
     figures = dict(re.findall(r"^([a-z_ ]+?) {2,}([\d,]+)", output, re.MULTILINE))
     answers = ("answers of sepsis", "answers of chest_xray")
     latencies = ("publish to score", "publish to alert")
+    assert re.search(r"^board: http://127\.0\.0\.1:\d+/#token=ws_\S{43}$", output, re.MULTILINE), output
     for stage in ("events in", "scores", "alerts", "dead letters", *answers, "metrics", *latencies):
         assert int(figures[stage].replace(",", "")) > 0, output
     assert re.search(r"^answers of chest_xray .*\bok \d", output, re.MULTILINE), output
     assert nothing_runs(home)
     assert not (home / "demo").exists()
     assert {path.name for path in home.iterdir()} == {"kafka", "triton"}
+
+
+@pytest.mark.connected
+def test_its_board_is_for_who_was_told_the_token(home: Path) -> None:
+    with a_demo(home) as demo:
+        url, _, token = await_line(demo, "board: ").removeprefix("board: ").strip().partition("#token=")
+        answers = {}
+        for shown in (token, "ws_another"):
+            request = urllib.request.Request(f"{url}v1/board/me", headers={"Authorization": f"Bearer {shown}"})
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    answers[shown] = json.load(answer)["roles"]
+            except urllib.error.HTTPError as refused:
+                answers[shown] = refused.code
+        assert answers == {token: ["clinician", "operator"], "ws_another": 401}
+        demo.send_signal(signal.SIGTERM)
+        demo.communicate(timeout=PATIENCE_S)
+    assert nothing_runs(home)
 
 
 @pytest.mark.connected
@@ -124,7 +146,7 @@ def test_a_worker_that_dies_is_told_and_ends_the_demo(home: Path) -> None:
     assert "lane 3: open" in output
     assert nothing_runs(home)
     (folder,) = (home / "demo").iterdir()
-    logs = {"worker.log", "feed.log", "kafka.log", "triton.log", "imaging.log"}
+    logs = {"worker.log", "feed.log", "kafka.log", "triton.log", "imaging.log", "board.log", "flow.log"}
     assert {path.name for path in folder.iterdir()} == logs
 
 

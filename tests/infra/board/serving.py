@@ -17,6 +17,7 @@ from tests.infra.board.ward import Wall
 from wardstream.agents.metrics import Meters
 from wardstream.infra.api.app import Api
 from wardstream.infra.api.hub import Hub
+from wardstream.infra.api.ordered import Ordered
 from wardstream.infra.api.orders import Orders
 from wardstream.infra.api.ring import Ring
 from wardstream.infra.api.subscribing import Subscribing
@@ -69,7 +70,9 @@ async def served(
     hub._ready.set()
     hub.listeners.append(board.hear)
     delivery: Any = None
-    api = Api(authority, hub, Subscribing({}, "test", None), Orders({}, "test", hub, delivery))
+    ordered = Ordered({})
+    ordered._ready.set()
+    api = Api(authority, hub, Subscribing({}, "test", None), ordered, Orders({}, "test", hub, ordered, delivery))
     app = api.app()
     parts = Parts(Systems(wall), Flows(), Models(board.ward, tmp_path), files(), names=True)
     Routes(api.door, api.streams, hub, board, parts).mount(app)
