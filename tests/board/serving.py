@@ -204,7 +204,7 @@ async def shown(monkeypatch: pytest.MonkeyPatch, path: Path = Path("absent")) ->
     listening = socket.create_server(("127.0.0.1", 0))
     relay = Relay(listening.getsockname()[1])
     relaying = await relay.start()
-    one = Shown(hub, subscribing, way, relay.port)
+    one = Shown(hub, subscribing, ordered, way, relay.port)
     one.board, one.relay = board, relay
 
     async def written(*_: Any, **said: Any) -> None:
