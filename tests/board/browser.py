@@ -33,7 +33,8 @@ def chromium() -> str:
             return found
     if os.getuid() == 0 and shutil.which("apt-get"):
         for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-qq", "-y", "chromium"]):
-            subprocess.run(command, check=False, capture_output=True, timeout=_FETCH_S)
+            asks_nothing = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+            subprocess.run(command, env=asks_nothing, check=False, capture_output=True, timeout=_FETCH_S)
         if (found := shutil.which("chromium")) is not None:
             return found
     raise Absent("no chromium on this machine, and it could not be installed: apt-get install chromium")
