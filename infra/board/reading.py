@@ -96,6 +96,11 @@ class Reading:
             except (Failure, KafkaError, OSError, TimeoutError) as error:
                 said = str(error) if isinstance(error, Failure) else type(error).__name__
                 log.warning("the ward cannot be read: %s", said)
+            except asyncio.CancelledError:
+                if (task := asyncio.current_task()) is None or task.cancelling():
+                    raise
+                # Nobody has cancelled us: aiokafka hands on that a wait of its own, timed out, was cancelled.
+                log.warning("the ward cannot be read: Kafka does not answer")
             self._board.source_ok = False
             await asyncio.sleep(_PAUSE_S)
 
