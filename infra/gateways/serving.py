@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -27,6 +28,8 @@ from wardstream.infra.settings import Settings, kafka_client_options
 from wardstream.schemas.pseudonym import Pseudonyms
 
 Announce = Callable[[str], object]
+
+log = logging.getLogger(__name__)
 
 _BROKER_S = 15.0  # for Kafka to take a group, before it is tried over a new connection
 _LINGER_S = 0.005  # a group is flushed as soon as it is complete
@@ -146,6 +149,9 @@ class Background:
             await asyncio.wait({stopping, *self._tasks, *others}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
+        for task in self._tasks:
+            if task.done():  # also one that was cancelled, which raises nothing
+                log.error("%s has ended, so all does", getattr(task.get_coro(), "__qualname__", task.get_name()))
 
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:

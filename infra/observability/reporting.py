@@ -81,5 +81,8 @@ class Reporting:
                     await asyncio.sleep(1)
             finally:
                 self._look()
-                async with asyncio.timeout(_STOP_S):
-                    await self._snapshots.stop()
+                try:
+                    async with asyncio.timeout(_STOP_S):
+                        await self._snapshots.stop()
+                except (KafkaError, TimeoutError) as error:  # it would hide why the process ends
+                    log.warning("the last metrics are not published: %s", type(error).__name__)
