@@ -1,7 +1,7 @@
 """What a service logs: itself from its level on; libraries that tell every step, only what matters, now and then.
 
 As text for people, or as JSON, an object a line: `time` (RFC 3339, UTC), `level`, `logger`, `message`, `role` (what the
-process is), and `exception` where there is one.
+process is), `exception` where there is one, and `trace_id` where what is being done is traced.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import structlog
 from structlog.typing import EventDict
 
+from wardstream.agents.tracing import trace_id
 from wardstream.infra.observability.settings import LogFormat
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -65,6 +66,8 @@ def json_formatter(role: str) -> logging.Formatter:
 
     def about(_: object, __: str, event: EventDict) -> EventDict:
         event["role"] = role
+        if (trace := trace_id.get()) is not None:
+            event["trace_id"] = trace
         return event
 
     return structlog.stdlib.ProcessorFormatter(

@@ -27,6 +27,7 @@ class Got(NamedTuple):
     id: str
     body: Any
     times: int
+    traceparent: str | None = None
 
 
 class Reply(NamedTuple):
@@ -97,7 +98,7 @@ class Receiver:
                 reply = None
             else:
                 self._seen[known] += 1
-                got = Got(request.path, known, json.loads(body), self._seen[known])
+                got = Got(request.path, known, json.loads(body), self._seen[known], headers.get("traceparent"))
                 self.got.append(got)
             self.changed.notify_all()
         reply = Reply(401) if known is None else self.answer(got)

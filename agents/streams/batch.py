@@ -100,7 +100,9 @@ class Batch(Generic[E, S]):
 
         It goes where the topic's keys go, or to the lane that is given: that of another patient (`lane_of`).
         """
-        self.outputs.write(topic, Row(key.encode(), self._encode(event), cause.timestamp_ms), lane)
+        traced = cause.record is not None and cause.record.headers
+        headers = self.outputs.trace(cause.topic, cause.offset, cause.read_ms, traced) if traced else ()
+        self.outputs.write(topic, Row(key.encode(), self._encode(event), cause.timestamp_ms, headers), lane)
 
     def withdraw(
         self, topic: str, key: str, cause: Received[E], headers: Headers = (), partition: int | None = None

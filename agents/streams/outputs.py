@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
+from wardstream.agents import tracing
 from wardstream.agents.metrics import Labels, Metric
+from wardstream.agents.tracing import Headers as Headers
 
-Headers = tuple[tuple[str, bytes], ...]
 PartitionOf = Callable[[str, bytes], int | None]
 LaneOf = Callable[[str], int]
 
@@ -57,6 +58,7 @@ class Outputs:
         self.counts = defaultdict[tuple[Metric, Labels], float](float)  # counted when the batch is committed
         self.observed: list[tuple[Metric, Labels, float]] = []  # likewise
         self.left: list[Any] = []  # by handlers for the end of the batch, see `LaneSettings.at_end`
+        self._spans: dict[tuple[str, int], tracing.Span | None] = {}  # by input, of those that are traced
 
     def write(self, topic: str, row: Row, partition: int | None = None) -> None:
         """Add a row; without a partition it goes where its topic's keys go.
@@ -74,3 +76,27 @@ class Outputs:
         if rows is None:
             rows = self.rows[place] = []
         rows.append(row)
+
+    def trace(self, topic: str, offset: int, read_ms: int, headers: Sequence[tuple[str, bytes | None]]) -> Headers:
+        """What the outputs of an input have as headers, for a trace to go on; the input has such headers."""
+        if (parent := tracing.trace_of(headers)) is None:
+            return ()
+        if not tracing.traces():
+            return tracing.headers_of(parent)
+        if (topic, offset) not in self._spans:
+            about: dict[str, str | int] = {
+                "messaging.system": "kafka",
+                "messaging.operation.type": "process",
+                "messaging.destination.name": topic,
+                "messaging.destination.partition.id": str(self.lane),
+                "messaging.kafka.offset": offset,
+            }
+            self._spans[topic, offset] = tracing.begin(f"process {topic}", "consumer", parent, read_ms / 1000, about)
+        span = self._spans[topic, offset]
+        return tracing.headers_of(None if span is None else span.traceparent)
+
+    def committed(self) -> None:
+        """End the spans of the inputs. Of a batch that is given up none is ever told of: it is handled again."""
+        for span in self._spans.values():
+            if span is not None:
+                span.end()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from wardstream.agents.tracing import trace_of
 from wardstream.infra.api.ring import Position, Row
 from wardstream.infra.failure import Failure
 from wardstream.infra.kafka.topics import describe_topics
@@ -126,6 +128,8 @@ class Reader:
                 continue
             after = (*after[:place], record.offset + 1, *after[place + 1 :])
             row = Row(alert, record.value, place, record.offset, after, record.topic == SILENT.name)
+            if record.headers and (parent := trace_of(record.headers)) is not None:
+                row.trace = parent, time.time()
             found.append((row, record.timestamp / 1000))
         return found
 

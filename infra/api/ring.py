@@ -30,6 +30,8 @@ class Row:
 
     event: bytes | None = None
     message: str | None = None
+    trace: tuple[str, float] | None = None
+    """Of a traced transition: its record's traceparent, and when it was read, s since 1970."""
 
     def __init__(self, alert: Alert, value: bytes, part: int, offset: int, after: Position, silent: bool) -> None:
         self.alert, self.part, self.offset, self.after, self.silent = alert, part, offset, after, silent

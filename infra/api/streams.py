@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from fastapi.sse import format_sse_event
 from fastapi.websockets import WebSocket, WebSocketDisconnect
 
+from wardstream.agents.tracing import begin
 from wardstream.infra.api.bodies import Beat, moment
 from wardstream.infra.api.hub import HEARTBEAT_S, Hub, NotReady, Wish
 from wardstream.infra.api.ring import Position, Row, text_of
@@ -88,6 +89,7 @@ async def events(hub: Hub, wish: Wish, after: Position | None, holds: Callable[[
         async for rows, position in found:
             if rows:
                 yield _event(rows[0]) if len(rows) == 1 else b"".join(map(_event, rows))
+                _delivered(rows, "sse")
             else:
                 name, data = (None, None) if (beat := _beat(hub, position)) is None else ("beat", beat.decode())
                 yield format_sse_event(event=name, data_str=data, comment="", id=text_of(position))
@@ -101,6 +103,7 @@ async def talk(socket: WebSocket, hub: Hub, wish: Wish, after: Position | None, 
             async for rows, position in found:
                 for row in rows:
                     await socket.send_text(_message(row))
+                _delivered(rows, "websocket")
                 if not rows:
                     beat = _beat(hub, position) or b"null"
                     await socket.send_text(f'{{"id":"{text_of(position)}","beat":{beat.decode()}}}')
@@ -126,6 +129,16 @@ async def talk(socket: WebSocket, hub: Hub, wish: Wish, after: Position | None, 
 def _beat(hub: Hub, position: Position) -> bytes | None:
     """None: what comes after the position is yet to be told."""
     return msgspec.json.encode(Beat(as_of=moment(hub.as_of))) if position == hub.ring.end else None
+
+
+def _delivered(rows: list[Row], channel: str) -> None:
+    """Trace, of what is traced, that a subscriber's connection has taken it."""
+    for row in rows:
+        if row.trace is not None:
+            about = {"wardstream.channel": channel}
+            span = begin("deliver alert", "producer", *row.trace, about)
+            if span is not None:
+                span.end()
 
 
 def _event(row: Row) -> bytes:

@@ -74,7 +74,7 @@ class Brokers:
             batches.close()
             await _stop(producer)
 
-    async def add(self, topic: str, patient_id: str, value: bytes) -> None:
+    async def add(self, topic: str, patient_id: str, value: bytes, headers: Headers = ()) -> None:
         """Buffer a record in its patient's partition; waits while too much is buffered.
 
         Raises
@@ -84,7 +84,7 @@ class Brokers:
         """
         _, batches = self._connected()
         key, partition = place(patient_id, self._partitions.get(topic) or await self.partitions(topic))
-        await batches.add(topic, partition, key, value)
+        await batches.add(topic, partition, key, value, headers)
 
     async def add_at(self, topic: str, partition: int, value: bytes, headers: Headers = ()) -> None:
         """Buffer a record without a key; otherwise as `add`."""

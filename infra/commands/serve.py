@@ -10,13 +10,14 @@ from typing import Annotated
 import typer
 
 from wardstream.infra.logs import log_service
+from wardstream.infra.observability.tracing import traced
 from wardstream.infra.settings import PREFIX, SettingsError, load_settings
 
 commands = typer.Typer(
     no_args_is_help=True, help="Gateways (HL7 v2 over MLLP, events over HTTP), and the API of alerts."
 )
 
-_CHATTY = ("aiokafka", "mode", "uvicorn", "wardstream.agents.streams.snapshots")
+_CHATTY = ("aiokafka", "mode", "opentelemetry", "uvicorn", "wardstream.agents.streams.snapshots")
 
 Feeds = Annotated[Path | None, typer.Option(help="what the senders are [default: WARDSTREAM_FEEDS_FILE]")]
 
@@ -31,8 +32,9 @@ def mllp(feeds: Feeds = None) -> None:
     path = feeds or settings.feeds_file
     if path is None:
         raise SettingsError(f"{PREFIX}FEEDS_FILE is not set: it says who sends, and where we listen")
-    log_service(logging.INFO, _CHATTY, "mllp-gateway", settings.log_format)
-    asyncio.run(serve_mllp(settings, load_feeds(path), typer.echo))
+    with traced(settings, "mllp-gateway"):
+        log_service(logging.INFO, _CHATTY, "mllp-gateway", settings.log_format)
+        asyncio.run(serve_mllp(settings, load_feeds(path), typer.echo))
 
 
 @commands.command()
@@ -41,8 +43,9 @@ def http() -> None:
     from wardstream.infra.gateways.serving import serve_http
 
     settings = load_settings()
-    log_service(logging.INFO, _CHATTY, "http-gateway", settings.log_format)
-    asyncio.run(serve_http(settings, typer.echo))
+    with traced(settings, "http-gateway"):
+        log_service(logging.INFO, _CHATTY, "http-gateway", settings.log_format)
+        asyncio.run(serve_http(settings, typer.echo))
 
 
 @commands.command()
@@ -51,8 +54,9 @@ def api() -> None:
     from wardstream.infra.api.serving import serve_api
 
     settings = load_settings()
-    log_service(logging.INFO, _CHATTY, "api", settings.log_format)
-    asyncio.run(serve_api(settings, typer.echo))
+    with traced(settings, "api"):
+        log_service(logging.INFO, _CHATTY, "api", settings.log_format)
+        asyncio.run(serve_api(settings, typer.echo))
 
 
 @commands.command()
@@ -61,5 +65,6 @@ def webhooks() -> None:
     from wardstream.infra.delivery.serving import serve_webhooks
 
     settings = load_settings()
-    log_service(logging.INFO, _CHATTY, "webhooks", settings.log_format)
-    asyncio.run(serve_webhooks(settings, typer.echo))
+    with traced(settings, "webhooks"):
+        log_service(logging.INFO, _CHATTY, "webhooks", settings.log_format)
+        asyncio.run(serve_webhooks(settings, typer.echo))

@@ -13,11 +13,12 @@ import typer
 from wardstream.infra.collecting import BATCHES, collect_rarely
 from wardstream.infra.kafka.topics import lane_count
 from wardstream.infra.logs import log_service
+from wardstream.infra.observability.tracing import traced
 from wardstream.infra.operations_app import build_operations_app
 from wardstream.infra.settings import Settings, kafka_client_options, load_settings
 from wardstream.infra.worker import WorkerApp, build_app, build_imaging_app
 
-_CHATTY = ("abc", "aiokafka", "faust", "mode", "uvicorn")  # they log each rebalance step by step; abc: Faust as well
+_CHATTY = ("abc", "aiokafka", "faust", "mode", "opentelemetry", "uvicorn")  # each rebalance step by step; abc: Faust
 
 
 class Group(StrEnum):
@@ -48,11 +49,12 @@ def worker(
     app = _app(group, settings, lanes)
     asyncio.run(app.check())  # here too, so that a refusal is one line and no stack trace
     app.watch.listen(settings)
-    collect_rarely(BATCHES)
-    runner = faust.Worker(app, loglevel=level, redirect_stdouts=False, override_logging=False, quiet=True)
-    runner.spinner = None  # for terminals; what a service prints is its log
-    log_service(level, _CHATTY, app.watch.role, settings.log_format)
-    runner.execute_from_commandline()
+    with traced(settings, app.watch.role):
+        collect_rarely(BATCHES)
+        runner = faust.Worker(app, loglevel=level, redirect_stdouts=False, override_logging=False, quiet=True)
+        runner.spinner = None  # for terminals; what a service prints is its log
+        log_service(level, _CHATTY, app.watch.role, settings.log_format)
+        runner.execute_from_commandline()
 
 
 def _app(group: Group, settings: Settings, lanes: int) -> WorkerApp:

@@ -21,6 +21,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from wardstream.agents import metrics as m
+from wardstream.agents.tracing import begin, trace_of
 from wardstream.infra.delivery.ledger import Ledger, TakenOver
 from wardstream.infra.delivery.marks import Marks
 from wardstream.infra.delivery.receiver import GONE, Posted, Receiver
@@ -53,6 +54,9 @@ class Gone(Exception):
     """The receiver has said 410: it is no more."""
 
 
+_CHANNEL: Final = {"wardstream.channel": "webhook"}
+
+
 class Tools(NamedTuple):
     """What all cursors share."""
 
@@ -71,6 +75,7 @@ class Told(NamedTuple):
     caused_s: float
     alert: Alert
     body: bytes
+    trace: str | None = None
 
 
 class Cursor:
@@ -180,7 +185,8 @@ class Cursor:
         self._marks[part].take(record.offset)
         self.waiting += 1
         chain = self._of.setdefault(alert.alert_id, deque())
-        chain.append(Told(part, record.offset, record.timestamp / 1000, alert, record.value))
+        trace = trace_of(record.headers) if record.headers else None
+        chain.append(Told(part, record.offset, record.timestamp / 1000, alert, record.value, trace))
         if len(chain) == 1:
             group.create_task(self._tell(alert.alert_id, chain))
 
@@ -188,7 +194,10 @@ class Cursor:
         """Tell what there is of one alert, one after the other."""
         while chain:
             told = chain[0]
-            outcome = await self._deliver(told)
+            span = None if told.trace is None else begin("deliver alert", "client", told.trace, None, _CHANNEL)
+            outcome = await self._deliver(told, told.trace if span is None else span.traceparent)
+            if span is not None:
+                span.end({"wardstream.outcome": outcome.outcome, "wardstream.attempts": outcome.attempts})
             chain.popleft()
             self._outcomes.append(outcome)
             self._marks[told.part].done(told.offset)
@@ -198,13 +207,13 @@ class Cursor:
             self._room.set()
         del self._of[alert_id]
 
-    async def _deliver(self, told: Told) -> Delivery:
+    async def _deliver(self, told: Told, traceparent: str | None) -> Delivery:
         """Post a transition until it is taken, or not tried any more."""
         attempts, trying = 0, self._tools.trying
         while True:
             await self._rested()
             async with self._places:
-                posted = await self._receiver.post(str(told.alert.event_id), told.body)
+                posted = await self._receiver.post(str(told.alert.event_id), told.body, traceparent)
             attempts, age_s = attempts + 1, time.time() - told.caused_s
             if posted.reason is None:
                 self._tools.meters.observe(m.WEBHOOK_SECONDS, age_s)

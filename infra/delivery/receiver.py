@@ -23,6 +23,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from standardwebhooks import Webhook
 from yarl import URL
 
+from wardstream.agents.tracing import TRACEPARENT
 from wardstream.infra.delivery.networks import Network, Refused, check_address, check_url
 
 CONNECT_S: Final = 5.0
@@ -84,8 +85,8 @@ class Receiver:
         with contextlib.suppress(ValueError):
             self._url = check_url(url)
 
-    async def post(self, webhook_id: str, body: bytes) -> Posted:
-        """Post a body once. Never fails but by being cancelled."""
+    async def post(self, webhook_id: str, body: bytes, traceparent: str | None = None) -> Posted:
+        """Post a body once, with the trace that it is of. Never fails but by being cancelled."""
         if self._url is None:
             return Posted(None, "not_allowed")
         now = datetime.now(UTC)
@@ -97,6 +98,8 @@ class Receiver:
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": self._signs.sign(webhook_id, now, body.decode()),
         }
+        if traceparent is not None:
+            headers[TRACEPARENT] = traceparent
         self._refused = False
         try:
             async with self._opened().post(self._url, data=body, headers=headers, allow_redirects=False) as response:

@@ -18,6 +18,7 @@ import msgspec
 from hl7.mllp import HL7StreamWriter, InvalidBlockError
 
 from wardstream.agents.metrics import ACKNOWLEDGED, HL7_BLOCKS, HL7_MESSAGES
+from wardstream.agents.tracing import headers_of, receiving
 from wardstream.infra.gateways import answers, batch
 from wardstream.infra.gateways.blocks import BlockReader, SlowBlock
 from wardstream.infra.gateways.coverage import shown_type
@@ -158,6 +159,10 @@ class Connection:
         except Malformed as bad:
             await self._refuse(bad)
             return
+        with receiving("receive hl7v2", attributes={"wardstream.feed": self.feed}) as span:
+            await self._hand_over(parcel if span is None else parcel.traced(headers_of(span.traceparent)), begun)
+
+    async def _hand_over(self, parcel: Parcel, begun: float) -> None:
         header = parcel.header
         mode = answers.mode(header)
         if mode == "enhanced":

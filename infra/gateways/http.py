@@ -24,6 +24,7 @@ from fastapi.openapi.utils import get_openapi
 
 from wardstream.agents.metrics import GATEWAY_EVENTS, GATEWAY_REJECTS, HTTP_REQUESTS, HTTP_SECONDS, Meters
 from wardstream.agents.streams.outputs import MAX_ROW_BYTES
+from wardstream.agents.tracing import TRACEPARENT, Headers, headers_of, receiving
 from wardstream.infra.feeds.ndjson import BYTE_ORDER_MARK, BadLine, parsed, publishable
 from wardstream.infra.gateways.auth import Anyone, Authority, Principal
 from wardstream.infra.gateways.delivery import Delivery, Row
@@ -156,12 +157,14 @@ class _Publishing:
         async with self._room(request, principal.name) as most:
             body = await self._body(request, most)
             lines = [body] if kind in _JSON else self._lines(body)
-            results, rows = await self._checked(topic, lines, principal.assigning_authority)
-            try:
-                async with asyncio.timeout(self._limits.deliver_s):
-                    await (await self._delivery.offer(rows))
-            except TimeoutError:
-                raise Refused(503, "Kafka does not take it now; send it again", Retry_After="5") from None
+            with receiving(f"receive {topic}", request.headers.get(TRACEPARENT)) as span:
+                headers = headers_of(None if span is None else span.traceparent)
+                results, rows = await self._checked(topic, lines, principal.assigning_authority, headers)
+                try:
+                    async with asyncio.timeout(self._limits.deliver_s):
+                        await (await self._delivery.offer(rows))
+                except TimeoutError:
+                    raise Refused(503, "Kafka does not take it now; send it again", Retry_After="5") from None
         return Answer(results)
 
     def _let_in(self, request: Request) -> Principal:
@@ -216,7 +219,9 @@ class _Publishing:
             raise Refused(413, f"more than {self._limits.lines} lines")
         return stripped.split(b"\n")
 
-    async def _checked(self, topic: str, lines: list[bytes], numbers_of: str | None) -> tuple[list[Result], list[Row]]:
+    async def _checked(
+        self, topic: str, lines: list[bytes], numbers_of: str | None, headers: Headers
+    ) -> tuple[list[Result], list[Row]]:
         """What is wrong with each event, and the rows of those with which nothing is."""
         results: list[Result] = []
         rows: list[Row] = []
@@ -233,7 +238,7 @@ class _Publishing:
                 if isinstance(outcome, Event):
                     value = encode(outcome)
                     if len(value) <= MAX_ROW_BYTES:
-                        rows.append(Row(topic, outcome.patient_id, value))
+                        rows.append(Row(topic, outcome.patient_id, value, headers))
                         results.append(Result(number, accepted=True))
                         self._meters.count(GATEWAY_EVENTS, (_GATEWAY, topic))
                         continue

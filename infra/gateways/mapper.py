@@ -13,9 +13,12 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
+import msgspec
+
 from wardstream.agents.metrics import GATEWAY_EVENTS, GATEWAY_REJECTS, HL7_IGNORED, Meters
 from wardstream.agents.streams.dead_letters import DeadLetters, RawRecord
 from wardstream.agents.streams.outputs import MAX_ROW_BYTES
+from wardstream.agents.tracing import Headers
 from wardstream.client.publisher import encode_checked, topic_of
 from wardstream.infra.dead import FEED
 from wardstream.infra.gateways.coverage import shown_type
@@ -46,6 +49,11 @@ class Parcel(NamedTuple):
     header: Header
     rows: tuple[Row, ...]
     dead: int
+
+    def traced(self, headers: Headers) -> Parcel:
+        """With these headers on all that has a key: dead letters have headers of their own."""
+        rows = (msgspec.structs.replace(row, headers=headers) if row.key is not None else row for row in self.rows)
+        return self._replace(rows=tuple(rows))
 
 
 class Labels:

@@ -30,11 +30,12 @@ from tests.bench.running import BENCH, ROOT
 from tests.bench.scaling import scaling
 from tests.bench.steady import MINUTES, steady
 from tests.bench.throughput import Bench, throughput, wanted
+from tests.bench.tracing import tracing_cost, tracing_table
 from tests.bench.webhooks import NUMBER, webhooks, webhooks_table
 
 RESULTS = ROOT / ".wardstream" / "bench" / "results"
 EVENTS = {"relay": 1_000_000, "vitals": 400_000, "scaling": 200_000, "gateway": 20_000, "webhooks": NUMBER}
-REPEATS = {"relay": 5, "vitals": 5, "scaling": 3, "predictions": 5, "risk": 5, "alerts": 5}
+REPEATS = {"relay": 5, "vitals": 5, "scaling": 3, "predictions": 5, "risk": 5, "alerts": 5, "tracing": 5}
 
 
 def main() -> None:
@@ -134,6 +135,10 @@ def _alerts(options: Any, folder: Path, save: Path) -> str:
         return alerts_table(alerts(cluster, folder, options.seconds, options.repeats or REPEATS["alerts"], save))
 
 
+def _tracing(options: Any, folder: Path, save: Path) -> str:
+    return tracing_table(tracing_cost(options.repeats or REPEATS["tracing"], save))
+
+
 def _risk(options: Any, folder: Path, save: Path) -> str:
     return risk_table(risk(options.repeats or REPEATS["risk"], save))
 
@@ -159,6 +164,7 @@ _PARTS: dict[str, Callable[[Any, Path, Path], str]] = {
     "risk": _risk,
     "gateway": _gateway,
     "alerts": _alerts,
+    "tracing": _tracing,
     "webhooks": _webhooks,
     "profile": _profile,
 }

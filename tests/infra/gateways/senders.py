@@ -106,8 +106,8 @@ class FakeWay:
     async def close(self) -> None:
         pass
 
-    async def add(self, topic: str, patient_id: str, value: bytes) -> None:
-        self._buffer.append((topic, patient_id, value, ()))
+    async def add(self, topic: str, patient_id: str, value: bytes, headers: Headers = ()) -> None:
+        self._buffer.append((topic, patient_id, value, headers))
 
     async def add_at(self, topic: str, partition: int, value: bytes, headers: Headers = ()) -> None:
         self._buffer.append((topic, None, value, headers))
