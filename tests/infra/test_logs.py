@@ -10,6 +10,8 @@ from datetime import datetime
 
 import pytest
 
+from tests.tracing import TRACE, noted
+from wardstream.agents.tracing import receiving
 from wardstream.infra.logs import json_formatter, log_service
 
 
@@ -37,6 +39,13 @@ def test_an_object_a_line() -> None:
         "message": 'lane 3\nhas a "word"',
         "role": "worker",
     }
+
+
+def test_what_is_traced_has_the_trace() -> None:
+    with noted(), receiving("receive vitals.v1"):
+        line = json_formatter("http-gateway").format(record("refused"))
+    assert json.loads(line)["trace_id"] == TRACE
+    assert "trace_id" not in json.loads(json_formatter("http-gateway").format(record("refused")))
 
 
 def test_a_failure_keeps_its_trace() -> None:

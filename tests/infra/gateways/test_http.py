@@ -21,7 +21,9 @@ import pytest
 from tests.events import vitals
 from tests.infra.gateways.certificates import Authority
 from tests.infra.gateways.senders import PATIENT, FakeWay, pulse, until
+from tests.tracing import CALLER, noted
 from wardstream.agents.metrics import GATEWAY_REJECTS, HTTP_REQUESTS, Meters
+from wardstream.agents.tracing import TRACEPARENT
 from wardstream.client import Publisher, PublishError
 from wardstream.client import gateway as client_module
 from wardstream.infra.feeds.ndjson import BYTE_ORDER_MARK, publishable
@@ -117,6 +119,21 @@ async def test_one_event_as_json() -> None:
         assert (await gateway.post(BYTE_ORDER_MARK, NDJSON))[1] == {"results": []}
         assert (await gateway.post(b"[]", JSON))[1]["results"][0]["reason"] == "wrong_type"
         assert (await gateway.post(b"", NDJSON))[1] == {"results": []}
+
+
+async def test_a_trace_goes_on_with_the_records() -> None:
+    body = encode(pulse("a", 0))
+    async with served() as gateway:
+        with noted() as notes:
+            await gateway.post(body, JSON | {"traceparent": CALLER})
+            await gateway.post(b"no JSON", JSON)
+        await gateway.post(body, JSON | {"traceparent": CALLER})
+        assert [(span.name, span.parent) for span in notes.ended] == [
+            ("receive vitals.v1", CALLER),
+            ("receive vitals.v1", None),
+        ]
+        traced = ((TRACEPARENT, notes.ended[0].traceparent.encode()),)
+        assert [headers for *_, headers in gateway.way.kept] == [traced, ()], "untraced as the process does not trace"
 
 
 async def test_fields_that_the_schema_does_not_know_do_not_travel() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.infra.gateways.running import Running, running
 from tests.infra.gateways.senders import KEY, FakeWay, message, said, until
+from tests.tracing import noted
 from wardstream.agents.metrics import (
     CONNECTIONS,
     CONNECTIONS_REFUSED,
@@ -20,6 +21,7 @@ from wardstream.agents.metrics import (
     LATE_ANSWERS,
 )
 from wardstream.agents.streams.dead_letters import DeadLetters
+from wardstream.agents.tracing import TRACEPARENT
 from wardstream.infra.gateways import connection as connections
 from wardstream.infra.gateways import delivery as deliveries
 from wardstream.infra.gateways.blocks import BlockReader
@@ -110,6 +112,17 @@ async def test_enhanced_mode_while_kafka_is_away_and_the_gateway_dies(tmp_path: 
     assert late == [("AA", f"m{n}") for n in range(51)], "over the new connection of the same sender"
     ids = [decoder_of(type_of("vitals.v1"))(value).event_id for _, _, value, _ in way.kept]
     assert len(set(ids)) == len(ids) == 51
+
+
+@pytest.mark.parametrize("accept", ["AL", ""])
+async def test_a_trace_goes_on_with_the_records_through_the_spool_too(tmp_path: Path, accept: str) -> None:
+    with noted() as notes:
+        async with running(tmp_path) as run, run.sender() as engine:
+            assert (await engine.ask(message("m1", accept=accept)))[1] == "m1"
+            await until(lambda: len(run.way.kept) == 1)
+    (span,) = notes.ended
+    assert (span.name, span.parent) == ("receive hl7v2", None)
+    assert run.way.kept[0][3] == ((TRACEPARENT, span.traceparent.encode()),)
 
 
 def type_of(topic: str) -> Any:
