@@ -6,9 +6,11 @@ import asyncio
 import json
 import re
 import signal
+import subprocess
 import time
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +19,8 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from tests.workers import LANES, Workers, create_topics, worker_environment
+from tests.gateways import Gateways
+from tests.workers import LANES, WARDSTREAM, Workers, create_topics, worker_environment
 from wardstream.client import Publisher
 from wardstream.infra.kafka.broker import Cluster
 from wardstream.schemas.vitals import Vitals
@@ -115,3 +118,53 @@ def test_a_worker_is_watched(tmp_path: Path, kafka_jars: Path) -> None:
             assert line.keys() - {"exception"} == {"time", "level", "logger", "message", "role"}
             assert line["role"] == "worker"
             assert not {NAME, "p-4711"} & set(re.findall(r"[\w-]+", json.dumps(line)))
+
+
+SERVICES = {
+    "mllp-gateway": ("serve", "mllp"),
+    "http-gateway": ("serve", "http"),
+    "api": ("serve", "api"),
+    "webhooks": ("serve", "webhooks"),
+    "learner": ("learner",),
+    "operations-worker": ("worker", "--group", "operations"),
+}
+
+
+def test_every_service_is_watched(own_kafka: Cluster, tmp_path: Path) -> None:
+    """Each on an address of its own; asked to end, each does."""
+    gateways = Gateways(
+        own_kafka,
+        tmp_path,
+        HTTP_LISTEN="127.0.0.1:0",
+        API_LISTEN="127.0.0.1:0",
+        METRICS_LISTEN="127.0.0.1:0",
+        LOG_FORMAT="json",
+        DELIVERY_KEY=b64encode(bytes(32)).decode(),
+        WEBHOOK_NETWORKS='["127.0.0.1/32"]',
+        RISK_OUTCOMES='["icu_transfer"]',
+    )
+    started: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for role, words in SERVICES.items():
+            with (tmp_path / f"{role}.log").open("wb") as log:
+                started[role] = subprocess.Popen(
+                    [WARDSTREAM, *words], env=gateways.environment, stdout=log, stderr=subprocess.STDOUT
+                )
+        for role in SERVICES:
+            url = address(tmp_path / f"{role}.log")
+            until(lambda url=url: get(f"{url}/readyz")[0] == 200)  # type: ignore[misc]
+            assert get(f"{url}/healthz")[0] == 200
+            status, text = get(f"{url}/metrics")
+            assert (status, f'role="{role}"' in text) == (200, True), role
+        for process in started.values():
+            process.send_signal(signal.SIGTERM)
+        assert {role: process.wait(60) for role, process in started.items()} == dict.fromkeys(SERVICES, 0)
+    finally:
+        for process in started.values():
+            if process.poll() is None:
+                process.kill()
+            process.wait(60)
+    for role in SERVICES:
+        said = [line for line in (tmp_path / f"{role}.log").read_text().splitlines() if line.startswith("{")]
+        assert said, role
+        assert {json.loads(line)["role"] for line in said} == {role}
