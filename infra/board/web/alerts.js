@@ -4,7 +4,7 @@ import { buttons, mayAnswer } from "./answer.js";
 import { now } from "./clock.js";
 import { h, say, Slot } from "./dom.js";
 import { arrange } from "./order.js";
-import { paint, unpaint } from "./paint.js";
+import { paint } from "./paint.js";
 import { unitPicker } from "./scope.js";
 import { compareAlerts, isEnded, store } from "./store.js";
 import { timing } from "./tile.js";
@@ -132,16 +132,12 @@ export function alerts(root, signal) {
       empty.hidden = shown.length > 0;
       const unanswered = [...store.alerts.values()].filter(FILTERS.unanswered[1]).length;
       say(summary, `${store.alerts.size} open · ${unanswered} unanswered`);
-    });
+    }, signal);
   }
 
   store.on(["alerts", "reset"], order, signal);
-  const ticking = setInterval(() => paint("alerts.tick", () => lines.forEach((one) => one.tick())), 1000);
-  signal.addEventListener("abort", () => {
-    clearInterval(ticking);
-    unpaint("alerts.order");
-    unpaint("alerts.tick");
-  });
+  const ticking = setInterval(() => paint("alerts.tick", () => lines.forEach((one) => one.tick()), signal), 1000);
+  signal.addEventListener("abort", () => clearInterval(ticking));
   order();
 }
 

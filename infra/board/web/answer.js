@@ -53,11 +53,12 @@ function snooze() {
 }
 
 function handOver() {
-  const to = h("input", { id: "to", required: true, maxlength: 64, autocomplete: "off" });
+  const known = new Set([...store.alerts.values()].flatMap((alert) => [alert.assigned_to, ...(alert.to ?? [])]).filter(Boolean));
+  const to = h("input", { id: "to", required: true, maxlength: 64, autocomplete: "off", list: "known" });
   return {
     title: "Hand over",
     verb: "Hand over",
-    content: [h("label", { for: "to" }, "To whom (user or team)"), to],
+    content: [h("label", { for: "to" }, "To whom (user or team)"), to, h("datalist", { id: "known" }, [...known].sort().map((value) => h("option", { value })))],
     body: () => ({ action: "hand_over", handed_to: to.value.trim() }),
   };
 }

@@ -1,6 +1,6 @@
 // Whether what is shown is live: the badge, the banner with its age, and what a screen reader is told.
 
-import { now, wall } from "./clock.js";
+import { wall } from "./clock.js";
 import { mark, say } from "./dom.js";
 import { several } from "./scope.js";
 import { store } from "./store.js";
@@ -63,7 +63,7 @@ function announceAlerts() {
     waiting = [];
   };
   store.on(["alerts"], ({ raised }) => {
-    const fresh = raised.filter((alert) => alert.priority === "high" && !alert.silent && now() - Date.parse(alert.observed_at) < 120_000);
+    const fresh = raised.filter((alert) => alert.priority === "high" && !alert.silent);
     if (fresh.length === 0) return;
     waiting = [...waiting, ...fresh].slice(-100);
     timer ??= setTimeout(tell, Math.max(0, last + QUIET_MS - performance.now()));

@@ -1,19 +1,15 @@
 // All changes of the page in one place: jobs by key, the newest of each key, done in animation frames, a slice a frame.
 // So a burst of 300 tiles is spread over some frames, and no frame is held up for longer than a slice.
 
-const SLICE_MS = 5;
+const SLICE_MS = 4;
+const MOST = 3;
 const jobs = new Map();
 let asked = false;
 
-/** Does `job` in one of the next frames; a job with the same key that still waits is replaced. */
-export function paint(key, job) {
-  jobs.set(key, job);
+/** Does `job` in one of the next frames, unless `signal` aborts before; one with the same key that still waits is replaced. */
+export function paint(key, job, signal) {
+  jobs.set(key, { job, signal });
   ask();
-}
-
-/** Forgets the job of a key, if it waits. */
-export function unpaint(key) {
-  jobs.delete(key);
 }
 
 function ask() {
@@ -26,10 +22,12 @@ function ask() {
 function frame() {
   asked = false;
   const end = performance.now() + SLICE_MS;
-  for (const [key, job] of jobs) {
+  let left = MOST;
+  for (const [key, { job, signal }] of jobs) {
     jobs.delete(key);
+    if (signal.aborted) continue;
     job();
-    if (performance.now() > end) break;
+    if (--left === 0 || performance.now() > end) break;
   }
   if (jobs.size) ask();
 }

@@ -48,7 +48,7 @@ export class Tile {
     this.flags = ["stale", "degraded", "silent"].map((flag) => [flag, slot("span", { class: `t-chip t-flag t-${flag}`, hidden: true })]);
     this.root = slot(
       "li",
-      { class: "tile" },
+      { class: "tile", id: `tile-${this.id}` },
       h("div", { class: "t-head" }, this.bed.element, this.unit.element, this.person.element, this.known.element, this.code.element),
       h("div", { class: "t-main" }, this.news.element, this.riskBox.element),
       h("div", { class: "t-parts" }, this.parts.map((part) => part.cell.element)),

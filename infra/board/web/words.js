@@ -101,7 +101,8 @@ export function span(seconds) {
 /** How old, in whole minutes: it changes once a minute at most. */
 export function age(ms) {
   const minutes = Math.floor(ms / 60_000);
-    if (minutes < 90) return `${minutes}m`;
+  if (minutes < 1) return "now";
+  if (minutes < 90) return `${minutes}m`;
   if (minutes < 2880) return `${Math.round(minutes / 60)}h`;
   return `${Math.round(minutes / 1440)}d`;
 }
