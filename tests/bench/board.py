@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import os
 import random
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,8 @@ const thread = ({ pid, tid }) => `${pid}/${tid}`;
 const named = events.filter((one) => one.name === "thread_name" && one.args.name === "CrRendererMain");
 const mains = new Set(named.map(thread));
 const isTask = (one) => one.name === "ThreadControllerImpl::RunTask" && one.ph === "X";
-const tasks = events.filter((one) => isTask(one) && mains.has(thread(one)));
+// What was under way when the trace ended has no length.
+const tasks = events.filter((one) => isTask(one) && mains.has(thread(one)) && one.tdur !== undefined);
 const steps = new Map();
 for (const { ts, tdur } of tasks) {
   const step = Math.floor(ts / 16_667);
@@ -79,17 +81,21 @@ def board_table(found: list[dict[str, Any]]) -> str:
     """The figures by minute; work beyond what a frame may take is marked."""
     heads = ("minute", "frames with work", "median ms", "99 % ms", "most ms", "above 50 ms", "heap MB", "nodes", "load")
     lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
-    lines += [
-        f"| {minute} | {one['frames']} | {one['median_ms']:.1f} | {one['p99_ms']:.1f} | {one['most_ms']:.1f} "
-        f"| {one['long']} | {one['heap_mb']:.1f} | {one['nodes']:.0f} | {one['load']:.1f} |"
-        for minute, one in enumerate(found, 1)
-    ]
+    lines += [_row(minute, one) for minute, one in enumerate(found, 1)]
     if long := sum(one["long"] for one in found):
         lines.append(f"\n**{long} frames took more than {LONG_MS} ms of work**")
     return "\n".join(lines)
 
 
+def _row(minute: int, one: dict[str, Any]) -> str:
+    return (
+        f"| {minute} | {one['frames']} | {one['median_ms']:.1f} | {one['p99_ms']:.1f} | {one['most_ms']:.1f} "
+        f"| {one['long']} | {one['heap_mb']:.1f} | {one['nodes']:.0f} | {one['load']:.1f} |"
+    )
+
+
 async def _board(minutes: float) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
     with pytest.MonkeyPatch.context() as patch:
         async with shown(patch) as served, browser(packages(), chromium()) as chrome:
             for number in range(20):
@@ -103,7 +109,9 @@ async def _board(minutes: float) -> list[dict[str, Any]]:
                     viewport={"width": 1920, "height": 1080},
                 )
                 await asyncio.sleep(_SETTLE_S)
-                found = [await _minute(chrome) for _ in range(max(1, round(minutes)))]
+                for _ in range(max(1, round(minutes))):
+                    found.append(await _minute(chrome))
+                    print(_row(len(found), found[-1]), file=sys.stderr, flush=True)
                 living.cancel()
     return found
 

@@ -40,7 +40,7 @@ async def test_each_answer_goes_out_and_what_comes_of_it_is_shown(chrome: Browse
     focused = "return await page.evaluate(() => document.activeElement.dataset.action)"
     assert await chrome.do("nurse", focused) == "snooze"  # whoever came by keyboard is where they were
     board.say(raised("one", "ward-a", "01", 2, transition="snoozed", state="snoozed", until=until))
-    await chrome.do("nurse", "await page.locator('.a-timer', { hasText: 'snoozed to' }).waitFor()")
+    await chrome.do("nurse", "await page.locator('.a-timer', { hasText: /^to \\d/ }).waitFor()")
 
     code = "await page.click('[data-action=hand_over]'); await page.fill('dialog input', ' outreach ');"
     handed = await answer(chrome, board, f"{code} await page.keyboard.press('Enter'); {SHUT}")

@@ -85,7 +85,7 @@ class Line {
   }
 
   tick() {
-    this.timer.say(isEnded(this.alert) ? `at ${time(this.alert.observed_at)}` : timing(this.alert, now()));
+    this.timer.say(isEnded(this.alert) ? `at ${time(this.alert.observed_at)}` : timing(this.alert, now()).replace(/^snoozed /, ""));
   }
 }
 

@@ -46,7 +46,7 @@ export function chart(box, contents, { y = null, sync = null, height = 130, band
       series: [{}, ...shown.lines.map(series)],
       bands: bands.map(([above, below, name]) => ({ series: [above + 1, below + 1], fill: colour(name) })),
       hooks: { draw: [(u) => { drawLevel(u, shown.level ?? null); drawMarks(u, shown.marks ?? []); }] },
-      padding: [10, 10, 0, 0],
+      padding: [10, scaled(18), 0, 0],
     };
   };
   const resized = new ResizeObserver(() => {
@@ -121,6 +121,7 @@ function drawLevel(u, level) {
   ctx.lineTo(bbox.left + bbox.width, y);
   ctx.stroke();
   ctx.font = `${scaled(12) * devicePixelRatio}px system-ui, sans-serif`;
+  ctx.textAlign = "left"; // not as an axis left it
   ctx.fillText(level.text, bbox.left + 6, y - 5 * devicePixelRatio);
   ctx.restore();
 }
@@ -130,6 +131,7 @@ function drawMarks(u, marks) {
   ctx.save();
   ctx.lineWidth = devicePixelRatio * 1.5;
   ctx.font = `bold ${scaled(11) * devicePixelRatio}px system-ui, sans-serif`;
+  ctx.textAlign = "left";
   let free = -Infinity;
   for (const mark of [...marks].sort((a, b) => Date.parse(a.at) - Date.parse(b.at))) {
     const x = u.valToPos(seconds(mark.at), "x", true);

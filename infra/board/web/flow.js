@@ -31,12 +31,13 @@ export function flow(root, signal) {
   }
 
   function draw(told) {
-    const [first] = told.units;
+    const all = [...told.units].sort((a, b) => (at(b, TONIGHT_H)?.shortfall ?? -1) - (at(a, TONIGHT_H)?.shortfall ?? -1));
+    const [first] = all;
     if (first === undefined) return units.replaceChildren();
-    const chosen = told.units.find((one) => one.unit === state.unit) ?? first;
+    const chosen = all.find((one) => one.unit === state.unit) ?? first;
     state.unit = chosen.unit;
     const focused = units.contains(document.activeElement) ? document.activeElement.dataset.unit : null;
-    units.replaceChildren(overview(told.units, chosen.unit, (unit) => { state.unit = unit; draw(told); }));
+    units.replaceChildren(overview(all, chosen.unit, (unit) => { state.unit = unit; draw(told); }));
     if (focused) units.querySelector(`[data-unit="${CSS.escape(focused)}"]`)?.focus();
     state.charts?.abort();
     state.charts = new AbortController();
@@ -55,7 +56,7 @@ export function flow(root, signal) {
 const at = (unit, hours) => unit.ahead.find((one) => one.horizon_h >= hours) ?? unit.ahead[unit.ahead.length - 1];
 
 function overview(all, chosen, pick) {
-  const rows = [...all].sort((a, b) => (at(b, TONIGHT_H)?.shortfall ?? -1) - (at(a, TONIGHT_H)?.shortfall ?? -1)).map((unit) => {
+  const rows = all.map((unit) => {
     const soon = at(unit, TONIGHT_H);
     return [
       h("button", { type: "button", class: "link", "data-unit": unit.unit, "aria-pressed": String(unit.unit === chosen), onclick: () => pick(unit.unit) }, unit.unit),

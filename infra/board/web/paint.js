@@ -2,13 +2,23 @@
 // So a burst of 300 tiles is spread over some frames, and no frame is held up for longer than a slice.
 
 const SLICE_MS = 4;
-const MOST = 3;
+const MOST = 3; // tiles in sight: what they cost is mostly layout and paint, which come after the slice
 const jobs = new Map();
+const first = new Map();
 let asked = false;
 
-/** Does `job` in one of the next frames, unless `signal` aborts before; one with the same key that still waits is replaced. */
-export function paint(key, job, signal) {
-  jobs.set(key, { job, signal });
+/**
+ * Does `job` in one of the next frames, unless `signal` aborts before; one with the same key that still waits is replaced.
+ * `cost`: how much is to be laid out and painted after it; 1 is a tile.
+ */
+export function paint(key, job, signal, cost = 1) {
+  jobs.set(key, { job, signal, cost });
+  ask();
+}
+
+/** Does `job` in the next frame, before all others. */
+export function paintFirst(key, job, signal) {
+  first.set(key, { job, signal });
   ask();
 }
 
@@ -22,12 +32,17 @@ function ask() {
 function frame() {
   asked = false;
   const end = performance.now() + SLICE_MS;
+  for (const [key, { job, signal }] of first) {
+    first.delete(key);
+    if (!signal.aborted) job();
+  }
   let left = MOST;
-  for (const [key, { job, signal }] of jobs) {
+  for (const [key, { job, signal, cost }] of jobs) {
     jobs.delete(key);
     if (signal.aborted) continue;
     job();
-    if (--left === 0 || performance.now() > end) break;
+    left -= cost;
+    if (left <= 0 || performance.now() > end) break;
   }
-  if (jobs.size) ask();
+  if (jobs.size || first.size) ask();
 }

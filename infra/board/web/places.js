@@ -14,6 +14,7 @@ export class Places {
     this.grid = grid;
     this.elements = [];
     this.owns = "";
+    this.more = 0;
     this.count = 0;
     const resized = new ResizeObserver(() => this.measure());
     resized.observe(grid);
@@ -24,10 +25,16 @@ export class Places {
     });
   }
 
+  /** Makes room for a line of `rem` more in each tile. */
+  heighten(rem) {
+    this.more = rem;
+    this.size(this.count);
+  }
+
   /** Has type grow or shrink so that so many tiles fit a wall. */
   size(count) {
     this.count = count;
-    fit(this.grid, count, TILE);
+    fit(this.grid, count, { ...TILE, high: TILE.high + this.more });
     this.measure();
   }
 
@@ -53,7 +60,7 @@ export class Places {
     this.columns = Math.max(1, Math.floor((width + gap) / (TILE.wide * rem + gap)));
     // Whole pixels: type on fractions of them is blurred.
     this.across = Math.floor((width + gap) / this.columns);
-    this.down = Math.round(TILE.high * rem) + gap;
+    this.down = Math.round((TILE.high + this.more) * rem) + gap;
     this.grid.style.setProperty("--wide", `${this.across - gap}px`);
     this.grid.style.setProperty("--high", `${this.down - gap}px`);
     this.give(this.elements);

@@ -25,7 +25,7 @@ export class Tile {
     this.bed = slot("a", { class: "t-bed", href: `#/patient/${encodeURIComponent(this.id)}` });
     this.unit = slot("span", { class: "t-unit" });
     this.person = slot("span", { class: "t-person" });
-    this.known = slot("span", { class: "t-name" });
+    this.known = slot("div", { class: "t-name" });
     this.code = slot("span", { class: "t-chip t-code" });
     this.newsNumber = slot("span", { class: "t-news-n" });
     this.newsBand = slot("span", { class: "t-cap" });
@@ -49,7 +49,8 @@ export class Tile {
     this.root = slot(
       "li",
       { class: "tile", id: `tile-${this.id}` },
-      h("div", { class: "t-head" }, this.bed.element, this.unit.element, this.person.element, this.known.element, this.code.element),
+      h("div", { class: "t-head" }, this.bed.element, this.unit.element, this.person.element, this.code.element),
+      this.known.element,
       h("div", { class: "t-main" }, this.news.element, this.riskBox.element),
       h("div", { class: "t-parts" }, this.parts.map((part) => part.cell.element)),
       this.alert.element,
@@ -82,7 +83,7 @@ export class Tile {
     this.root.mark("data-priority", tile.priority ?? "none");
     this.flag("stale", tile.stale, "Stale");
     this.flag("degraded", tile.degraded, "Degraded");
-    this.flag("silent", tile.silent, "Silent mode");
+    this.flag("silent", tile.silent, "Silent");
     this.root.mark("data-stale", tile.stale);
     this.root.mark("data-silent", tile.silent);
     this.tick();
@@ -129,7 +130,7 @@ export class Tile {
       const points = tile.news2?.parts[part.field];
       part.value.say(one === undefined ? "–" : value(part.field, one.value));
       const old = one === undefined ? "none" : age(at - Date.parse(one.at));
-      part.foot.say(points ? `${old} +${points}` : old);
+      part.foot.say(points ? `${old === "now" ? "" : old} +${points}` : old);
       part.cell.mark("data-points", points ?? "");
       part.cell.mark("data-old", missing.has(part.field));
     }

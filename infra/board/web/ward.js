@@ -7,7 +7,7 @@
 
 import { post } from "./api.js";
 import { h, say } from "./dom.js";
-import { paint } from "./paint.js";
+import { paint, paintFirst } from "./paint.js";
 import { Places } from "./places.js";
 import { several, unitPicker } from "./scope.js";
 import { store } from "./store.js";
@@ -19,6 +19,7 @@ const UNSEEN_MS = 10_000;
 const TICK_MS = 1000;
 const AT_ONCE = 64;
 const NAMES_MS = 60_000;
+const NAME_REM = 1.4;
 
 export function ward(root, signal) {
   const tiles = new Map();
@@ -47,7 +48,7 @@ export function ward(root, signal) {
 
   function show(id) {
     const tile = tiles.get(id);
-    if (tile === undefined) return paint(`tile ${id}`, () => make(id), signal);
+    if (tile === undefined) return paint(`tile ${id}`, () => make(id), signal, 1 / 4);
     const rose = tile.take(store.tiles.get(id));
     if (rose) {
       tile.element.dataset.rose = "";
@@ -71,7 +72,7 @@ export function ward(root, signal) {
   }
 
   function draw(tile) {
-    paint(`tile ${tile.id}`, () => tile.draw(several()), signal);
+    paint(`tile ${tile.id}`, () => tile.draw(several()), signal, inSight.has(tile) ? 1 : 0);
   }
 
   function sighted(entries) {
@@ -98,7 +99,7 @@ export function ward(root, signal) {
   function order() {
     const hold = Math.min(state.touched + HOLD_MS, state.sorted + 2 * SETTLE_MS) - performance.now();
     if (hold > 0) held ??= setTimeout(() => { held = null; order(); }, hold);
-    else paint("ward.order", sort, signal);
+    else paintFirst("ward.order", sort, signal);
   }
 
   function sort() {
@@ -116,7 +117,8 @@ export function ward(root, signal) {
     empty.hidden = shown.length > 0;
     say(empty, store.filled ? "No patients match." : "Waiting for the first data …");
     summarise();
-    if (state.find !== "" || shown.length === state.count) return; // who looks for a bed wants no other size of type
+    // Who looks for a bed wants no other size of type; nor shall it shrink while the first tiles come.
+    if (state.find !== "" || tiles.size < store.tiles.size || shown.length === state.count) return;
     state.count = shown.length;
     places.size(state.count);
   }
@@ -159,6 +161,7 @@ export function ward(root, signal) {
     const ids = [...tiles.values()].filter((tile) => visible(tile.element)).map((tile) => tile.id).slice(0, AT_ONCE);
     try {
       const told = await post("/v1/board/names", { patients: ids });
+      places.heighten(NAME_REM); // a name cut short, or without its second mark, could be another's
       for (const [id, name] of Object.entries(told.names)) tiles.get(id)?.showName(name);
       say(note, "Names shown; it is recorded who looked.");
       clearTimeout(hiding);
@@ -170,6 +173,7 @@ export function ward(root, signal) {
 
   function hideNames() {
     for (const tile of tiles.values()) tile.showName(null);
+    places.heighten(0);
     say(note, "");
   }
 
@@ -177,7 +181,8 @@ export function ward(root, signal) {
     for (const id of tiles.keys()) {
       if (!store.tiles.has(id)) forget(id);
     }
-    for (const id of store.tiles.keys()) show(id);
+    // The worst first, so that the first screen is there at once.
+    for (const { patient_id: id } of [...store.tiles.values()].sort((a, b) => b.rank - a.rank)) show(id);
     order();
   }
 
