@@ -40,7 +40,7 @@ Transition = Literal[
 ]
 
 
-class Place(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Place(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Where a record is in Kafka."""
 
     topic: Annotated[Label, Meta(description="Its topic.")]
@@ -48,7 +48,7 @@ class Place(Struct, frozen=True, kw_only=True, omit_defaults=True):
     offset: Annotated[Annotated[int, Meta(ge=0)], Meta(description="The offset.")]
 
 
-class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A prediction that an alert was decided from; the whole of it is on predictions.v1."""
 
     event_id: Annotated[UUID, Meta(description="event_id of the prediction.")]
@@ -61,7 +61,7 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ] = ()
 
 
-class Seen(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Seen(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A finding that an alert was decided from; the whole of it is on findings.v1."""
 
     event_id: Annotated[UUID, Meta(description="event_id of the finding.")]
@@ -71,7 +71,7 @@ class Seen(Struct, frozen=True, kw_only=True, omit_defaults=True):
     observed_at: Annotated[Moment, Meta(description="When the film was taken.")]
 
 
-class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What the alert stands on. Later transitions that decide nothing anew (escalations, answers) repeat that of the
     transition that raised or worsened it."""
 
@@ -87,7 +87,7 @@ class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     prediction: Annotated[Answer | None, Meta(description="The prediction that decided; null: none did.")] = None
 
 
-class Suggestion(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Suggestion(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What is usually done, and who says so. A person decides."""
 
     text: Annotated[Phrase, Meta(description="A sentence or two.")]

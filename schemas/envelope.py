@@ -55,7 +55,7 @@ def check_year(field: str, at: datetime) -> None:
         raise BadEvent("out_of_bounds", field)
 
 
-class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What every event about a patient carries. Where null is allowed, absent means the same: not known."""
 
     event_id: Annotated[UUID, Meta(description="Identity of the event; a resend has the same. UUIDv5 for outputs.")]

@@ -14,7 +14,7 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 Quality = Literal["ok", "degraded", "abstained"]
 
 
-class Contribution(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Contribution(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What one input added to the answer."""
 
     feature: Annotated[Name, Meta(description="The input.")]

@@ -15,7 +15,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=64)]
 consumer. No pattern, because a record has fifty of them and msgspec takes 0.5 µs for each."""
 
 
-class Score(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Score(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One score and how good it is."""
 
     name: Annotated[Name, Meta(description="Which score.", examples=["news2"])]
@@ -36,7 +36,7 @@ class Score(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ] = None
 
 
-class Reading(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Reading(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One signal's value and when it was true."""
 
     value: Annotated[
@@ -49,7 +49,7 @@ class Reading(Struct, frozen=True, kw_only=True, omit_defaults=True):
 FlagKind = Literal["critical_low", "critical_high", "delta_down", "delta_up"]
 
 
-class Flag(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Flag(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Why somebody should look at a result."""
 
     kind: Annotated[FlagKind, Meta(description="At or beyond a critical limit; or far from the previous result.")]
@@ -60,7 +60,7 @@ class Flag(Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: Annotated[Phrase, Meta(description="Where the limit comes from.")]
 
 
-class Result(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Result(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The newest result of one laboratory analyte, and what it calls for."""
 
     name: Annotated[Name, Meta(description="The analyte's signal.", examples=["potassium_mmol_per_l"])]

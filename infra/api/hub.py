@@ -22,7 +22,7 @@ from wardstream.agents.metrics import API_BEHIND, API_DELIVERED, API_READ, API_S
 from wardstream.infra.api.history import LOOK_BACK_S, LOOK_FAR_BACK_S, History, Reader, partitions
 from wardstream.infra.api.ring import Position, Ring, Row
 from wardstream.infra.api.table import Standings
-from wardstream.infra.failure import Failure
+from wardstream.infra.kafka.outlasting import outlasted
 
 log = logging.getLogger(__name__)
 
@@ -142,10 +142,8 @@ class Hub:
         """Read until cancelled; after any failure anew, from where it was."""
         pause = _PAUSE_S
         while True:
-            try:
+            with outlasted(log, "alerts cannot be read"):
                 await self._read()
-            except (Failure, KafkaError, OSError, TimeoutError) as error:
-                log.warning("alerts cannot be read: %s", error if isinstance(error, Failure) else type(error).__name__)
             await asyncio.sleep(pause)
             pause = _PAUSE_S if self._ready.is_set() else min(2 * pause, _LONGEST_PAUSE_S)
 
@@ -153,11 +151,9 @@ class Hub:
         """Find, at leisure, open alerts that nobody has touched since before what was read first; until cancelled."""
         while True:
             await self._ready.wait()
-            try:
+            with outlasted(log, "older alerts cannot be read yet"):
                 if not self._older:
                     await self._read_older(self.standings)
-            except (Failure, KafkaError, OSError, TimeoutError) as error:
-                log.warning("older alerts cannot be read yet: %s", type(error).__name__)
             await asyncio.sleep(_LONGEST_PAUSE_S)
 
     async def _read_older(self, known: Standings) -> None:

@@ -14,13 +14,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 
 from wardstream.infra.api.bodies import DirectiveView
 from wardstream.infra.api.history import Reader
 from wardstream.infra.api.hub import NotReady
 from wardstream.infra.failure import Failure
 from wardstream.infra.gateways.auth import Principal
+from wardstream.infra.kafka.outlasting import outlasted
 from wardstream.infra.kafka.topics import describe_topics
 from wardstream.models.patient import KEPT_ORDERS
 from wardstream.models.revisions import lasting, standing
@@ -58,10 +58,8 @@ class Ordered:
     async def run(self) -> None:
         """Read until cancelled; after any failure anew."""
         while True:
-            try:
+            with outlasted(log, "orders cannot be read"):
                 await self._read()
-            except (Failure, KafkaError, OSError, TimeoutError) as error:
-                log.warning("orders cannot be read: %s", error if isinstance(error, Failure) else type(error).__name__)
             await asyncio.sleep(_PAUSE_S)
 
     async def ready(self) -> None:

@@ -16,6 +16,7 @@ from wardstream.infra.api.orders import Orders
 from wardstream.infra.api.streams import STREAMS
 from wardstream.infra.api.subscribing import Subscribing
 from wardstream.infra.board.serving import Boards
+from wardstream.infra.collecting import STEADY, collect_rarely
 from wardstream.infra.gateways.auth import Anyone, Authority, TokenFile
 from wardstream.infra.gateways.delivery import Delivery
 from wardstream.infra.gateways.listeners import Listener, bound, server_context
@@ -68,6 +69,7 @@ async def serve_api(settings: Settings, announce: Callable[[str], object]) -> No
         *boards.bodies,
         reporting.run,
     ]
+    collect_rarely(STEADY)
     async with Background(*bodies) as background:
         serving = asyncio.create_task(server.serve(sockets=[taken]))
         host, port = taken.getsockname()[:2]

@@ -28,6 +28,7 @@ from wardstream.infra.failure import Failure
 from wardstream.infra.gateways.auth import Principal
 from wardstream.infra.gateways.http import Refused
 from wardstream.infra.kafka.following import Follower
+from wardstream.infra.kafka.outlasting import outlasted
 from wardstream.infra.subscriptions import Change, Secrets, change, new_secret, table_of
 from wardstream.schemas.bad_event import BadEvent
 from wardstream.schemas.subscriptions import TOPIC, Subscription, Webhook
@@ -65,15 +66,13 @@ class Subscribing:
         follower = Follower(self._client, [TOPIC.name])
         try:
             while True:
-                try:
+                with outlasted(log, "subscriptions cannot be followed"):
                     await follower.open()
                     self._table = table_of(follower.rows[TOPIC.name])
                     while True:
                         if await follower.wait():
                             self._table = table_of(follower.rows[TOPIC.name])
-                except (Failure, KafkaError, OSError, TimeoutError) as error:
-                    log.warning("subscriptions cannot be followed: %s", type(error).__name__)
-                    await asyncio.sleep(_PAUSE_S)
+                await asyncio.sleep(_PAUSE_S)
         finally:
             await follower.close()
 

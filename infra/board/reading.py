@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 
 from wardstream.infra.board.board import Board
 from wardstream.infra.failure import Failure
+from wardstream.infra.kafka.outlasting import outlasted
 from wardstream.infra.kafka.topics import describe_topics
 from wardstream.schemas.admissions import TOPIC as ADMISSIONS
 from wardstream.schemas.bad_event import BadEvent
@@ -91,16 +92,8 @@ class Reading:
     async def run(self) -> None:
         """Read until cancelled."""
         while True:
-            try:
+            with outlasted(log, "the ward cannot be read"):
                 await self._read()
-            except (Failure, KafkaError, OSError, TimeoutError) as error:
-                said = str(error) if isinstance(error, Failure) else type(error).__name__
-                log.warning("the ward cannot be read: %s", said)
-            except asyncio.CancelledError:
-                if (task := asyncio.current_task()) is None or task.cancelling():
-                    raise
-                # Nobody has cancelled us: aiokafka hands on that a wait of its own, timed out, was cancelled.
-                log.warning("the ward cannot be read: Kafka does not answer")
             self._board.source_ok = False
             await asyncio.sleep(_PAUSE_S)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import typer
@@ -18,7 +19,9 @@ from rich.table import Table
 
 from wardstream.client import Publisher, PublishError
 from wardstream.infra.answering import WHAT, acknowledgement
-from wardstream.infra.api.history import LOOK_BACK_S, Reader, partitions
+from wardstream.infra.api.history import LOOK_BACK_S, LOOK_FAR_BACK_S, Reader, partitions
+from wardstream.infra.api.ring import Row
+from wardstream.infra.api.table import Standings
 from wardstream.infra.audit import write_audit
 from wardstream.infra.failure import Failure
 from wardstream.infra.operator_alerts import answer_operator_alert, operator_alerts
@@ -35,10 +38,12 @@ commands = typer.Typer(no_args_is_help=True, help="Alerts: as they happen, how t
 ROLE = "clinician"
 OPERATOR = "operator"
 _WIDE = 160
+_NO_SUCH = "there is no such alert of the last 90 days, or it is not in the units of this token"
 _MARKS = {"high": "!!!", "medium": "!!", "low": "!"}
 _COLOURS = {"high": "bold red", "medium": "yellow", "low": "cyan"}
 _HEADS = ("", "where", "patient", "condition", "state", "since", "told", "reason", "alert")
 
+T = TypeVar("T")
 Units = Annotated[list[str] | None, typer.Option("--unit", help="only there; several times for several")]
 AlertId = Annotated[UUID, typer.Argument(help="alert_id, as `alerts show` prints it")]
 
@@ -59,7 +64,8 @@ def tail(
 
     async def run() -> None:
         async with aclosing(await Reader(client, await partitions(client)).open()) as reader:
-            before = [alert for alert in await _lately(reader) if not unit or alert.unit in unit]
+            rows = sorted([pair async for pair in _since(reader, LOOK_BACK_S)], key=lambda pair: pair[1])
+            before = [row.alert for row, _ in rows if not unit or row.alert.unit in unit]
             for alert in before[-last:] if last else ():
                 console.print(_line(alert))
             while follow:
@@ -78,21 +84,19 @@ def tail(
 
 @commands.command()
 def show(
-    alert_id: Annotated[UUID | None, typer.Argument(help="all transitions of this alert")] = None, unit: Units = None
+    alert_id: Annotated[UUID | None, typer.Argument(help="all transitions of this alert")] = None,
+    unit: Units = None,
+    days: Annotated[float, typer.Option(min=0.1, max=90, help="the open ones with a transition in this time")] = 7,
 ) -> None:
     """The alerts that are open, the most urgent first; or all transitions of one."""
-    found = _read(load_settings())
+    settings = load_settings()
     if alert_id is not None:
-        mine = [alert for alert in found if alert.alert_id == alert_id]
-        if not mine:
-            raise Failure("there is no such alert")
-        for alert in sorted(mine, key=lambda one: one.number):
+        for alert in _life(settings, alert_id):
             _console().print(_line(alert), soft_wrap=True)
         return
-    newest = {alert.alert_id: alert for alert in sorted(found, key=lambda one: one.number)}
     table = _table(*_HEADS)
     for alert in sorted(
-        (one for one in newest.values() if one.state not in ENDED and (not unit or one.unit in unit)),
+        (one for one in _open(settings, days * 86_400) if not unit or one.unit in unit),
         key=lambda one: (-len(_MARKS[one.priority]), one.raised_at),
     ):
         cells = (
@@ -159,10 +163,9 @@ def ack(
             return
     if ROLE not in who.roles:
         raise Failure(f"this token does not have the role {ROLE}: nothing was done")
-    mine = [alert for alert in _read(settings) if alert.alert_id == alert_id]
-    newest = max(mine, key=lambda one: one.number, default=None)
-    if newest is None or (who.units is not None and newest.unit not in who.units):
-        raise Failure("there is no such alert, or it is not in the units of this token")
+    newest = _life(settings, alert_id)[-1]
+    if who.units is not None and newest.unit not in who.units:
+        raise Failure(_NO_SUCH)
     if newest.state in ENDED and action != "rate":
         raise Failure(f"the alert is {newest.state}: it can be rated, and nothing else")
     event = acknowledgement(
@@ -240,28 +243,52 @@ def _answer_operators(
     typer.echo(f"{WHAT[action].removeprefix('alert_').replace('_', ' ')}: {alert.reason}")
 
 
-def _read(settings: Settings) -> list[Alert]:
-    client = kafka_client_options(settings)
+def _open(settings: Settings, back_s: float) -> list[Alert]:
+    """The alerts that are open, of those with a transition in so many seconds."""
 
     async def run() -> list[Alert]:
+        client, standings = kafka_client_options(settings), Standings()
         async with aclosing(await Reader(client, await partitions(client)).open()) as reader:
-            return await _lately(reader)
+            async for row, at in _since(reader, back_s):
+                standings.add(row, at)
+        standings.drop_ended()
+        return [standing.row.alert for standing in standings]
 
+    return _read(run())
+
+
+def _life(settings: Settings, alert_id: UUID) -> list[Alert]:
+    """All transitions of an alert, in their order."""
+
+    async def run() -> list[Alert]:
+        client, found = kafka_client_options(settings), list[Alert]()
+        async with aclosing(await Reader(client, await partitions(client)).open()) as reader:
+            for back_s in (LOOK_BACK_S, LOOK_FAR_BACK_S):  # nearly all are of the last week
+                found = [row.alert async for row, _ in _since(reader, back_s) if row.alert.alert_id == alert_id]
+                if any(alert.number == 1 for alert in found):
+                    break
+        return sorted(found, key=lambda one: one.number)
+
+    if not (found := _read(run())):
+        raise Failure(_NO_SUCH)
+    return found
+
+
+def _read(reading: Coroutine[Any, Any, T]) -> T:
     try:
-        return asyncio.run(run())
+        return asyncio.run(reading)
     except (KafkaError, TimeoutError) as error:
         raise Failure(f"alerts cannot be read: {type(error).__name__}") from error
 
 
-async def _lately(reader: Reader) -> list[Alert]:
-    """The transitions of the last week, those of one alert in their order; the reader then follows."""
-    position, end = await reader.begin(int((time.time() - LOOK_BACK_S) * 1000)), await reader.end()
+async def _since(reader: Reader, back_s: float) -> AsyncIterator[tuple[Row, float]]:
+    """The transitions that were written in the last so many seconds, with when; the reader then follows."""
+    position, end = await reader.begin(int((time.time() - back_s) * 1000)), await reader.end()
     reader.seek(position)
-    found: list[tuple[float, Alert]] = []
     while any(map(int.__lt__, await reader.position(), end)):
-        found += [(at, row.alert) for row, at in await reader.read(position) if not row.silent]
-    found.sort(key=lambda pair: pair[0])
-    return [alert for _, alert in found]
+        for row, at in await reader.read(position):
+            if not row.silent:
+                yield row, at
 
 
 def _line(alert: Alert) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from enum import StrEnum
 from typing import Annotated
@@ -11,14 +10,13 @@ from typing import Annotated
 import faust
 import typer
 
+from wardstream.infra.collecting import BATCHES, collect_rarely
 from wardstream.infra.kafka.topics import lane_count
 from wardstream.infra.logs import log_service
 from wardstream.infra.operations_app import build_operations_app
 from wardstream.infra.settings import Settings, kafka_client_options, load_settings
 from wardstream.infra.worker import WorkerApp, build_app, build_imaging_app
 
-# A batch of thousands of events is no garbage: at Python's own 700 objects each batch is gone over several times.
-COLLECTED_AFTER = (50_000, 20, 50)
 _CHATTY = ("abc", "aiokafka", "faust", "mode", "uvicorn")  # they log each rebalance step by step; abc: Faust as well
 
 
@@ -50,7 +48,7 @@ def worker(
     app = _app(group, settings, lanes)
     asyncio.run(app.check())  # here too, so that a refusal is one line and no stack trace
     app.watch.listen(settings)
-    gc.set_threshold(*COLLECTED_AFTER)
+    collect_rarely(BATCHES)
     runner = faust.Worker(app, loglevel=level, redirect_stdouts=False, override_logging=False, quiet=True)
     runner.spinner = None  # for terminals; what a service prints is its log
     log_service(level, _CHATTY, app.watch.role, settings.log_format)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
-from aiokafka.errors import KafkaError
 from msgspec.structs import replace
 
 from wardstream.agents import metrics as m
@@ -21,6 +20,7 @@ from wardstream.infra.delivery.receiver import Receiver
 from wardstream.infra.failure import Failure
 from wardstream.infra.gateways.auth import TokenFile
 from wardstream.infra.kafka.following import Follower
+from wardstream.infra.kafka.outlasting import outlasted
 from wardstream.infra.subscriptions import Change, Secrets, change, table_of
 from wardstream.schemas.subscriptions import TOPIC, Subscription
 
@@ -142,15 +142,12 @@ class Webhooks:
         for task in self._tasks.values():
             if task.done():
                 task.result()
-        try:
+        with outlasted(log, "subscriptions cannot be followed"):
             await self._follower.wait()
-        except (KafkaError, OSError, TimeoutError) as error:
-            log.warning("subscriptions cannot be followed: %s", type(error).__name__)
-            await asyncio.sleep(_AGAIN_S)
-            try:
-                await self._follower.open()
-            except (Failure, KafkaError, OSError, TimeoutError):
-                log.warning("nor can they be read anew; those that are known go on")
+            return
+        await asyncio.sleep(_AGAIN_S)
+        with outlasted(log, "nor can they be read anew; those that are known go on"):
+            await self._follower.open()
 
     async def _turn(self, subscription: Subscription, before: asyncio.Task[None] | None) -> None:
         """Tell one version of a subscription, after the one before has ended."""
@@ -161,16 +158,14 @@ class Webhooks:
             try:
                 cursor = Cursor(subscription, self._doors.receiver(subscription), self._tools)
                 self._cursors[name] = cursor
-                await cursor.run()
+                with outlasted(log, f"subscription {name} begins anew in {_AGAIN_S:.0f} s", (TakenOver,)):
+                    await cursor.run()
             except TakenOver:
                 raise
             except Gone:
                 log.error("subscription %s: its receiver is gone (410); it rests", name)
                 await self._pause(subscription)
                 return
-            except (Failure, KafkaError, OSError, TimeoutError) as error:
-                said = error if isinstance(error, Failure) else type(error).__name__
-                log.warning("subscription %s begins anew in %.0f s: %s", name, _AGAIN_S, said)
             except Exception:  # the one place where a cursor may fail: others must not notice
                 log.exception("subscription %s begins anew in %.0f s", name, _AGAIN_S)
             finally:
@@ -188,15 +183,14 @@ class Webhooks:
 
         while True:
             try:
-                await change(
-                    self._tools.client, self._app_id, WHO, "its receiver answered 410 Gone: it is paused", decide
-                )
-                return
+                with outlasted(log, f"that subscription {gone.name} rests cannot be written yet"):
+                    await change(
+                        self._tools.client, self._app_id, WHO, "its receiver answered 410 Gone: it is paused", decide
+                    )
+                    return
             except _Changed:
                 return
-            except (Failure, KafkaError, TimeoutError, OSError) as error:
-                log.warning("that subscription %s rests cannot be written yet: %s", gone.name, type(error).__name__)
-                await asyncio.sleep(_AGAIN_S)
+            await asyncio.sleep(_AGAIN_S)
 
 
 class _Changed(Exception):

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from wardstream.infra.failure import Failure
+from wardstream.infra.kafka.outlasting import outlasted
 from wardstream.infra.kafka.topics import describe_topics
 
 log = logging.getLogger(__name__)
@@ -141,16 +142,13 @@ class Obeyer(ABC):
 
     async def step(self) -> None:
         """Wait for changes for half a second, and obey them; never fails for long."""
-        try:
+        with outlasted(log, f"{self._what} cannot be followed"):
             if await self._follower.wait():
                 self.obey()
-        except (Failure, KafkaError, OSError, TimeoutError) as error:
-            log.warning("%s cannot be followed: %s", self._what, type(error).__name__)
-            await asyncio.sleep(_PAUSE_S)
-            try:
-                await self.open()
-            except (Failure, KafkaError, OSError, TimeoutError):
-                log.warning("nor can it be read anew; what was decided before holds")
+            return
+        await asyncio.sleep(_PAUSE_S)
+        with outlasted(log, "nor can it be read anew; what was decided before holds"):
+            await self.open()
 
     async def close(self) -> None:
         """Disconnect."""

@@ -36,7 +36,7 @@ from tests.board.browser import Absent
 
 RESULTS = ROOT / ".wardstream" / "bench" / "results"
 EVENTS = {"relay": 1_000_000, "vitals": 400_000, "scaling": 200_000, "gateway": 20_000, "webhooks": NUMBER}
-REPEATS = {"relay": 5, "vitals": 5, "scaling": 3, "predictions": 5, "risk": 5}
+REPEATS = {"relay": 5, "vitals": 5, "scaling": 3, "predictions": 5, "risk": 5, "alerts": 5}
 
 
 def main() -> None:
@@ -133,7 +133,7 @@ def _gateway(options: Any, folder: Path, save: Path) -> str:
 
 def _alerts(options: Any, folder: Path, save: Path) -> str:
     with pinned_broker(folder / "kafka") as cluster:
-        return alerts_table(alerts(cluster, folder, options.seconds, save))
+        return alerts_table(alerts(cluster, folder, options.seconds, options.repeats or REPEATS["alerts"], save))
 
 
 def _risk(options: Any, folder: Path, save: Path) -> str:

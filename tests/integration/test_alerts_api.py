@@ -10,14 +10,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from websockets.sync.client import connect
 
 from tests.alerts import Stream, alert, publish
-from tests.events import vitals
+from tests.events import directive, vitals
 from tests.gateways import Gateways, kill
 from tests.reading import read_all
 from tests.test_readme import blocks
@@ -185,6 +187,65 @@ def test_what_nobody_has_touched_for_a_week_is_listed_after_a_restart(site: Site
         found = {(one["patient_id"], one["number"]) for one in said["alerts"]}
         time.sleep(0.2)
     assert found == {("p-old", 2), ("p-seen", 2)}
+    at_terminal = [site.gateways.run("alerts", "show", *more).stdout for more in ((), ("--days", "90"))]
+    assert [[name in text for name in ("p-old", "p-seen", "p-gone")] for text in at_terminal] == [
+        [False, True, False],
+        [True, True, False],
+    ]
+    assert len(site.gateways.run("alerts", "show", f"{alert('old').alert_id}").stdout.splitlines()) == 2
+    ran = site.gateways.run("alerts", "ack", f"{alert('old').alert_id}", TOKEN=site.tokens["nurse"])
+    assert ran.returncode == 0, ran.stderr
+    assert "p-" not in ran.stdout
+
+
+def test_orders_are_read_from_kafka_whoever_gave_them(site: Site) -> None:
+    """Through restarts of the API and of Kafka: what holds is listed, and can be taken back."""
+    site.put(alert("a"))
+    now = datetime.now(UTC)
+    path, body = "/v1/patients/p-a/directives", {"kind": "comfort_care"}
+
+    def listed(who: str) -> set[str]:
+        status, found = site.ask("GET", "/v1/directives", who)
+        assert status == 200
+        return {one["event_id"] for one in found["directives"]}
+
+    def comes(who: str, wanted: set[str]) -> None:
+        deadline = time.monotonic() + WAIT_S
+        while (found := listed(who)) != wanted:
+            assert time.monotonic() < deadline, (found, wanted)
+            time.sleep(0.2)
+
+    def elsewhere(name: str, hours: float, lasts_h: float) -> str:
+        """An order by another system, given so many hours from now."""
+        given = now + timedelta(hours=hours)
+        order = directive(name, 0, "comfort_care", 1, source="ehr", patient_id="p-a", unit="4B")
+        until = given + timedelta(hours=lasts_h)
+        order = replace(order, observed_at=given, received_at=max(given, now), expires_at=until)
+
+        async def publish_it() -> None:
+            async with Publisher(**site.client) as publisher:
+                await publisher.publish(order)
+
+        asyncio.run(publish_it())
+        return f"{order.event_id}"
+
+    status, mine = site.ask("POST", path, "nurse", body | {"expires_at": f"{now + timedelta(hours=48):%FT%TZ}"})
+    assert status == 200, mine
+    theirs = elsewhere("theirs", -6.9 * 24, 7 * 24)
+    elsewhere("ended", -50, 24)
+    comes("nurse", {mine["event_id"], theirs})
+    assert listed("other") == set()
+    site.cluster.kill(1)
+    kill(site.process)
+    site.cluster.start(1)
+    site.restart()
+    comes("nurse", {mine["event_id"], theirs})
+    back = body | {"expires_at": f"{now + timedelta(hours=1):%FT%TZ}", "status": "cancelled", "supersedes": theirs}
+    assert site.ask("POST", path, "nurse", back)[0] == 200
+    comes("nurse", {mine["event_id"]})
+    kill(site.process)
+    site.restart()
+    comes("nurse", {mine["event_id"]})
 
 
 def test_a_websocket_goes_on_where_it_was(site: Site) -> None:
