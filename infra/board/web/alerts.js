@@ -8,7 +8,7 @@ import { paint } from "./paint.js";
 import { unitPicker } from "./scope.js";
 import { compareAlerts, isEnded, store } from "./store.js";
 import { timing } from "./tile.js";
-import { code, PRIORITY, PRIORITY_SIGN, time, words } from "./words.js";
+import { code, PRIORITY, PRIORITY_SIGN, sentence, time, words } from "./words.js";
 
 const STATE = {
   raised: "Raised", escalated: "Escalated", acknowledged: "Acknowledged", snoozed: "Snoozed",
@@ -57,12 +57,12 @@ class Line {
     const place = `${alert.bed ? `Bed ${alert.bed}` : "No bed"}${alert.unit ? ` · ${alert.unit}` : ""} · ${words(alert.condition)}`;
     this.bed.say(place);
     this.row.mark("aria-label", `Answers, ${place}`);
-    this.reason.say(alert.reason);
+    this.reason.say(sentence(alert));
     this.state.say(`${STATE[alert.state]}${alert.tier ? `, tier ${alert.tier}` : ""}`);
     this.meta.say(
       [
         `since ${time(alert.raised_at)}`,
-        alert.to?.length ? `told: ${alert.to.join(", ")}` : "",
+        alert.to?.length ? `told: ${alert.to.map((role) => role.replaceAll("_", " ")).join(", ")}` : "",
         alert.assigned_to ? `${alert.assigned_to} has it` : ended ? "" : "nobody has it yet",
         alert.code_status ? `code status ${code(alert.code_status)}` : "",
         alert.useful === undefined || alert.useful === null ? "" : alert.useful ? "found useful" : "found not useful",

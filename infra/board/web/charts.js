@@ -5,6 +5,7 @@ import { number } from "./words.js";
 import uPlot from "./vendor/uplot/uPlot.esm.js";
 
 const HOUR = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const SECOND = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const MARK = { high: "--high", medium: "--medium", low: "--low" };
 
@@ -40,7 +41,7 @@ export function chart(box, contents, { y = null, sync = null, height = 130, band
       cursor: { y: false, drag: { x: false, y: false }, ...(sync && { sync: { key: sync } }), points: { size: 6 } },
       scales: { x: { time: true, range: (_, low, high) => shown.range ?? [low, high] }, y: { range: (_, low, high) => bounds(y, low, high) } },
       axes: [
-        { ...axis, space: scaled(70), size: scaled(26), values: (_, splits) => splits.map(when) },
+        { ...axis, space: scaled(70), size: scaled(26), values: (_, splits) => splits.map(splits[1] - splits[0] < 60 ? exact : when) },
         { ...axis, size: scaled(44), space: scaled(26), values: (_, splits) => splits.map(tick ?? ((one) => number(one, 2))) },
       ],
       series: [{}, ...shown.lines.map(series)],
@@ -75,6 +76,8 @@ function bounds(y, low, high) {
   if (y === null) return [low - margin, high + margin];
   return [Math.min(y[0], low - margin), Math.max(y[1], high + margin)];
 }
+
+const exact = (second) => SECOND.format(new Date(second * 1000));
 
 function when(second) {
   const date = new Date(second * 1000);

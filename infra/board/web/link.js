@@ -4,7 +4,7 @@ import { wall } from "./clock.js";
 import { mark, say } from "./dom.js";
 import { several } from "./scope.js";
 import { store } from "./store.js";
-import { PRIORITY, span } from "./words.js";
+import { PRIORITY, sentence, span } from "./words.js";
 
 const OLD_S = 15;
 const QUIET_MS = 10_000;
@@ -59,7 +59,7 @@ function announceAlerts() {
     last = performance.now();
     const [first] = waiting;
     const place = `bed ${first.bed ?? "not known"}${several() ? `, ${first.unit}` : ""}`;
-    say($("polite"), waiting.length === 1 ? `${PRIORITY[first.priority]} priority, ${place}: ${first.reason}` : `${waiting.length} new high-priority alerts, the first: ${place}`);
+    say($("polite"), waiting.length === 1 ? `${PRIORITY[first.priority]} priority, ${place}: ${sentence(first)}` : `${waiting.length} new high-priority alerts, the first: ${place}`);
     waiting = [];
   };
   store.on(["alerts"], ({ raised }) => {

@@ -8,7 +8,7 @@ import { film } from "./film.js";
 import { h, say, table } from "./dom.js";
 import { store } from "./store.js";
 import { signals, Tile } from "./tile.js";
-import { PRIORITY, PRIORITY_SIGN, number, percent, time, words } from "./words.js";
+import { PRIORITY, PRIORITY_SIGN, measure, number, percent, remark, sentence, time, words } from "./words.js";
 
 const AGAIN_MS = 10_000;
 const NAME_MS = 60_000;
@@ -114,7 +114,7 @@ export function patient(root, signal, id) {
     return h("section", { class: "alert", "data-priority": alert.priority, "data-state": alert.state },
       h("div", { class: "a-body" },
         h("h2", { class: "a-head" }, h("span", { class: "t-sign", "aria-hidden": "true" }, PRIORITY_SIGN[alert.priority]), ` ${PRIORITY[alert.priority]} priority · ${words(alert.condition)}`),
-        h("p", { class: "a-reason" }, alert.reason),
+        h("p", { class: "a-reason" }, sentence(alert)),
         h("p", { class: "a-meta" }, `${words(alert.state)} · since ${time(alert.raised_at)}${alert.assigned_to ? ` · ${alert.assigned_to} has it` : " · nobody has it yet"}`),
         alert.suggestion ? h("p", { class: "a-advice" }, `${alert.suggestion.text} (${alert.suggestion.source})`) : null,
         all ? h("div", { class: "row", role: "group", "aria-label": "Answers" }, Object.values(all)) : null, said));
@@ -180,7 +180,7 @@ function why(found) {
 function numbers(found) {
   const lab = Object.entries(found.labs).map(([analyte, one]) => {
     const [at, last, flag, preliminary] = one.points[one.points.length - 1] ?? [null, null, null, false];
-    return [words(analyte), `${number(last, 2)} ${one.unit ?? ""}`, time(at), [flag ? words(flag) : "", preliminary ? "preliminary" : ""].filter(Boolean).join(", ") || "–"];
+    return [words(analyte), `${number(last, 2)} ${measure(one.unit)}`, time(at), remark(flag, preliminary) || "–"];
   });
   return h("details", { class: "panel", "data-key": "numbers" }, h("summary", {}, "The same in numbers"),
     found.tile === null ? null : table("Newest values", ["Signal", "Value", "When"], signals(found.tile).map(([what, text, at]) => [what, text, time(at)])),

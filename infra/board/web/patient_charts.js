@@ -2,7 +2,7 @@
 
 import { chart } from "./charts.js";
 import { h } from "./dom.js";
-import { percent, PRIORITY_SIGN, words } from "./words.js";
+import { measure, percent, PRIORITY_SIGN, remark, words } from "./words.js";
 
 const SYNC = "patient";
 const CALLS = new Set(["raised", "raised_again", "worsened", "escalated"]);
@@ -13,6 +13,9 @@ const PANELS = [
   ["Temperature, °C", [["temperature_celsius", "Temperature °C", "--c4"]], [35.5, 39]],
 ];
 
+// As many as there are colours; all of them are in the numbers.
+const SCORES = ["news2", "qsofa", "sofa", "sirs", "mews"];
+
 /** Vitals, scores and laboratory results, as `group`. */
 export function course(found, range) {
   const panels = [];
@@ -20,12 +23,12 @@ export function course(found, range) {
     const lines = fields.filter(([field]) => found.vitals[field]?.length).map(([field, label, colour]) => ({ label, colour, points: found.vitals[field], spanGaps: false, dots: found.vitals[field].length < 60 }));
     if (lines.length) panels.push(panel(title, lines, { y }));
   }
-  const scores = Object.entries(found.scores).filter(([, points]) => points.length);
+  const scores = SCORES.filter((name) => found.scores[name]?.length).map((name) => [name, found.scores[name]]);
   if (scores.length) {
     panels.push(panel("Scores", scores.map(([name, points], i) => ({ label: words(name), colour: `--c${(i % 5) + 1}`, points, step: true })), { y: [0, 8] }));
   }
   for (const [analyte, one] of Object.entries(found.labs)) {
-    if (one.points.length > 1) panels.push(panel(`${words(analyte)}, ${one.unit ?? ""}`, [{ label: words(analyte), colour: "--c5", points: one.points, dots: true }], { small: true, lab: one }));
+    if (one.points.length > 1) panels.push(panel([words(analyte), measure(one.unit)].filter(Boolean).join(", "), [{ label: words(analyte), colour: "--c5", points: one.points, dots: true }], { small: true, lab: one }));
   }
   return group("Course", panels, marksOf(found), range);
 }
@@ -50,7 +53,7 @@ function panel(title, lines, options) {
 
 function remarks(lab) {
   const [, , flag, preliminary] = lab?.points[lab.points.length - 1] ?? [];
-  const text = [flag ? words(flag) : "", preliminary ? "preliminary" : ""].filter(Boolean).join(", ");
+  const text = remark(flag, preliminary);
   return text ? h("span", { class: "t-chip t-flag" }, text) : null;
 }
 

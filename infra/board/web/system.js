@@ -83,6 +83,6 @@ function panels(told, at) {
     some("Latency", ["Topic", "Median", "99 %"], Object.entries(told.latency).map(([topic, one]) => [topic, s3(one.p50_s), s3(one.p99_s)]), "Not measured yet."),
     some("Lag", ["Topic", "Records not yet read"], Object.entries(told.lag).map(([topic, one]) => [topic, lagging(one)]), "Not measured yet."),
     some("Dead letters", ["Topic", "Reason", "In all", "A minute"], told.dead.map((one) => [one.topic, words(one.reason), number(one.total), number(one.per_min)]), "None."),
-    some("Processes", ["Process", "Role", "Started", "Heard"], told.processes.map((one) => [one.process, one.role, time(one.started_at), one.silent ? h("span", { class: "level", "data-level": "high" }, `silent for ${span(since(one.at) / 1000)}`) : ago(one.at, OLD_MS)]), "None has been heard."),
+    some("Processes", ["Process", "Role", "Started", "Heard"], told.processes.map((one) => [one.process.slice(0, 8), one.role, time(one.started_at), one.silent ? h("span", { class: "level", "data-level": "high" }, `silent for ${span(since(one.at) / 1000)}`) : ago(one.at, OLD_MS)]), "None has been heard."),
   ];
 }

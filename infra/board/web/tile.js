@@ -4,7 +4,7 @@ import { now } from "./clock.js";
 import { h, s, Slot } from "./dom.js";
 import { ARROW, direction, HEIGHT, path, WIDTH } from "./spark.js";
 import { store } from "./store.js";
-import { age, code, PARTS, percent, phrase, PRIORITY, PRIORITY_SIGN, sexShort, time, timer, value, words } from "./words.js";
+import { age, cause, code, PARTS, percent, phrase, PRIORITY, PRIORITY_SIGN, sexShort, time, timer, value, words } from "./words.js";
 
 const BAND = { high: "high", medium: "medium", low_medium: "low–med.", low: "low" };
 const SEVERITY = { high: 3, medium: 2, low_medium: 1, low: 0 };
@@ -144,7 +144,7 @@ export class Tile {
     this.alert.mark("data-priority", worst?.priority ?? "none");
     this.alert.mark("data-answered", worst !== undefined && (worst.state === "acknowledged" || worst.state === "snoozed"));
     this.sign.say(worst ? PRIORITY_SIGN[worst.priority] : "");
-    this.reason.say(worst ? `${worst.reason}${more > 0 ? ` (+${more} more)` : ""}` : "No open alerts");
+    this.reason.say(worst ? `${cause(worst)}${more > 0 ? ` (+${more} more)` : ""}` : "No open alerts");
     this.timer.say(worst ? timing(worst, at) : "");
     this.assigned.say(worst?.assigned_to ? `${worst.assigned_to} has it` : worst ? "nobody has it yet" : "");
     this.assigned.mark("data-nobody", worst !== undefined && !worst.assigned_to);
