@@ -61,8 +61,8 @@ export class Places {
     // Whole pixels: type on fractions of them is blurred.
     this.across = Math.floor((width + gap) / this.columns);
     this.down = Math.round((TILE.high + this.more) * rem) + gap;
-    this.grid.style.setProperty("--wide", `${this.across - gap}px`);
-    this.grid.style.setProperty("--high", `${this.down - gap}px`);
+    this.grid.style.setProperty("--tile-width", `${this.across - gap}px`);
+    this.grid.style.setProperty("--tile-height", `${this.down - gap}px`);
     this.give(this.elements);
   }
 }
