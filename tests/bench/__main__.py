@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from tests.bench import board as ward_board
 from tests.bench.alerts import alerts, alerts_table
 from tests.bench.broker import pinned_broker
 from tests.bench.contestants import ALL, Job
@@ -32,6 +33,7 @@ from tests.bench.steady import MINUTES, steady
 from tests.bench.throughput import Bench, throughput, wanted
 from tests.bench.tracing import tracing_cost, tracing_table
 from tests.bench.webhooks import NUMBER, webhooks, webhooks_table
+from tests.board.browser import Absent
 
 RESULTS = ROOT / ".wardstream" / "bench" / "results"
 EVENTS = {"relay": 1_000_000, "vitals": 400_000, "scaling": 200_000, "gateway": 20_000, "webhooks": NUMBER}
@@ -68,7 +70,7 @@ def _options() -> Any:
     parser.add_argument("--patients", type=int, nargs="*", default=list(COUNTS))
     parser.add_argument("--load", type=float, default=600.0, help="seconds of load before a restore")
     parser.add_argument("--rate", type=float, help="of steady; by default half of latency's saturation")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="of steady")
+    parser.add_argument("--minutes", type=float, help=f"of steady ({MINUTES}) and board ({ward_board.MINUTES})")
     parser.add_argument("--settle", type=float, default=40.0, help="seconds left to Kafka's log cleaner")
     parser.add_argument("--results", type=Path, default=RESULTS, help="`tests/bench/results` holds what is published")
     options = parser.parse_args()
@@ -111,7 +113,7 @@ def _steady(options: Any, folder: Path, save: Path) -> str:
             raise SystemExit("steady: give a --rate, or run latency first: half of its saturation is taken")
         rate = saturation(orjson.loads(found.read_bytes())) / 2
     with pinned_broker(folder / "kafka") as cluster:
-        return steady_table(steady(cluster, folder, rate, options.minutes, save))
+        return steady_table(steady(cluster, folder, rate, options.minutes or MINUTES, save))
 
 
 def _scaling(options: Any, folder: Path, save: Path) -> str:
@@ -148,6 +150,13 @@ def _webhooks(options: Any, folder: Path, save: Path) -> str:
         return webhooks_table(webhooks(cluster, folder, options.events or EVENTS["webhooks"], save))
 
 
+def _board(options: Any, folder: Path, save: Path) -> str:
+    try:
+        return ward_board.board_table(ward_board.board(options.minutes or ward_board.MINUTES, save))
+    except Absent as missing:
+        return f"board is left out: {missing}"
+
+
 def _profile(options: Any, folder: Path, save: Path) -> str:
     with pinned_broker(folder / "kafka") as cluster:
         return profile(cluster, folder, options.events or EVENTS["vitals"], save.with_suffix(".txt"))
@@ -166,6 +175,7 @@ _PARTS: dict[str, Callable[[Any, Path, Path], str]] = {
     "alerts": _alerts,
     "tracing": _tracing,
     "webhooks": _webhooks,
+    "board": _board,
     "profile": _profile,
 }
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+from PIL import Image
 
 from tests.alerts import alert
+from tests.board.browser import Browser
 from tests.infra.api.serving import PARTS, Known, Served, holder
 from tests.infra.gateways.senders import FakeWay
 from wardstream.agents.metrics import Meters
@@ -24,6 +27,7 @@ from wardstream.infra.api.ordered import Ordered
 from wardstream.infra.api.orders import Orders
 from wardstream.infra.api.ring import Ring, Row
 from wardstream.infra.api.subscribing import Subscribing
+from wardstream.infra.audit import Deed
 from wardstream.infra.board import looks as looks_module
 from wardstream.infra.board.board import Board
 from wardstream.infra.board.flows import Flows
@@ -35,13 +39,18 @@ from wardstream.infra.board.routes import Parts, Routes
 from wardstream.infra.board.system import Systems
 from wardstream.infra.gateways.delivery import Delivery
 from wardstream.infra.gateways.web import Server, configured
+from wardstream.infra.identities import IdentitySeals
 from wardstream.infra.subscriptions import Secrets
 from wardstream.schemas.alerts import Alert
+from wardstream.schemas.findings import Finding, Region
+from wardstream.schemas.hl7v2 import Person
+from wardstream.schemas.imaging import Imaging
 from wardstream.schemas.occupancy import Occupancy
 from wardstream.schemas.predictions import Contribution, Prediction
 from wardstream.schemas.scores import Score, Scores
 from wardstream.schemas.vitals import Vitals
 
+KEY = bytes(32)
 HOLDERS = (
     holder("nurse", "clinician"),
     holder("second", "clinician"),
@@ -170,6 +179,54 @@ class Shown(Served):
         ):
             self.board.ward.apply(event)
 
+    def named(self, name: str, family: str, given: str) -> None:
+        """A patient's identity is known."""
+        person = Person(patient_id=name, authority="test", number="1", family=family, given=given)
+        self.board.ward.identity(name, IdentitySeals([KEY]).seal(person, "test", datetime.now(UTC)))
+
+    def film(self, name: str, **fields: Any) -> UUID:
+        """A film of a patient, and what a model found on it; the finding's id."""
+        now = datetime.now(UTC)
+        about: dict[str, Any] = {"source": "test", "patient_id": name, "observed_at": now, "received_at": now}
+        image = Imaging(**about, event_id=uuid4(), study_uid="1.2", modality="DX", pixels_uri="file:///films/1.png")
+        found = Finding(
+            **about,
+            provenance="derived",
+            event_id=uuid4(),
+            caused_by=image.event_id,
+            model="chest_xray",
+            version="1",
+            finding="pneumonia",
+            probability=0.7,
+            calibrated_probability=0.7,
+            caveat="No diagnosis: a person must read the film.",
+            region=Region(left=0.1, top=0.4, right=0.4, bottom=0.9),
+            saliency_uri="file:///films/1.wardstream.png",
+            **fields,
+        )
+        for event in (image, found):
+            self.board.ward.apply(event)
+        return found.event_id
+
+
+class Pictures:
+    """Shows one grey film and one saliency picture, whatever is asked for."""
+
+    def may_show(self, uri: str) -> bool:
+        return True
+
+    async def film(self, image: Imaging, finding: Finding) -> bytes:
+        return _png(Image.new("L", (64, 48), 90))
+
+    async def saliency(self, finding: Finding) -> bytes:
+        return _png(Image.new("RGBA", (64, 48), (255, 90, 0, 128)))
+
+
+def _png(picture: Image.Image) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()
+
 
 def raised(name: str, unit: str, bed: str, number: int = 1, **fields: Any) -> Alert:
     """A transition of the alert of a patient: raised, escalated, acknowledged, resolved."""
@@ -193,10 +250,10 @@ async def shown(monkeypatch: pytest.MonkeyPatch, path: Path = Path("absent")) ->
     app = api.app()
     board = Board()
     systems = Systems(board.clock.wall)
-    parts = Parts(systems, Flows(), Models(board.ward, path), files(), False)
+    parts = Parts(systems, Flows(), Models(board.ward, path), files(), names=True)
     Routes(api.door, api.streams, hub, board, parts).mount(app)
     looks = Looks({}, "test", orders.turn)
-    PatientRoutes(api.door, board, looks, Names({}, ()), None).mount(app)
+    PatientRoutes(api.door, board, looks, Names({}, [KEY]), Pictures()).mount(app)
     hub.listeners.append(board.hear)
     board.source_ok = True
     board.begin()
@@ -210,8 +267,11 @@ async def shown(monkeypatch: pytest.MonkeyPatch, path: Path = Path("absent")) ->
     async def written(*_: Any, **said: Any) -> None:
         one.audit.append(said)
 
+    async def noted(_client: object, _app_id: str, deeds: list[Deed]) -> None:
+        one.audit += [{"who": deed.who, "what": deed.what, "patient_id": deed.patient_id} for deed in deeds]
+
     monkeypatch.setattr(orders_module, "write_audit", written)
-    monkeypatch.setattr(looks_module, "write_deeds", written)
+    monkeypatch.setattr(looks_module, "write_deeds", noted)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     running = [asyncio.create_task(body) for body in (delivery.run(), board.run(), systems.run())]
     try:
@@ -226,3 +286,14 @@ async def shown(monkeypatch: pytest.MonkeyPatch, path: Path = Path("absent")) ->
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+async def sign_in(chrome: Browser, board: Shown, who: str, **options: object) -> None:
+    """A browser of somebody's own, at the ward, live."""
+    await chrome.do(
+        who,
+        f"tools.origin = '{board.url}'; await page.goto('{board.url}/#token={who}');"
+        "await page.locator('#live-text', { hasText: 'Live' }).waitFor();"
+        "await page.locator('.grid').waitFor()",
+        **options,
+    )

@@ -5,23 +5,22 @@ from __future__ import annotations
 import pytest
 
 from tests.board.browser import Browser
-from tests.board.serving import Shown, raised
+from tests.board.serving import Shown, raised, sign_in
 
 VIEWS = ("ward", "alerts", "flow", "models", "system", "patient/one")
 
 
-async def sign_in(chrome: Browser, board: Shown, who: str, **options: object) -> None:
-    """A browser of somebody's own, at the ward, live."""
-    await chrome.do(
-        who,
-        f"tools.origin = '{board.url}'; await page.goto('{board.url}/#token={who}');"
-        "await page.locator('#live-text', { hasText: 'Live' }).waitFor();"
-        "await page.locator('.grid').waitFor()",
-        **options,
-    )
-
-
-BEDS = "return await page.locator('.tile .t-bed').allTextContents()"
+# As they stand on the screen, and as a screen reader reads them.
+BEDS = """
+return await page.locator('.tile').evaluateAll((all) => {
+  const place = (one) => { const { x, y } = one.getBoundingClientRect(); return 10_000 * y + x; };
+  return all.sort((a, b) => place(a) - place(b)).map((one) => one.querySelector('.t-bed').textContent);
+})
+"""
+READ = """
+const owned = await page.locator('.grid').getAttribute('aria-owns');
+return await Promise.all(owned.split(' ').map((id) => page.locator(`#${id} .t-bed`).textContent()));
+"""
 
 
 async def test_who_deteriorates_rises_and_turns(chrome: Browser, board: Shown) -> None:
@@ -30,18 +29,15 @@ async def test_who_deteriorates_rises_and_turns(chrome: Browser, board: Shown) -
     await sign_in(chrome, board, "nurse")
     await chrome.do("nurse", "await page.locator('.tile').nth(1).waitFor()")
     assert await chrome.do("nurse", BEDS) == ["01", "02"]
-    assert await chrome.do("nurse", "return await page.locator('.tile').nth(1).locator('.t-news-n').textContent()") == (
-        "≥ 1"
-    )
-    border = (
-        "return await page.locator('.tile').nth(1).locator('.t-news').evaluate((e) => getComputedStyle(e).borderStyle)"
-    )
-    assert await chrome.do("nurse", border) == "dashed"
+    second = "page.locator('.tile', { has: page.getByText('02', { exact: true }) })"
+    assert await chrome.do("nurse", f"return await {second}.locator('.t-news-n').textContent()") == "≥ 1"
+    style = "evaluate((one) => getComputedStyle(one).borderStyle)"
+    assert await chrome.do("nurse", f"return await {second}.locator('.t-news').{style}") == "dashed"
     board.patient("two", "ward-a", "02", 11, 0.6, respiratory_rate_per_min=30.0)
-    await chrome.do("nurse", "await page.locator('.tile:first-child .t-bed', { hasText: '02' }).waitFor()")
-    first = "return await page.locator('.tile:first-child').getAttribute('data-band')"
-    assert await chrome.do("nurse", first) == "high"
-    label = await chrome.do("nurse", "return await page.locator('.tile:first-child .t-bed').getAttribute('aria-label')")
+    await chrome.do("nurse", "await page.locator('.tile[data-band=high] .t-bed', { hasText: '02' }).waitFor()")
+    await chrome.do("nurse", "await page.locator('.grid[aria-owns^=tile-two]').waitFor()")
+    assert await chrome.do("nurse", BEDS) == await chrome.do("nurse", READ) == ["02", "01"]
+    label = await chrome.do("nurse", f"return await {second}.locator('.t-bed').getAttribute('aria-label')")
     assert "NEWS2 11" in label
     assert "60 %" in label
     # The fragment with the token is gone from the address.
@@ -110,9 +106,11 @@ async def test_by_keyboard_alone(chrome: Browser, board: Shown) -> None:
         board.patient(f"p{bed}", "ward-a", f"0{bed}", 8 - bed)
     await sign_in(chrome, board, "nurse")
     await chrome.do("nurse", "await page.locator('.tile').nth(3).waitFor()")
+    stop = ".t-bed:not([tabindex='-1'])"  # the only one
     await chrome.do(
-        "nurse", "await page.locator('.tile .t-bed').first().focus(); await page.keyboard.press('ArrowRight')"
+        "nurse", f'await page.waitForFunction((of) => document.querySelectorAll(of).length === 1, "{stop}")'
     )
+    await chrome.do("nurse", f"await page.locator(\"{stop}\").focus(); await page.keyboard.press('ArrowRight')")
     assert await chrome.do("nurse", "return await page.evaluate(() => document.activeElement.textContent)") == "01"
     await chrome.do("nurse", "await page.keyboard.press('Enter')")
     await chrome.do("nurse", "await page.locator('h1', { hasText: 'Bed 01' }).waitFor()")

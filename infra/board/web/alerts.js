@@ -4,11 +4,11 @@ import { buttons, mayAnswer } from "./answer.js";
 import { now } from "./clock.js";
 import { h, say, Slot } from "./dom.js";
 import { arrange } from "./order.js";
-import { paint, unpaint } from "./paint.js";
+import { paint } from "./paint.js";
 import { unitPicker } from "./scope.js";
 import { compareAlerts, isEnded, store } from "./store.js";
 import { timing } from "./tile.js";
-import { code, PRIORITY, PRIORITY_SIGN, time, words } from "./words.js";
+import { code, PRIORITY, PRIORITY_SIGN, sentence, time, words } from "./words.js";
 
 const STATE = {
   raised: "Raised", escalated: "Escalated", acknowledged: "Acknowledged", snoozed: "Snoozed",
@@ -57,12 +57,12 @@ class Line {
     const place = `${alert.bed ? `Bed ${alert.bed}` : "No bed"}${alert.unit ? ` · ${alert.unit}` : ""} · ${words(alert.condition)}`;
     this.bed.say(place);
     this.row.mark("aria-label", `Answers, ${place}`);
-    this.reason.say(alert.reason);
+    this.reason.say(sentence(alert));
     this.state.say(`${STATE[alert.state]}${alert.tier ? `, tier ${alert.tier}` : ""}`);
     this.meta.say(
       [
         `since ${time(alert.raised_at)}`,
-        alert.to?.length ? `told: ${alert.to.join(", ")}` : "",
+        alert.to?.length ? `told: ${alert.to.map((role) => role.replaceAll("_", " ")).join(", ")}` : "",
         alert.assigned_to ? `${alert.assigned_to} has it` : ended ? "" : "nobody has it yet",
         alert.code_status ? `code status ${code(alert.code_status)}` : "",
         alert.useful === undefined || alert.useful === null ? "" : alert.useful ? "found useful" : "found not useful",
@@ -85,7 +85,7 @@ class Line {
   }
 
   tick() {
-    this.timer.say(isEnded(this.alert) ? `at ${time(this.alert.observed_at)}` : timing(this.alert, now()));
+    this.timer.say(isEnded(this.alert) ? `at ${time(this.alert.observed_at)}` : timing(this.alert, now()).replace(/^snoozed /, ""));
   }
 }
 
@@ -132,16 +132,12 @@ export function alerts(root, signal) {
       empty.hidden = shown.length > 0;
       const unanswered = [...store.alerts.values()].filter(FILTERS.unanswered[1]).length;
       say(summary, `${store.alerts.size} open · ${unanswered} unanswered`);
-    });
+    }, signal);
   }
 
   store.on(["alerts", "reset"], order, signal);
-  const ticking = setInterval(() => paint("alerts.tick", () => lines.forEach((one) => one.tick())), 1000);
-  signal.addEventListener("abort", () => {
-    clearInterval(ticking);
-    unpaint("alerts.order");
-    unpaint("alerts.tick");
-  });
+  const ticking = setInterval(() => paint("alerts.tick", () => lines.forEach((one) => one.tick()), signal), 1000);
+  signal.addEventListener("abort", () => clearInterval(ticking));
   order();
 }
 

@@ -4,7 +4,7 @@ import { post } from "./api.js";
 import { now } from "./clock.js";
 import { h, say } from "./dom.js";
 import { store } from "./store.js";
-import { PRIORITY } from "./words.js";
+import { PRIORITY, sentence } from "./words.js";
 
 const SNOOZES = [[15, "15 minutes"], [30, "30 minutes"], [60, "1 hour"], [120, "2 hours"], [480, "8 hours"]];
 
@@ -53,11 +53,12 @@ function snooze() {
 }
 
 function handOver() {
-  const to = h("input", { id: "to", required: true, maxlength: 64, autocomplete: "off" });
+  const known = new Set([...store.alerts.values()].flatMap((alert) => [alert.assigned_to, ...(alert.to ?? [])]).filter(Boolean));
+  const to = h("input", { id: "to", required: true, maxlength: 64, autocomplete: "off", list: "known" });
   return {
     title: "Hand over",
     verb: "Hand over",
-    content: [h("label", { for: "to" }, "To whom (user or team)"), to],
+    content: [h("label", { for: "to" }, "To whom (user or team)"), to, h("datalist", { id: "known" }, [...known].sort().map((value) => h("option", { value })))],
     body: () => ({ action: "hand_over", handed_to: to.value.trim() }),
   };
 }
@@ -94,7 +95,7 @@ function dialog(make, alert, opener, said) {
         },
       },
       h("h2", { id: "dialog-title" }, `${title}: ${PRIORITY[alert.priority].toLowerCase()} priority, bed ${alert.bed ?? "not known"}`),
-      h("p", {}, alert.reason),
+      h("p", {}, sentence(alert)),
       content,
       wrong,
       h("div", { class: "row" }, send, h("button", { type: "button", onclick: () => box.close() }, "Cancel")),

@@ -5,49 +5,56 @@ import { number } from "./words.js";
 import uPlot from "./vendor/uplot/uPlot.esm.js";
 
 const HOUR = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const SECOND = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const MARK = { high: "--high", medium: "--medium", low: "--low" };
+
+/** Pixels of a length that grows with the type, as a canvas wants them. */
+const scaled = (px) => Math.round(px * Math.max(1, parseFloat(getComputedStyle(document.documentElement).fontSize) / 16));
 
 /** Seconds since 1970 of a time, as uPlot wants them. */
 export const seconds = (at) => Date.parse(at) / 1000;
 
 /**
- * A chart that follows its container's width until `signal` aborts.
+ * A chart that follows its container's width until `signal` aborts; returned is what shows other contents in it.
  *
- * `lines`: [{label, points: [[at, number|null] …], colour: "--name", step, dash, dots, scale}]; `marks`:
- * [{at, priority, text}] are drawn as lines from top to bottom; `range` is [from, to] in seconds; `y` is [low, high] or
- * null; `sync` is a key: charts with the same one share their cursor; `bands`: [[line above, line below, colour] …].
+ * `contents`: `label`; `lines`: [{label, points: [[at, number|null] …], colour: "--name", step, dash, dots, scale}];
+ * `marks`: [{at, priority, text}] are drawn as lines from top to bottom; `range` is [from, to] in seconds; `level` is a
+ * line across. `frame`: `y` is [low, high] or null; `sync` is a key: charts with the same one share their cursor; `bands`:
+ * [[line above, line below, colour] …]. Other contents have as many lines, of the same colours.
  */
-export function chart(box, { label, lines, marks = [], range, y = null, sync = null, height = 130, bands = [], signal, tick = null, level = null }) {
-  box.setAttribute("role", "img");
-  box.setAttribute("aria-label", `${label}. ${lines.filter((line) => !line.quiet).map(told).join(" ")}`);
+export function chart(box, contents, { y = null, sync = null, height = 130, bands = [], signal, tick = null }) {
+  let shown = contents;
   let plot = null;
+  const describe = () => box.setAttribute("aria-label", `${shown.label}. ${shown.lines.filter((line) => !line.quiet).map(told).join(" ")}`);
   const draw = () => {
     plot?.destroy();
-    plot = new uPlot(options(), data(lines), box);
+    plot = new uPlot(options(), data(shown.lines), box);
   };
   const options = () => {
     const text = colour("--text-2");
-    const axis = { stroke: text, grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
+    const axis = { stroke: text, grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: `${scaled(12)}px system-ui, sans-serif` };
     return {
       width: Math.max(200, box.clientWidth),
-      height,
+      height: scaled(height),
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, ...(sync && { sync: { key: sync } }), points: { size: 6 } },
-      scales: { x: { time: true, ...(range && { range: () => range }) }, y: { range: (_, low, high) => bounds(y, low, high) } },
+      scales: { x: { time: true, range: (_, low, high) => shown.range ?? [low, high] }, y: { range: (_, low, high) => bounds(y, low, high) } },
       axes: [
-        { ...axis, space: 70, size: 26, values: (_, splits) => splits.map(when) },
-        { ...axis, size: 44, space: 26, values: (_, splits) => splits.map(tick ?? ((one) => number(one, 2))) },
+        { ...axis, space: scaled(70), size: scaled(26), values: (_, splits) => splits.map(splits[1] - splits[0] < 60 ? exact : when) },
+        { ...axis, size: scaled(44), space: scaled(26), values: (_, splits) => splits.map(tick ?? ((one) => number(one, 2))) },
       ],
-      series: [{}, ...lines.map(series)],
+      series: [{}, ...shown.lines.map(series)],
       bands: bands.map(([above, below, name]) => ({ series: [above + 1, below + 1], fill: colour(name) })),
-      hooks: { draw: [(u) => { drawLevel(u, level); drawMarks(u, marks); }] },
-      padding: [10, 10, 0, 0],
+      hooks: { draw: [(u) => { drawLevel(u, shown.level ?? null); drawMarks(u, shown.marks ?? []); }] },
+      padding: [10, scaled(18), 0, 0],
     };
   };
   const resized = new ResizeObserver(() => {
-    if (plot !== null && box.clientWidth > 0 && Math.abs(plot.width - box.clientWidth) > 1) plot.setSize({ width: box.clientWidth, height });
+    if (plot !== null && box.clientWidth > 0 && Math.abs(plot.width - box.clientWidth) > 1) plot.setSize({ width: box.clientWidth, height: scaled(height) });
   });
+  box.setAttribute("role", "img");
+  describe();
   draw();
   resized.observe(box);
   addEventListener("theme", draw, { signal });
@@ -56,6 +63,11 @@ export function chart(box, { label, lines, marks = [], range, y = null, sync = n
     plot?.destroy();
     plot = null;
   });
+  return (others) => {
+    shown = others;
+    describe();
+    plot.setData(data(shown.lines));
+  };
 }
 
 function bounds(y, low, high) {
@@ -64,6 +76,8 @@ function bounds(y, low, high) {
   if (y === null) return [low - margin, high + margin];
   return [Math.min(y[0], low - margin), Math.max(y[1], high + margin)];
 }
+
+const exact = (second) => SECOND.format(new Date(second * 1000));
 
 function when(second) {
   const date = new Date(second * 1000);
@@ -75,10 +89,10 @@ function series(line) {
   return {
     label: line.label,
     stroke,
-    width: line.width ?? 2,
+    width: scaled(line.width ?? 2),
     dash: line.dash,
     spanGaps: line.spanGaps ?? false,
-    points: { show: line.dots ?? false, size: 6, fill: stroke },
+    points: { show: line.dots ?? false, size: scaled(6), fill: stroke },
     ...(line.step && { paths: uPlot.paths.stepped({ align: 1 }) }),
   };
 }
@@ -109,7 +123,8 @@ function drawLevel(u, level) {
   ctx.moveTo(bbox.left, y);
   ctx.lineTo(bbox.left + bbox.width, y);
   ctx.stroke();
-  ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
+  ctx.font = `${scaled(12) * devicePixelRatio}px system-ui, sans-serif`;
+  ctx.textAlign = "left"; // not as an axis left it
   ctx.fillText(level.text, bbox.left + 6, y - 5 * devicePixelRatio);
   ctx.restore();
 }
@@ -118,7 +133,8 @@ function drawMarks(u, marks) {
   const { ctx, bbox } = u;
   ctx.save();
   ctx.lineWidth = devicePixelRatio * 1.5;
-  ctx.font = `bold ${11 * devicePixelRatio}px system-ui, sans-serif`;
+  ctx.font = `bold ${scaled(11) * devicePixelRatio}px system-ui, sans-serif`;
+  ctx.textAlign = "left";
   let free = -Infinity;
   for (const mark of [...marks].sort((a, b) => Date.parse(a.at) - Date.parse(b.at))) {
     const x = u.valToPos(seconds(mark.at), "x", true);
@@ -130,8 +146,8 @@ function drawMarks(u, marks) {
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
     if (x < free) continue; // signs that lie over each other could not be read
-    ctx.fillText(mark.sign ?? "", x + 3 * devicePixelRatio, bbox.top + 9 * devicePixelRatio);
-    free = x + 20 * devicePixelRatio;
+    ctx.fillText(mark.sign ?? "", x + 3 * devicePixelRatio, bbox.top + scaled(9) * devicePixelRatio);
+    free = x + scaled(20) * devicePixelRatio;
   }
   ctx.restore();
 }

@@ -28,19 +28,16 @@ async function load(finding, box, note, signal) {
   say(note, "The film is loading …");
   try {
     const image = await shown(`${base}/image`, `Film, ${words(finding.finding)}`, signal);
-    const layers = [image];
-    const controls = [];
-    if (finding.saliency) {
-      const over = await shown(`${base}/saliency`, "", signal);
-      over.classList.add("saliency");
-      layers.push(over);
-      controls.push(strength(over));
-    }
-    if (finding.region) layers.push(region(finding.region));
-    box.append(h("div", { class: "layers" }, layers), ...controls);
+    const layers = h("div", { class: "layers" }, image, finding.region && region(finding.region));
+    box.append(layers);
     say(note, "");
+    if (!finding.saliency) return;
+    const over = await shown(`${base}/saliency`, "", signal);
+    over.classList.add("saliency");
+    image.after(over);
+    box.append(strength(over));
   } catch (error) {
-    say(note, `The film cannot be shown: ${error.message}`);
+    say(note, `${box.firstChild ? "What the model looked at" : "The film"} cannot be shown: ${error.message}`);
   }
 }
 

@@ -12,16 +12,18 @@ const HOUR_MS = 3600_000;
 export function flow(root, signal) {
   const state = { unit: null, charts: null };
   const note = h("p", { class: "note", role: "status" }, "Loading …");
+  const as = h("p", { class: "note" });
   const units = h("div", {});
   const detail = h("div", { class: "stack" });
   const quality = h("details", { class: "panel" }, h("summary", {}, "How good the forecasts have been"), h("div", {}));
-  root.append(h("div", { class: "tools" }, h("h1", {}, "Flow"), note), units, detail, quality);
+  root.append(h("div", { class: "tools" }, h("h1", {}, "Flow"), as, note), units, detail, quality);
 
   async function load() {
     try {
       const told = await get("/v1/board/flow");
       if (signal.aborted) return;
-      say(note, told.units.length ? `As of ${time(told.at)}` : "No unit has a forecast yet.");
+      say(as, `As of ${time(told.at)}`);
+      say(note, told.units.length ? "" : "No unit has a forecast yet.");
       draw(told);
     } catch (error) {
       if (!signal.aborted) say(note, `Not loaded: ${error.message}`);
@@ -29,12 +31,13 @@ export function flow(root, signal) {
   }
 
   function draw(told) {
-    const [first] = told.units;
+    const all = [...told.units].sort((a, b) => (at(b, TONIGHT_H)?.shortfall ?? -1) - (at(a, TONIGHT_H)?.shortfall ?? -1));
+    const [first] = all;
     if (first === undefined) return units.replaceChildren();
-    const chosen = told.units.find((one) => one.unit === state.unit) ?? first;
+    const chosen = all.find((one) => one.unit === state.unit) ?? first;
     state.unit = chosen.unit;
     const focused = units.contains(document.activeElement) ? document.activeElement.dataset.unit : null;
-    units.replaceChildren(overview(told.units, chosen.unit, (unit) => { state.unit = unit; draw(told); }));
+    units.replaceChildren(overview(all, chosen.unit, (unit) => { state.unit = unit; draw(told); }));
     if (focused) units.querySelector(`[data-unit="${CSS.escape(focused)}"]`)?.focus();
     state.charts?.abort();
     state.charts = new AbortController();
@@ -53,7 +56,7 @@ export function flow(root, signal) {
 const at = (unit, hours) => unit.ahead.find((one) => one.horizon_h >= hours) ?? unit.ahead[unit.ahead.length - 1];
 
 function overview(all, chosen, pick) {
-  const rows = [...all].sort((a, b) => (at(b, TONIGHT_H)?.shortfall ?? -1) - (at(a, TONIGHT_H)?.shortfall ?? -1)).map((unit) => {
+  const rows = all.map((unit) => {
     const soon = at(unit, TONIGHT_H);
     return [
       h("button", { type: "button", class: "link", "data-unit": unit.unit, "aria-pressed": String(unit.unit === chosen), onclick: () => pick(unit.unit) }, unit.unit),
@@ -97,20 +100,15 @@ function one(into, unit, signal) {
   const begin = last ? Date.parse(last[0]) + HOUR_MS : Date.parse(unit.made_at ?? 0);
   const ahead = (level) => [[begin, unit.census], ...unit.ahead.map((row) => [begin + row.horizon_h * HOUR_MS, row.beds.quantiles[level]])].map(text);
   const fan = [0, 2, 4, 6].map((level) => ({ label: `${[2.5, 25, 75, 97.5][[0, 2, 4, 6].indexOf(level)]} %`, colour: "--fan-line", width: 1, points: ahead(level), quiet: true }));
-  chart(box, {
-    label: `Beds taken in ${unit.unit}`, height: 260, signal, y: [0, unit.staffed ?? 1],
-    lines: [
-      { label: "Counted", colour: "--c1", step: true, points: unit.hours.map(([hour, census]) => [hour, census]) },
-      { label: "Expected", colour: "--c2", points: unit.course.map((mean, i) => text([begin + (i + 1) * HOUR_MS, mean])) },
-      ...fan,
-    ],
-    bands: [[5, 2, "--fan1"], [4, 3, "--fan2"]],
-    level: unit.staffed === null ? null : { value: unit.staffed, text: `${unit.staffed} staffed` },
-  });
-  chart(moves, {
-    label: `Arrivals and discharges in ${unit.unit}`, height: 140, signal, y: [0, 3],
-    lines: [{ label: "Arrivals", colour: "--c3", step: true, points: unit.hours.map((row) => [row[0], row[2]]) }, { label: "Discharges", colour: "--c4", step: true, points: unit.hours.map((row) => [row[0], row[3]]) }],
-  });
+  const taken = [
+    { label: "Counted", colour: "--c1", step: true, points: unit.hours.map(([hour, census]) => [hour, census]) },
+    { label: "Expected", colour: "--c2", points: unit.course.map((mean, i) => text([begin + (i + 1) * HOUR_MS, mean])) },
+    ...fan,
+  ];
+  const level = unit.staffed === null ? null : { value: unit.staffed, text: `${unit.staffed} staffed` };
+  chart(box, { label: `Beds taken in ${unit.unit}`, lines: taken, level }, { height: 260, signal, y: [0, unit.staffed ?? 1], bands: [[5, 2, "--fan1"], [4, 3, "--fan2"]] });
+  const moved = [["Arrivals", "--c3", 2], ["Discharges", "--c4", 3]].map(([label, colour, column]) => ({ label, colour, step: true, points: unit.hours.map((row) => [row[0], row[column]]) }));
+  chart(moves, { label: `Arrivals and discharges in ${unit.unit}`, lines: moved }, { height: 140, signal, y: [0, 3] });
 }
 
 const text = ([ms, value]) => [new Date(ms).toISOString(), value];

@@ -1,10 +1,10 @@
 // Whether what is shown is live: the badge, the banner with its age, and what a screen reader is told.
 
-import { now, wall } from "./clock.js";
+import { wall } from "./clock.js";
 import { mark, say } from "./dom.js";
 import { several } from "./scope.js";
 import { store } from "./store.js";
-import { PRIORITY, span } from "./words.js";
+import { PRIORITY, sentence, span } from "./words.js";
 
 const OLD_S = 15;
 const QUIET_MS = 10_000;
@@ -59,11 +59,11 @@ function announceAlerts() {
     last = performance.now();
     const [first] = waiting;
     const place = `bed ${first.bed ?? "not known"}${several() ? `, ${first.unit}` : ""}`;
-    say($("polite"), waiting.length === 1 ? `${PRIORITY[first.priority]} priority, ${place}: ${first.reason}` : `${waiting.length} new high-priority alerts, the first: ${place}`);
+    say($("polite"), waiting.length === 1 ? `${PRIORITY[first.priority]} priority, ${place}: ${sentence(first)}` : `${waiting.length} new high-priority alerts, the first: ${place}`);
     waiting = [];
   };
   store.on(["alerts"], ({ raised }) => {
-    const fresh = raised.filter((alert) => alert.priority === "high" && !alert.silent && now() - Date.parse(alert.observed_at) < 120_000);
+    const fresh = raised.filter((alert) => alert.priority === "high" && !alert.silent);
     if (fresh.length === 0) return;
     waiting = [...waiting, ...fresh].slice(-100);
     timer ??= setTimeout(tell, Math.max(0, last + QUIET_MS - performance.now()));

@@ -76,7 +76,7 @@ function route(moved) {
   else VIEWS[key][1](root, shown.signal);
   document.title = `${key === "patient" ? "Patient" : VIEWS[key][0]} – Ward board`;
   scrollTo(0, 0);
-  if (moved) root.querySelector("h1")?.focus() ?? root.focus();
+  if (moved) (root.querySelector("h1[tabindex]") ?? root).focus();
 }
 
 function leave(why = "") {

@@ -41,14 +41,15 @@ function card(model) {
       silent ? h("span", { class: "t-chip t-silent" }, `Silent: ${silent}`) : null),
     h("ul", { class: "versions" }, model.versions.map((one) => h("li", { "data-state": one.state }, h("strong", {}, `v${one.version}`), ` ${one.state}`, one.since ? h("small", {}, ` since ${time(one.since)}`) : null))),
     h("div", { class: "model-plots" },
-      model.calibration?.length ? h("figure", {}, h("figcaption", {}, "Calibration: observed against predicted"), calibration(model.calibration)) : null,
+      model.calibration?.some(([, , n]) => n > 0) ? h("figure", {}, h("figcaption", {}, "Calibration: observed against predicted"), calibration(model.calibration)) : null,
       measured.length ? h("dl", { class: "measures" }, measured.map(([name, one]) => h("div", {}, h("dt", {}, words(name)), h("dd", {}, number(one, 3))))) : h("p", { class: "a-meta" }, "No live measures are published for it."),
     ),
     h("figure", {}, h("figcaption", {}, `Drift, last ${DAYS} days`), drift(model.drift ?? [])));
 }
 
 /** Points as large as their counts, against the diagonal. */
-function calibration(rows) {
+function calibration(groups) {
+  const rows = groups.filter(([, , n]) => n > 0);
   const most = Math.max(...rows.map(([, , n]) => n), 1);
   const top = Math.min(1, Math.max(...rows.flatMap(([predicted, observed]) => [predicted, observed]), 0.1) * 1.1);
   const x = (share) => 20 + (share / top) * (SIZE - 26);
@@ -56,6 +57,8 @@ function calibration(rows) {
   const far = rows.reduce((sum, [predicted, observed, n]) => sum + Math.abs(predicted - observed) * n, 0) / rows.reduce((sum, [, , n]) => sum + n, 0);
   return s("svg", { viewBox: `0 0 ${SIZE} ${SIZE}`, class: "plot", role: "img", "aria-label": `Calibration: on average ${number(far, 3)} from the diagonal, over ${rows.length} groups.` },
     s("path", { class: "plot-axis", d: `M20 6V${SIZE - 20}H${SIZE - 6}` }),
+    s("text", { x: (SIZE + 14) / 2, y: SIZE - 6, "text-anchor": "middle" }, "predicted"),
+    s("text", { x: 0, y: 0, "text-anchor": "middle", transform: `translate(12 ${(SIZE - 14) / 2}) rotate(-90)` }, "observed"),
     s("path", { class: "plot-even", d: `M${x(0)} ${y(0)}L${x(top)} ${y(top)}` }),
     s("path", { class: "plot-line", d: rows.map(([predicted, observed], i) => `${i ? "L" : "M"}${x(predicted).toFixed(1)} ${y(observed).toFixed(1)}`).join("") }),
     rows.map(([predicted, observed, n]) => s("circle", { class: "plot-dot", cx: x(predicted), cy: y(observed), r: 2 + 4 * Math.sqrt(n / most) })),

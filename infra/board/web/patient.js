@@ -8,13 +8,13 @@ import { film } from "./film.js";
 import { h, say, table } from "./dom.js";
 import { store } from "./store.js";
 import { signals, Tile } from "./tile.js";
-import { PRIORITY, PRIORITY_SIGN, number, percent, time, words } from "./words.js";
+import { PRIORITY, PRIORITY_SIGN, measure, number, percent, remark, sentence, time, words } from "./words.js";
 
 const AGAIN_MS = 10_000;
 const NAME_MS = 60_000;
 
 export function patient(root, signal, id) {
-  const state = { hours: 24, inner: null, asked: 0, timer: null };
+  const state = { hours: 24, inner: null, drawn: [], filming: null, filmed: "", asked: 0, timer: null };
   const path = `/v1/board/patients/${encodeURIComponent(id)}`;
   const title = h("h1", { tabindex: "-1" }, "Patient");
   const note = h("p", { class: "note", role: "status" }, "Loading …");
@@ -23,8 +23,8 @@ export function patient(root, signal, id) {
   const open = h("div", { class: "stack" });
   const body = h("div", { class: "stack" });
   const looks = h("details", { class: "panel", ontoggle: () => looks.open && showLooks() }, h("summary", {}, "Who looked at this patient"), h("div", {}));
-  const hours = h("label", { class: "field" }, h("span", {}, "Hours"), h("select", { onchange: (event) => { state.hours = Number(event.target.value); load(); } },
-    [6, 12, 24].map((one) => h("option", { value: one, selected: one === 24 }, String(one)))));
+  const hours = h("label", { class: "field" }, h("span", {}, "Shown"), h("select", { onchange: (event) => { state.hours = Number(event.target.value); load(); } },
+    [6, 12, 24].map((one) => h("option", { value: one, selected: one === 24 }, `${one} hours`))));
   const tile = new Tile(id);
   root.append(
     h("div", { class: "tools" }, h("a", { class: "back", href: "#/ward" }, "← Ward"), title,
@@ -51,29 +51,42 @@ export function patient(root, signal, id) {
     state.timer ??= setTimeout(() => { state.timer = null; load(); }, Math.max(0, state.asked + AGAIN_MS - performance.now()));
   }
 
-  // Only the charts are drawn anew; what a person has opened or reads stays.
+  // Charts go on in place while they are the same ones; what a person has opened or reads stays.
   function draw(found) {
     show(store.tiles.get(id) ?? found.tile);
     const to = now() / 1000;
     const range = [to - state.hours * 3600, to];
-    const charts = new AbortController();
-    signal.addEventListener("abort", () => charts.abort(), { signal: charts.signal });
-    const drawn = [course(found, range, charts.signal), predictions(found, range, charts.signal)];
-    if (state.inner === null) {
+    const told = [course(found, range), predictions(found, range)];
+    if (state.words === undefined) {
       state.words = h("div", { class: "stack" });
       state.charts = h("div", { class: "stack" });
-      body.replaceChildren(state.charts, state.words,
-        found.findings.length ? h("section", { class: "stack" }, h("h2", {}, "Films"), found.findings.map((finding) => film(finding, signal))) : "",
-        h("div", { id: "moves" }));
+      state.films = h("section", { class: "stack" });
+      body.replaceChildren(state.charts, state.words, state.films, h("div", { id: "moves" }));
     }
-    state.inner?.abort();
-    state.inner = charts;
-    state.charts.replaceChildren(...drawn.map((one) => one.element));
-    for (const one of drawn) one.draw();
+    showFilms(found.findings);
+    if (told.every((one, i) => one.key === state.drawn[i]?.key)) state.drawn.forEach((one, i) => one.show(told[i]));
+    else drawAnew(told);
     const opened = new Set([...state.words.querySelectorAll("details[open]")].map((one) => one.dataset.key));
     state.words.replaceChildren(...why(found), numbers(found));
     for (const one of state.words.querySelectorAll("details")) one.open = opened.has(one.dataset.key);
     body.querySelector("#moves").replaceChildren(found.moves.length ? table("Where the patient was", ["From", "Unit", "Bed"], found.moves.map(([at, unit, bed]) => [time(at), unit ?? "–", bed ?? "–"])) : "");
+  }
+
+  function drawAnew(told) {
+    state.inner?.abort();
+    state.inner = new AbortController();
+    state.drawn = told;
+    state.charts.replaceChildren(...told.map((one) => one.element));
+    for (const one of told) one.draw(state.inner.signal);
+  }
+
+  function showFilms(findings) {
+    const key = findings.map((finding) => finding.finding_id).join();
+    if (key === state.filmed) return;
+    state.filmed = key;
+    state.filming?.abort();
+    state.filming = new AbortController();
+    state.films.replaceChildren(h("h2", {}, "Films"), ...findings.map((finding) => film(finding, state.filming.signal)));
   }
 
   function show(told) {
@@ -101,7 +114,7 @@ export function patient(root, signal, id) {
     return h("section", { class: "alert", "data-priority": alert.priority, "data-state": alert.state },
       h("div", { class: "a-body" },
         h("h2", { class: "a-head" }, h("span", { class: "t-sign", "aria-hidden": "true" }, PRIORITY_SIGN[alert.priority]), ` ${PRIORITY[alert.priority]} priority · ${words(alert.condition)}`),
-        h("p", { class: "a-reason" }, alert.reason),
+        h("p", { class: "a-reason" }, sentence(alert)),
         h("p", { class: "a-meta" }, `${words(alert.state)} · since ${time(alert.raised_at)}${alert.assigned_to ? ` · ${alert.assigned_to} has it` : " · nobody has it yet"}`),
         alert.suggestion ? h("p", { class: "a-advice" }, `${alert.suggestion.text} (${alert.suggestion.source})`) : null,
         all ? h("div", { class: "row", role: "group", "aria-label": "Answers" }, Object.values(all)) : null, said));
@@ -141,6 +154,7 @@ export function patient(root, signal, id) {
     clearInterval(ticking);
     clearTimeout(state.timer);
     state.inner?.abort();
+    state.filming?.abort();
   });
   load();
 }
@@ -166,7 +180,7 @@ function why(found) {
 function numbers(found) {
   const lab = Object.entries(found.labs).map(([analyte, one]) => {
     const [at, last, flag, preliminary] = one.points[one.points.length - 1] ?? [null, null, null, false];
-    return [words(analyte), `${number(last, 2)} ${one.unit ?? ""}`, time(at), [flag ? words(flag) : "", preliminary ? "preliminary" : ""].filter(Boolean).join(", ") || "–"];
+    return [words(analyte), `${number(last, 2)} ${measure(one.unit)}`, time(at), remark(flag, preliminary) || "–"];
   });
   return h("details", { class: "panel", "data-key": "numbers" }, h("summary", {}, "The same in numbers"),
     found.tile === null ? null : table("Newest values", ["Signal", "Value", "When"], signals(found.tile).map(([what, text, at]) => [what, text, time(at)])),

@@ -1,9 +1,10 @@
 // What the page knows: tiles, open alerts, the system's state, and whether the stream is live. Views listen to it.
 
-import { beat, heard } from "./clock.js";
+import { beat, heard, now } from "./clock.js";
 
 const ENDED = new Set(["resolved", "retracted", "expired", "closed"]);
 const RECENT = 50;
+const NEW_MS = 120_000;
 
 export const isEnded = (alert) => ENDED.has(alert.state);
 
@@ -21,6 +22,8 @@ class Store extends EventTarget {
   shownAt = null;
   /** Whether a stream has told all there is. */
   filled = false;
+  /** Whether the next alerts are all open ones, and not what has just happened. */
+  first = true;
 
   clear() {
     this.tiles.clear();
@@ -48,6 +51,7 @@ class Store extends EventTarget {
     this.alerts.clear();
     this.fresh();
     this.filled = true;
+    this.first = true;
     this.tell("reset", {});
   }
 
@@ -61,6 +65,8 @@ class Store extends EventTarget {
 
   on_alerts({ changed, gone = [] }) {
     const raised = [];
+    const since = this.first ? now() - NEW_MS : -Infinity;
+    this.first = false;
     for (const id of gone) {
       this.alerts.delete(id);
       this.ended = this.ended.filter((one) => one.alert_id !== id);
@@ -72,7 +78,7 @@ class Store extends EventTarget {
         this.ended = [alert, ...this.ended.filter((one) => one.alert_id !== alert.alert_id)].slice(0, RECENT);
       } else {
         this.alerts.set(alert.alert_id, alert);
-        if (before?.number !== alert.number && calls(alert, before)) raised.push(alert);
+        if (before?.number !== alert.number && calls(alert, before) && Date.parse(alert.observed_at) > since) raised.push(alert);
       }
     }
     this.tell("alerts", { changed, raised });

@@ -10,37 +10,32 @@ import { number, span, time, words } from "./words.js";
 const OLD_MS = 30_000;
 const QUIET_MS = 15 * 60_000;
 const HISTORY_MS = 15 * 60_000;
+const CURVES = [["Events a second", 1, "--c1"], ["Latency, 99 % (s)", 2, "--c2"], ["Records not yet read", 3, "--c4"]];
 
 export function system(root, signal) {
-  const state = { history: [], charts: null, drawn: 0 };
+  const state = { history: [], shows: [] };
   const note = h("p", { class: "note", role: "status" }, "Loading …");
   const body = h("div", { class: "cards" });
   const charts = h("div", { class: "panel" });
-  root.append(h("div", { class: "tools" }, h("h1", {}, "System"), note), charts, body);
+  const as = h("p", { class: "note" });
+  root.append(h("div", { class: "tools" }, h("h1", {}, "System"), as, note), charts, body);
 
   function show(told) {
-    say(note, `As of ${time(told.at)}`);
+    say(note, "");
+    say(as, `As of ${time(told.at)}`);
     const at = wall();
     // Focus in a table that is made anew would be lost.
     const focused = body.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
     body.replaceChildren(...panels(told, at));
     if (focused) body.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
-    if (performance.now() - state.drawn > 4000) drawHistory();
   }
 
   function drawHistory() {
-    state.drawn = performance.now();
-    state.charts?.abort();
-    state.charts = new AbortController();
-    const { signal: inner } = state.charts;
-    const boxes = [["Events a second", 1, "--c1"], ["Latency, 99 % (s)", 2, "--c2"], ["Records not yet read", 3, "--c4"]].map(([label, column, colour]) => {
-      const box = h("div", { class: "chart" });
-      return { box, label, column, colour, element: h("figure", { class: "small" }, h("figcaption", {}, label), box) };
-    });
-    charts.replaceChildren(h("h2", {}, "Last 15 minutes"), h("div", { class: "smalls" }, boxes.map((one) => one.element)));
-    for (const { box, label, column, colour } of boxes) {
-      chart(box, { label, height: 130, signal: inner, sync: "system", y: [0, 0.1], lines: [{ label, colour, points: state.history.map((row) => [row[0], row[column]]) }] });
-    }
+    const contents = CURVES.map(([label, column, colour]) => ({ label, lines: [{ label, colour, points: state.history.map((row) => [row[0], row[column]]) }] }));
+    if (state.shows.length) return state.shows.forEach((show, i) => show(contents[i]));
+    const boxes = contents.map(() => h("div", { class: "chart" }));
+    charts.replaceChildren(h("h2", {}, "Last 15 minutes"), h("div", { class: "smalls" }, boxes.map((box, i) => h("figure", { class: "small" }, h("figcaption", {}, CURVES[i][0]), box))));
+    state.shows = boxes.map((box, i) => chart(box, contents[i], { signal, sync: "system", y: [0, 0.1] }));
   }
 
   function remember(told) {
@@ -67,8 +62,8 @@ export function system(root, signal) {
   store.on(["system"], () => {
     remember(store.system);
     show(store.system);
+    drawHistory();
   }, signal);
-  signal.addEventListener("abort", () => state.charts?.abort());
   load();
 }
 
@@ -88,6 +83,6 @@ function panels(told, at) {
     some("Latency", ["Topic", "Median", "99 %"], Object.entries(told.latency).map(([topic, one]) => [topic, s3(one.p50_s), s3(one.p99_s)]), "Not measured yet."),
     some("Lag", ["Topic", "Records not yet read"], Object.entries(told.lag).map(([topic, one]) => [topic, lagging(one)]), "Not measured yet."),
     some("Dead letters", ["Topic", "Reason", "In all", "A minute"], told.dead.map((one) => [one.topic, words(one.reason), number(one.total), number(one.per_min)]), "None."),
-    some("Processes", ["Process", "Role", "Started", "Heard"], told.processes.map((one) => [one.process, one.role, time(one.started_at), one.silent ? h("span", { class: "level", "data-level": "high" }, `silent for ${span(since(one.at) / 1000)}`) : ago(one.at, OLD_MS)]), "None has been heard."),
+    some("Processes", ["Process", "Role", "Started", "Heard"], told.processes.map((one) => [one.process.slice(0, 8), one.role, time(one.started_at), one.silent ? h("span", { class: "level", "data-level": "high" }, `silent for ${span(since(one.at) / 1000)}`) : ago(one.at, OLD_MS)]), "None has been heard."),
   ];
 }

@@ -4,7 +4,7 @@ import { now } from "./clock.js";
 import { h, s, Slot } from "./dom.js";
 import { ARROW, direction, HEIGHT, path, WIDTH } from "./spark.js";
 import { store } from "./store.js";
-import { age, code, PARTS, percent, phrase, PRIORITY, PRIORITY_SIGN, sexShort, time, timer, value, words } from "./words.js";
+import { age, cause, code, PARTS, percent, phrase, PRIORITY, PRIORITY_SIGN, sexShort, time, timer, value, words } from "./words.js";
 
 const BAND = { high: "high", medium: "medium", low_medium: "low–med.", low: "low" };
 const SEVERITY = { high: 3, medium: 2, low_medium: 1, low: 0 };
@@ -25,7 +25,7 @@ export class Tile {
     this.bed = slot("a", { class: "t-bed", href: `#/patient/${encodeURIComponent(this.id)}` });
     this.unit = slot("span", { class: "t-unit" });
     this.person = slot("span", { class: "t-person" });
-    this.known = slot("span", { class: "t-name" });
+    this.known = slot("div", { class: "t-name" });
     this.code = slot("span", { class: "t-chip t-code" });
     this.newsNumber = slot("span", { class: "t-news-n" });
     this.newsBand = slot("span", { class: "t-cap" });
@@ -48,8 +48,9 @@ export class Tile {
     this.flags = ["stale", "degraded", "silent"].map((flag) => [flag, slot("span", { class: `t-chip t-flag t-${flag}`, hidden: true })]);
     this.root = slot(
       "li",
-      { class: "tile" },
-      h("div", { class: "t-head" }, this.bed.element, this.unit.element, this.person.element, this.known.element, this.code.element),
+      { class: "tile", id: `tile-${this.id}` },
+      h("div", { class: "t-head" }, this.bed.element, this.unit.element, this.person.element, this.code.element),
+      this.known.element,
       h("div", { class: "t-main" }, this.news.element, this.riskBox.element),
       h("div", { class: "t-parts" }, this.parts.map((part) => part.cell.element)),
       this.alert.element,
@@ -82,7 +83,7 @@ export class Tile {
     this.root.mark("data-priority", tile.priority ?? "none");
     this.flag("stale", tile.stale, "Stale");
     this.flag("degraded", tile.degraded, "Degraded");
-    this.flag("silent", tile.silent, "Silent mode");
+    this.flag("silent", tile.silent, "Silent");
     this.root.mark("data-stale", tile.stale);
     this.root.mark("data-silent", tile.silent);
     this.tick();
@@ -129,7 +130,7 @@ export class Tile {
       const points = tile.news2?.parts[part.field];
       part.value.say(one === undefined ? "–" : value(part.field, one.value));
       const old = one === undefined ? "none" : age(at - Date.parse(one.at));
-      part.foot.say(points ? `${old} +${points}` : old);
+      part.foot.say(points ? `${old === "now" ? "" : old} +${points}` : old);
       part.cell.mark("data-points", points ?? "");
       part.cell.mark("data-old", missing.has(part.field));
     }
@@ -143,7 +144,7 @@ export class Tile {
     this.alert.mark("data-priority", worst?.priority ?? "none");
     this.alert.mark("data-answered", worst !== undefined && (worst.state === "acknowledged" || worst.state === "snoozed"));
     this.sign.say(worst ? PRIORITY_SIGN[worst.priority] : "");
-    this.reason.say(worst ? `${worst.reason}${more > 0 ? ` (+${more} more)` : ""}` : "No open alerts");
+    this.reason.say(worst ? `${cause(worst)}${more > 0 ? ` (+${more} more)` : ""}` : "No open alerts");
     this.timer.say(worst ? timing(worst, at) : "");
     this.assigned.say(worst?.assigned_to ? `${worst.assigned_to} has it` : worst ? "nobody has it yet" : "");
     this.assigned.mark("data-nobody", worst !== undefined && !worst.assigned_to);

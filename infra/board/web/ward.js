@@ -1,30 +1,34 @@
 // Ward: a tile a bed, the worst first.
 //
-// A tile that becomes worse rises at once; other changes of order wait some seconds, so that tiles do not jump about
-// under a finger. What is told in a burst is painted over several frames; tiles out of sight wait some seconds for that, or
-// until they come into sight, so that three hundred beds cost no more than the screen shows.
+// A tile that becomes worse rises at once; other changes of order wait some seconds, and none comes while a pointer is on
+// its way to a tile: nobody opens the wrong patient because the right one has just slipped away. What is told in a burst is
+// made and painted over several frames; tiles out of sight wait some seconds for that, or until they come into
+// sight, so that three hundred beds cost no more than the screen shows.
 
 import { post } from "./api.js";
-import { arrange } from "./order.js";
 import { h, say } from "./dom.js";
-import { paint, unpaint } from "./paint.js";
+import { paint, paintFirst } from "./paint.js";
+import { Places } from "./places.js";
 import { several, unitPicker } from "./scope.js";
 import { store } from "./store.js";
 import { Tile } from "./tile.js";
 
 const SETTLE_MS = 5000;
+const HOLD_MS = 1000;
 const UNSEEN_MS = 10_000;
 const TICK_MS = 1000;
 const AT_ONCE = 64;
 const NAMES_MS = 60_000;
+const NAME_REM = 1.4;
 
 export function ward(root, signal) {
   const tiles = new Map();
   const inSight = new Set();
   const sight = new IntersectionObserver(sighted, { rootMargin: "30% 0%" });
-  const state = { only: false, find: "", sorted: 0, hold: false };
+  const state = { only: false, find: "", sorted: -Infinity, touched: -Infinity, count: 0, shown: [] };
   const summary = h("p", { class: "summary", id: "summary" });
-  const grid = h("ul", { class: "grid", "aria-label": "Beds, the worst first", onkeydown: move });
+  const grid = h("ul", { class: "grid", "aria-label": "Beds, the worst first", onkeydown: move, onpointermove: touched, onpointerdown: touched });
+  const places = new Places(grid, signal);
   const empty = h("p", { class: "empty", hidden: true });
   const names = h("button", { type: "button", onclick: showNames, hidden: !store.me.names }, "Show names for a minute");
   const note = h("p", { class: "note", role: "status" });
@@ -43,26 +47,32 @@ export function ward(root, signal) {
   }
 
   function show(id) {
-    const told = store.tiles.get(id);
-    if (told === undefined) return;
-    let tile = tiles.get(id);
-    const known = tile !== undefined;
-    if (!known) {
-      tiles.set(id, (tile = new Tile(id)));
-      sight.observe(tile.element);
-    }
-    const rose = tile.take(told);
+    const tile = tiles.get(id);
+    if (tile === undefined) return paint(`tile ${id}`, () => make(id), signal, 1 / 4);
+    const rose = tile.take(store.tiles.get(id));
     if (rose) {
       tile.element.dataset.rose = "";
       setTimeout(() => delete tile.element.dataset.rose, 4000);
     }
-    if (!known || rose || inSight.has(tile)) draw(tile);
-    if (!known || rose) order();
+    if (rose || inSight.has(tile)) draw(tile);
+    if (rose) order();
     else later();
   }
 
+  function make(id) {
+    const told = store.tiles.get(id);
+    if (told === undefined) return; // gone while it waited
+    const tile = new Tile(id);
+    tiles.set(id, tile);
+    tile.take(told);
+    tile.draw(several());
+    grid.append(tile.element);
+    sight.observe(tile.element);
+    order();
+  }
+
   function draw(tile) {
-    paint(`tile ${tile.id}`, () => tile.draw(several()));
+    paint(`tile ${tile.id}`, () => tile.draw(several()), signal, inSight.has(tile) ? 1 : 0);
   }
 
   function sighted(entries) {
@@ -76,22 +86,41 @@ export function ward(root, signal) {
     }
   }
 
+  function touched() {
+    state.touched = performance.now();
+  }
+
   let timer = null;
   function later() {
     timer ??= setTimeout(() => { timer = null; order(); }, Math.max(0, state.sorted + SETTLE_MS - performance.now()));
   }
 
+  let held = null;
   function order() {
-    paint("ward.order", () => {
-      state.sorted = performance.now();
-      const shown = [...tiles.values()].filter((tile) => wanted(tile.tile));
-      shown.sort((a, b) => step(b.tile.rank) - step(a.tile.rank) || (a.tile.bed ?? "").localeCompare(b.tile.bed ?? ""));
-      arrange(grid, shown.map((tile) => tile.element));
-      rove(shown);
-      empty.hidden = shown.length > 0;
-      say(empty, store.filled ? "No patients match." : "Waiting for the first data …");
-      summarise();
-    });
+    const hold = Math.min(state.touched + HOLD_MS, state.sorted + 2 * SETTLE_MS) - performance.now();
+    if (hold > 0) held ??= setTimeout(() => { held = null; order(); }, hold);
+    else paintFirst("ward.order", sort, signal);
+  }
+
+  function sort() {
+    state.sorted = performance.now();
+    const shown = [];
+    for (const tile of tiles.values()) {
+      const is = wanted(tile.tile);
+      if (is) shown.push(tile);
+      if (is === tile.element.hidden) paint(`hide ${tile.id}`, () => (tile.element.hidden = !wanted(tile.tile)), signal);
+    }
+    shown.sort((a, b) => step(b.tile.rank) - step(a.tile.rank) || (a.tile.bed ?? "").localeCompare(b.tile.bed ?? ""));
+    state.shown = shown;
+    places.give(shown.map((tile) => tile.element));
+    rove();
+    empty.hidden = shown.length > 0;
+    say(empty, store.filled ? "No patients match." : "Waiting for the first data …");
+    summarise();
+    // Who looks for a bed wants no other size of type; nor shall it shrink while the first tiles come.
+    if (state.find !== "" || tiles.size < store.tiles.size || shown.length === state.count) return;
+    state.count = shown.length;
+    places.size(state.count);
   }
 
   function summarise() {
@@ -109,18 +138,17 @@ export function ward(root, signal) {
   }
 
   // One tab stop; the arrows go on from there.
-  function rove(shown) {
-    const links = shown.map((tile) => tile.bed.element);
+  function rove() {
+    const links = state.shown.map((tile) => tile.bed.element);
     const current = links.find((link) => link.tabIndex === 0 && link === document.activeElement) ?? links[0];
     for (const link of links) if (link.tabIndex !== (link === current ? 0 : -1)) link.tabIndex = link === current ? 0 : -1;
   }
 
   function move(event) {
-    const links = [...grid.querySelectorAll(".t-bed")];
+    const links = state.shown.map((tile) => tile.bed.element);
     const at = links.indexOf(event.target);
     if (at < 0) return;
-    const columns = getComputedStyle(grid).gridTemplateColumns.split(" ").length;
-    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + columns, ArrowUp: at - columns, Home: 0, End: links.length - 1 }[event.key];
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + places.columns, ArrowUp: at - places.columns, Home: 0, End: links.length - 1 }[event.key];
     if (to === undefined || links[to] === undefined) return;
     event.preventDefault();
     event.target.tabIndex = -1;
@@ -133,6 +161,7 @@ export function ward(root, signal) {
     const ids = [...tiles.values()].filter((tile) => visible(tile.element)).map((tile) => tile.id).slice(0, AT_ONCE);
     try {
       const told = await post("/v1/board/names", { patients: ids });
+      places.heighten(NAME_REM); // a name cut short, or without its second mark, could be another's
       for (const [id, name] of Object.entries(told.names)) tiles.get(id)?.showName(name);
       say(note, "Names shown; it is recorded who looked.");
       clearTimeout(hiding);
@@ -144,6 +173,7 @@ export function ward(root, signal) {
 
   function hideNames() {
     for (const tile of tiles.values()) tile.showName(null);
+    places.heighten(0);
     say(note, "");
   }
 
@@ -151,13 +181,12 @@ export function ward(root, signal) {
     for (const id of tiles.keys()) {
       if (!store.tiles.has(id)) forget(id);
     }
-    for (const id of store.tiles.keys()) show(id);
+    // The worst first, so that the first screen is there at once.
+    for (const { patient_id: id } of [...store.tiles.values()].sort((a, b) => b.rank - a.rank)) show(id);
     order();
   }
 
   function forget(id) {
-    unpaint(`tile ${id}`);
-    unpaint(`tick ${id}`);
     const tile = tiles.get(id);
     if (tile === undefined) return;
     sight.unobserve(tile.element);
@@ -180,19 +209,13 @@ export function ward(root, signal) {
     for (const [id, tile] of tiles) {
       const old = at - tile.drawn;
       if (!inSight.has(tile) && old > UNSEEN_MS) draw(tile);
-      else if (inSight.has(tile) && !tile.due && old > TICK_MS * 0.9) paint(`tick ${id}`, () => tile.tick());
+      else if (inSight.has(tile) && !tile.due && old > TICK_MS * 0.9) paint(`tick ${id}`, () => tile.tick(), signal);
     }
   }, TICK_MS);
   signal.addEventListener("abort", () => {
     clearInterval(ticking);
     sight.disconnect();
-    clearTimeout(timer);
-    clearTimeout(hiding);
-    for (const id of tiles.keys()) {
-      unpaint(`tile ${id}`);
-      unpaint(`tick ${id}`);
-    }
-    unpaint("ward.order");
+    for (const one of [timer, held, hiding]) clearTimeout(one);
   });
   all();
 }

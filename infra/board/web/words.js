@@ -21,6 +21,33 @@ const KNOWN = new Map([
   ["sofa", "SOFA"],
   ["diastolic_mmhg", "Diastolic pressure"],
   ["mean_pressure_mmhg", "Mean pressure"],
+  ["gcs_total", "Glasgow Coma Scale"],
+  ["news", "NEWS (first version)"],
+  ["sirs", "SIRS"],
+  ["mews", "MEWS"],
+  ["kdigo_aki", "KDIGO kidney injury"],
+  ["wbc", "White cells"],
+  ["crp", "CRP"],
+  ["crp_mg_per_l", "CRP"],
+  ["paco2", "Arterial pCO₂"],
+  ["paco2_mmhg", "Arterial pCO₂"],
+  ["arterial_ph", "Arterial pH"],
+  ["sao2_percent", "Arterial saturation"],
+  ["aptt_s", "APTT"],
+  ["ast_u_per_l", "AST"],
+  ["alp_u_per_l", "ALP"],
+  ["fio2_fraction", "FiO₂"],
+  ["troponin_i_ng_per_ml", "Troponin I"],
+  ["H", "High"],
+  ["L", "Low"],
+  ["HH", "Critical high"],
+  ["LL", "Critical low"],
+  ["A", "Abnormal"],
+  ["patient_shown", "Looked at the patient"],
+  ["identity_shown", "Was shown the name"],
+  ["covered_50", "In the 50 % range"],
+  ["covered_80", "In the 80 % range"],
+  ["covered_95", "In the 95 % range"],
   ["etco2_mmhg", "End-tidal CO₂"],
   ["spo2", "SpO₂"],
   ["auroc", "AUROC"],
@@ -33,6 +60,10 @@ const UNITS = [
   [/_mmol_per_l$/, " mmol/L"],
   [/_umol_per_l$/, " µmol/L"],
   [/_mg_per_l$/, " mg/L"],
+  [/_mg_per_dl$/, " mg/dL"],
+  [/_g_per_dl$/, " g/dL"],
+  [/_ng_per_ml$/, " ng/mL"],
+  [/_u_per_l$/, " U/L"],
   [/_g_per_l$/, " g/L"],
   [/_10e9_per_l$/, " 10⁹/L"],
   [/_per_min$/, " /min"],
@@ -101,7 +132,8 @@ export function span(seconds) {
 /** How old, in whole minutes: it changes once a minute at most. */
 export function age(ms) {
   const minutes = Math.floor(ms / 60_000);
-    if (minutes < 90) return `${minutes}m`;
+  if (minutes < 1) return "now";
+  if (minutes < 90) return `${minutes}m`;
   if (minutes < 2880) return `${Math.round(minutes / 60)}h`;
   return `${Math.round(minutes / 1440)}d`;
 }
@@ -130,4 +162,27 @@ export function sexShort(sex) {
 /** Orders on resuscitation in short. */
 export function code(status) {
   return { full: "Full code", full_code: "Full code", dnr: "DNR", dni: "DNI", dnr_dni: "DNR/DNI" }[String(status).toLowerCase()] ?? words(status);
+}
+
+const UCUM = new Map([["10*3/uL", "10³/µL"], ["10*9/L", "10⁹/L"], ["10*6/uL", "10⁶/µL"], ["mm[Hg]", "mmHg"], ["[pH]", ""], ["{INR}", ""], ["1", ""], ["Cel", "°C"], ["umol/L", "µmol/L"]]);
+
+/** A unit of measurement, given as UCUM has it, as people write it. */
+export function measure(unit) {
+  return UCUM.get(unit) ?? unit ?? "";
+}
+
+/** What stands beside a laboratory result; a flag of what is normal says nothing. */
+export function remark(flag, preliminary) {
+  return [flag && flag !== "N" ? words(flag) : "", preliminary ? "preliminary" : ""].filter(Boolean).join(", ");
+}
+
+/** An alert's sentence, its fields in words. */
+export function sentence(alert) {
+  const text = alert.reason.replace(/\b[a-z]+[0-9]*(?:_[a-z0-9]+)+\b/g, (name) => words(name).replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase()));
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** What is wrong, without how long nobody has answered: where that stands beside it. */
+export function cause(alert) {
+  return sentence({ reason: alert.reason.replace(/^nobody has answered[^:]*: /, "") });
 }
