@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from time import monotonic
 from typing import Any, Final
 
 from wardstream.agents import metrics as m
@@ -24,6 +25,7 @@ from wardstream.agents.flow import (
     take_in_waiting,
     wait,
 )
+from wardstream.agents.meters import Names
 from wardstream.agents.patients import PatientRows
 from wardstream.agents.streams.batch import Handler, Received
 from wardstream.agents.streams.places import place
@@ -35,7 +37,7 @@ from wardstream.models.flow.emergency import Emergency
 from wardstream.models.flow.measures import PIT_BINS, Score
 from wardstream.models.flow.site import Site, UnitRules
 from wardstream.models.flow.snapshot import BadSnapshot, Learnt, dump, load
-from wardstream.models.flow.unit import Came, Inflow, Outlook, Present, Unit
+from wardstream.models.flow.unit import FORECAST, Came, Inflow, Outlook, Present, Unit
 from wardstream.schemas.flow import LEVELS, Ahead, Flow, Spread
 from wardstream.schemas.occupancy import PARTITIONS, Occupancy, Over, Withdrawn
 
@@ -43,6 +45,7 @@ log = logging.getLogger(__name__)
 
 MODEL: Final = "model/"  # rows of the unit's own; of the hospital's, what is known of admissions from emergency
 PART_BYTES: Final = 500_000
+_units: Final = Names()  # of this process: those that are counted by name
 SILENT: Final = 12.0  # arrivals expected while nobody came or left: by chance once in 160,000 times at the most
 GAP_H: Final = 48  # hours that are closed one by one, with forecasts, although the clock has jumped over them
 
@@ -80,7 +83,9 @@ async def _over(batch: FlowBatch, site: Site, event: Over, cause: Received[Any])
         log.warning("the clock went on by %d hours at once: they are told without forecasts", len(skipped))
         hospital.closed = over - 1
     while hospital.closed < over:
+        began = monotonic()
         await _close(batch, site, hospital.closed + 1, skipped, cause)
+        batch.observe(m.FLOW_CLOSE, monotonic() - began)
         skipped = range(0)
 
 
@@ -155,7 +160,7 @@ def _learn(batch: FlowBatch, site: Site, name: str, hour: int, skipped: int) -> 
     scores = unit.learn(hour, came, present)
     batch.count(m.FLOW_HOURS, ("learnt",))
     for what, score in scores:
-        _measure(batch, what, score)
+        _measure(batch, name, what, score)
     return unit
 
 
@@ -224,6 +229,7 @@ def _publish(batch: FlowBatch, site: Site, name: str, hour: int, outlook: Outloo
         batch.emit(TOPIC, name, Flow(silent=True, **told), cause)
     else:
         batch.emit(TOPIC, name, Flow(**told, **forecast_of(outlook, site.unit(name))), cause)
+        batch.count(m.FLOW_FORECASTS)
 
 
 def forecast_of(outlook: Outlook, rules: UnitRules) -> dict[str, Any]:
@@ -256,7 +262,7 @@ def _spread(pmf: Doubles) -> Spread:
     )
 
 
-def _measure(batch: FlowBatch, what: str, score: Score) -> None:
+def _measure(batch: FlowBatch, unit: str, what: str, score: Score) -> None:
     labels = (what, score.forecaster, str(score.horizon_h))
     batch.count(m.FLOW_SCORED, labels)
     batch.count(m.FLOW_ERROR, labels, score.absolute)
@@ -265,4 +271,10 @@ def _measure(batch: FlowBatch, what: str, score: Score) -> None:
     for percent, within in (("80", score.within_80), ("95", score.within_95)):
         if within:
             batch.count(m.FLOW_COVERED, (*labels, percent))
+    if score.forecaster == FORECAST:
+        of_unit = (_units(unit), what, str(score.horizon_h))
+        batch.count(m.FLOW_UNIT_SCORED, of_unit)
+        batch.count(m.FLOW_UNIT_ERROR, of_unit, score.absolute)
+        if score.within_80:
+            batch.count(m.FLOW_UNIT_COVERED, of_unit)
     batch.count(m.FLOW_PIT, (*labels, f"{(score.pit + 1) / PIT_BINS:.1f}"))

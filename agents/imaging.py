@@ -22,6 +22,7 @@ from uuid import UUID
 import msgspec
 
 from wardstream.agents import metrics as m
+from wardstream.agents.measuring import up_to
 from wardstream.agents.streams.batch import Batch, Handler, Received
 from wardstream.models import chest_xray
 from wardstream.models.chest_xray import Contradiction, Grey, Seen, Tensor
@@ -266,7 +267,7 @@ def _publish(
         )
         batch.count(m.FINDINGS, (finding.model, finding.quality, verdict.code or "none"))
         if seen is not None:
-            batch.count(m.PREDICTED, (finding.model, m.up_to(seen.calibrated_probability)))
+            batch.count(m.PREDICTED, (finding.model, up_to(seen.calibrated_probability)))
         batch.emit(TOPIC, event.patient_id, finding, cause)
     batch.state[event.patient_id].publish(event.event_id, tuple(ids))
 

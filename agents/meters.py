@@ -27,6 +27,22 @@ class Metric:
 
 Labels = tuple[str, ...]
 
+
+def counter(name: str, unit: str, meaning: str, *labels: str) -> Metric:
+    """What only grows while a process runs."""
+    return Metric(name, "counter", unit, meaning, labels)
+
+
+def gauge(name: str, unit: str, meaning: str, *labels: str) -> Metric:
+    """What is so now."""
+    return Metric(name, "gauge", unit, meaning, labels)
+
+
+def histogram(name: str, unit: str, meaning: str, *labels: str) -> Metric:
+    """How values are distributed."""
+    return Metric(name, "histogram", unit, meaning, labels)
+
+
 # Bounds of histograms: powers of 2**(1/4), so a quantile is off by 9 % at the most.
 _GROWTH = math.log(2) / 4
 

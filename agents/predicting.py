@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from wardstream.agents import metrics as m
 from wardstream.agents import risk
 from wardstream.agents.alerting import Judged
+from wardstream.agents.measuring import up_to
 from wardstream.agents.patients import PatientBatch, Rules, bins_of, envelope
 from wardstream.agents.streams.batch import Handler, Received
 from wardstream.models import sepsis
@@ -154,7 +155,7 @@ def _tell(
     batch.emit("predictions.v1", one.key, prediction, one.cause)
     batch.count(m.PREDICTIONS, (sepsis.NAME, answer.quality))
     if answer.calibrated is not None:
-        batch.count(m.PREDICTED, (sepsis.NAME, m.up_to(answer.calibrated)))
+        batch.count(m.PREDICTED, (sepsis.NAME, up_to(answer.calibrated)))
     return prediction
 
 

@@ -7,7 +7,8 @@ from functools import partial
 from typing import Final
 
 from wardstream.agents.imaging import Answered, Tools
-from wardstream.agents.metrics import Meters, measure_model
+from wardstream.agents.measuring import measure_model
+from wardstream.agents.metrics import Meters
 from wardstream.infra.imaging_readers import Readers
 from wardstream.infra.imaging_store import Allowed, ImageStore
 from wardstream.infra.settings import Settings

@@ -29,7 +29,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from wardstream.agents.metrics import RISK_DRIFT, Meters
+from wardstream.agents.metrics import RISK_DRIFT, RISK_SNAPSHOTS, Meters
 from wardstream.agents.streams.producer import FENCED, read_changelog
 from wardstream.infra.audit import write_audit
 from wardstream.infra.failure import Failure
@@ -274,6 +274,7 @@ class LearnerService:
             await self._producer.send_and_wait(MODELS.name, encode(model), NAME.encode(), 0)
             for notice in told:
                 await self._producer.send_and_wait(NOTICES.name, encode(notice), str(notice.notice_id).encode(), 0)
+        self._meters.count(RISK_SNAPSHOTS)
         self._saved, self._told = self.position, self.learner.examples
         self._raised |= {notice.notice_id: notice.raised_at for notice in told}
         log.info("snapshot %s, up to offset %d, %d bytes", model.version, self.position, len(snapshot.payload))

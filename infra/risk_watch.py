@@ -16,6 +16,7 @@ from uuid import UUID, uuid5
 from msgspec.structs import replace
 
 from wardstream.agents import metrics as m
+from wardstream.agents.measuring import UP_TO
 from wardstream.infra.model_controls import RISK
 from wardstream.schemas.notices import Notice
 
@@ -55,6 +56,13 @@ def gauges(meters: m.Meters, learner: Learner, behind: int | None, frozen: bool)
                 meters.set(m.RISK_MEASURES, float(value), labels)
             else:
                 meters.values.pop((m.RISK_MEASURES, labels), None)
+    for name, watch in learner.watch.items():
+        for up_to, counts in zip(UP_TO, watch.late().bins(UP_TO), strict=True):
+            for count, number in counts._asdict().items():
+                meters.set(m.RISK_CALIBRATION, float(number), (name, str(up_to), count))
+        for place, block in enumerate(reversed(watch.blocks)):
+            for measure, total in (("log_loss", block.losses), ("said", block.said), ("happened", block.positives)):
+                meters.set(m.RISK_COURSE, total / block.count, (name, str(place), measure))
 
 
 def notices(learner: Learner, told: int, at: datetime, raised: Mapping[UUID, datetime]) -> list[Notice]:

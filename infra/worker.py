@@ -29,7 +29,8 @@ from wardstream.agents import (
     ticks,
     vitals,
 )
-from wardstream.agents.metrics import Meters, measure_model
+from wardstream.agents.measuring import measure_model
+from wardstream.agents.metrics import LANE_STILL, Meters
 from wardstream.agents.patients import Rules
 from wardstream.agents.risk import EXAMPLES_TOPIC, Risk
 from wardstream.agents.streams.batch import Handler, lane_agent
@@ -289,6 +290,7 @@ def _add_services(app: WorkerApp, role: str) -> None:
         try:
             while not app.should_stop:
                 watchdog.beat()
+                settings.meters.set(LANE_STILL, watchdog.still_s)
                 await app.sleep(WATCHDOG_BEAT_S)
         finally:
             watchdog.stop()

@@ -103,6 +103,13 @@ def is_replayed(received: Received[Any]) -> bool:
     return getattr(received.event, "source", None) == "replay"
 
 
+def _delay_s(received: Received[Any]) -> int | None:
+    """Whole seconds from observation to reception; None: it holds no event, or one that nobody observed."""
+    event = received.event
+    at = getattr(event, "observed_at", None)
+    return None if at is None else round((event.received_at - at).total_seconds())
+
+
 class HandlerFailed(Exception):
     """A handler raised; holds the name of the error's type, never its text."""
 
@@ -266,7 +273,9 @@ class Lane:
             if received:
                 outputs.counts[m.EVENTS, (topic,)] += len(received)
                 batch: Batch[Any, Any] = Batch(topic, received, work, outputs, self.settings.encode)
+                started = time.monotonic()
                 await dispatch(topic, batch)
+                outputs.observed.append((m.HANDLING, (topic,), time.monotonic() - started))
         if outputs.left:
             await self._end(Batch("", (), work, outputs, self.settings.encode))
 
@@ -345,6 +354,7 @@ class Lane:
             if item.record is not None and item.record.headers:
                 outputs.trace(item.topic, item.offset, item.read_ms, item.record.headers)
         outputs.committed()
+        self.meters.count(m.STATE_ROWS, by=len(rows))
         self._measure(items, outputs, written, started)
 
     def _measure(
@@ -365,6 +375,10 @@ class Lane:
         if items:
             self.meters.observe(m.BATCH, len(items))
             now_ms = time.time() * 1000
-            for topic, run in groupby(items, key=_topic_of):
+            for topic, its in groupby(items, key=_topic_of):
+                run = list(its)
                 for published_ms, number in Counter([item.timestamp_ms for item in run]).items():
                     self.meters.observe(m.LATENCY, (now_ms - published_ms) / 1000, (topic,), number)
+                for delay_s, number in Counter(map(_delay_s, run)).items():
+                    if delay_s is not None:
+                        self.meters.observe(m.DELAY, delay_s, (topic,), number)

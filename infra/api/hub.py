@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from aiokafka.errors import KafkaError
 
-from wardstream.agents.metrics import API_BEHIND, API_DELIVERED, API_READ, API_STREAMS, Meters
+from wardstream.agents.metrics import ALERTS_OPEN, API_BEHIND, API_DELIVERED, API_READ, API_STREAMS, Meters
 from wardstream.infra.api.history import LOOK_BACK_S, LOOK_FAR_BACK_S, History, Reader, partitions
 from wardstream.infra.api.ring import Position, Ring, Row
 from wardstream.infra.api.table import Standings
@@ -85,6 +85,8 @@ class Hub:
 
     Attributes
     ----------
+    meters : Meters
+        As given.
     standings : Standings
         How alerts stand.
     as_of : float
@@ -94,7 +96,7 @@ class Hub:
     """
 
     def __init__(self, client: Mapping[str, Any], meters: Meters) -> None:
-        self._client, self._meters = client, meters
+        self._client, self.meters = client, meters
         self._older = False  # whether alerts are known that nobody has touched since before what was read first
         self.standings = Standings()
         self.as_of = 0.0
@@ -105,6 +107,16 @@ class Hub:
         self._closing = asyncio.Event()
         self._live: dict[str | None, dict[_Subscriber, None]] = {}  # by unit; None: of all units
         self._streams = 0
+        self._shown = set[tuple[str, str]]()  # labels of gauges that are set
+
+    def look(self) -> None:
+        """Set the gauges."""
+        now = self.standings.open()
+        for key in self._shown - now.keys():
+            self.meters.values.pop((ALERTS_OPEN, key), None)
+        for key, number in now.items():
+            self.meters.set(ALERTS_OPEN, number, key)
+        self._shown = set(now)
 
     async def ready(self) -> None:
         """Wait until the table is whole.
@@ -201,7 +213,7 @@ class Hub:
             What is not in memory cannot be read.
         """
         self._streams += 1
-        self._meters.set(API_STREAMS, self._streams)
+        self.meters.set(API_STREAMS, self._streams)
         try:
             if position is None:
                 position = self.ring.end
@@ -227,7 +239,7 @@ class Hub:
                     position = subscriber.reached
         finally:
             self._streams -= 1
-            self._meters.set(API_STREAMS, self._streams)
+            self.meters.set(API_STREAMS, self._streams)
 
     async def _live_rows(self, subscriber: _Subscriber) -> AsyncGenerator[tuple[list[Row], Position]]:
         while not self._closing.is_set():
@@ -247,7 +259,7 @@ class Hub:
                     yield [], self.ring.end
 
     def _counted(self, rows: list[Row]) -> list[Row]:
-        self._meters.count(API_DELIVERED, by=len(rows))
+        self.meters.count(API_DELIVERED, by=len(rows))
         return rows
 
     def _join(self, wish: Wish) -> _Subscriber:
@@ -305,12 +317,12 @@ class Hub:
     def _take(self, row: Row, at: float) -> None:
         self.ring.add(row)
         self.standings.add(row, at)
-        self._meters.count(API_READ)
+        self.meters.count(API_READ)
         for listener in self.listeners:
             listener(row)
         asked = {subscriber for unit in {None, *row.alert.told_in} for subscriber in self._live.get(unit, ())}
         for subscriber in asked:
             if subscriber.wish.wants(row) and not subscriber.offer(row):
-                self._meters.count(API_BEHIND)
+                self.meters.count(API_BEHIND)
                 subscriber.reached = subscriber.queue[-1].after
                 self._leave(subscriber)

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from wardstream.agents.metrics import AUDIT_FAILURES, AUDITED
 from wardstream.infra.answering import WHAT, acknowledgement, own_id
 from wardstream.infra.api.access import sees
 from wardstream.infra.api.bodies import Answer, Directive, Given, Invalid
@@ -182,9 +183,12 @@ class Orders:
                         patient_id=event.patient_id,
                         about=about,
                     )
+                self._hub.meters.count(AUDITED, (what,))
                 await (await self._delivery.offer([Row(topic, event.patient_id, encode(event))]))
         except (AuditError, TimeoutError) as error:
             log.warning("%s: %s", topic, type(error).__name__)
+            if isinstance(error, AuditError):
+                self._hub.meters.count(AUDIT_FAILURES)
             raise Refused(503, "Kafka does not take it now; send it again with its event_id", Retry_After="5") from None
         finally:
             self._waiting -= 1

@@ -11,6 +11,7 @@ from wardstream.agents.metrics import DELIVERY_WAITING, Meters
 from wardstream.client.brokers import Brokers
 from wardstream.infra.api.app import Api
 from wardstream.infra.api.hub import Hub
+from wardstream.infra.api.measuring import Measured
 from wardstream.infra.api.ordered import Ordered
 from wardstream.infra.api.orders import Orders
 from wardstream.infra.api.streams import STREAMS
@@ -58,10 +59,12 @@ async def serve_api(settings: Settings, announce: Callable[[str], object]) -> No
     app = api.app()
     boards = Boards(settings, options, hub, orders)
     boards.mount(api, app)
-    server = Server(configured(app, context, STREAMS + _OTHERS))
+    server = Server(configured(Measured(app, meters), context, STREAMS + _OTHERS))
 
     def look() -> None:
         meters.set(DELIVERY_WAITING, delivery.waiting)
+        hub.look()
+        boards.board.look()
 
     reporting = Reporting(settings, meters, options, "api", look, {"alerts": hub.trouble})
     bodies: list[Callable[[], Any]] = [

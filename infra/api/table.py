@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from uuid import UUID
 
 from wardstream.infra.api.ring import Row
-from wardstream.schemas.alerts import ENDED
+from wardstream.schemas.alerts import ENDED, Priority
 
 ENDED_S = 24 * 3600.0
 _MOST_ENDED = 50_000
@@ -45,6 +46,11 @@ class Standings:
         for alert_id, standing in older._alerts.items():
             if not standing.ended:
                 self._alerts.setdefault(alert_id, standing)
+
+    def open(self) -> Counter[tuple[str, Priority]]:
+        """How many are open, silent ones apart, by condition and priority."""
+        rows = (one.row for one in self._alerts.values() if not one.ended)
+        return Counter((row.alert.condition, row.alert.priority) for row in rows if not row.silent)
 
     def drop_ended(self) -> None:
         """Keep what is open."""

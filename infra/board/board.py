@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from wardstream.agents.metrics import BOARD_BEHIND, BOARD_FLUSH, BOARD_PATIENTS, BOARD_STREAMS, BOARD_TILES, Meters
 from wardstream.infra.api.hub import NotReady
 from wardstream.infra.api.ring import Row
 from wardstream.infra.board.shelf import Shelf
@@ -34,6 +35,8 @@ class Board:
     ----------
     wall : callable
         Seconds since 1970.
+    meters : Meters or None
+        Where it counts; None: in some of its own.
 
     Attributes
     ----------
@@ -43,7 +46,8 @@ class Board:
         Of the newest change.
     """
 
-    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, wall: Callable[[], float] = time.time, meters: Meters | None = None) -> None:
+        self.meters = meters or Meters()
         self.clock = Clock(wall)
         self.ward = Ward(self.clock)
         self.epoch, self.version = secrets.token_hex(4), 0
@@ -87,12 +91,27 @@ class Board:
         else:
             self._heard[alert_id] = row
 
+    def look(self) -> None:
+        """Set the gauges."""
+        self.meters.set(BOARD_PATIENTS, len(self.ward.patients))
+        self.meters.set(BOARD_STREAMS, len(self.told))
+        if self.behind_s is not None:
+            self.meters.set(BOARD_BEHIND, self.behind_s)
+
     def flush(self) -> bool:
         """Build what has changed, and give it the next version; whether anything has."""
+        began = time.monotonic()
+        try:
+            return self._flush()
+        finally:
+            self.meters.observe(BOARD_FLUSH, time.monotonic() - began)
+
+    def _flush(self) -> bool:
         now, version = self.clock.now, self.version + 1
         due = {patient_id for patient_id, at in self._again.items() if at <= now}
         changed, self.ward.changed = self.ward.changed | due, set()
         news = [self._tile(patient_id, version, now) for patient_id in changed]
+        self.meters.count(BOARD_TILES, by=sum(news))
         heard, self._heard = self._heard, {}
         news += [self._alert(row, version) for row in heard.values()]
         wall = self.clock.wall()

@@ -7,14 +7,33 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from wardstream.agents.metrics import FLOW_COVERED, FLOW_CRPS, FLOW_ERROR, FLOW_PINBALL, FLOW_SCORED
+from wardstream.agents.metrics import (
+    FLOW_COVERED,
+    FLOW_CRPS,
+    FLOW_ERROR,
+    FLOW_PINBALL,
+    FLOW_SCORED,
+    FLOW_UNIT_COVERED,
+    FLOW_UNIT_ERROR,
+    FLOW_UNIT_SCORED,
+)
 from wardstream.infra.board.shelf import Audience
 from wardstream.infra.view.pipeline import Value
 from wardstream.schemas.flow import Flow
 
+FORECAST: Final = "forecast"  # as the forecaster whose forecasts are published is counted
+
 HOURS: Final = 72
 MOST_UNITS: Final = 1024
-_MEASURES: Final = {FLOW_ERROR.name: "mae", FLOW_CRPS.name: "crps", FLOW_PINBALL.name: "pinball"}
+_SCORED: Final = frozenset((FLOW_SCORED.name, FLOW_UNIT_SCORED.name))
+_MEASURES: Final = {
+    **dict.fromkeys((FLOW_ERROR.name, FLOW_UNIT_ERROR.name), "mae"),
+    FLOW_CRPS.name: "crps",
+    FLOW_PINBALL.name: "pinball",
+    FLOW_UNIT_COVERED.name: "covered_80",
+}
+_Key = tuple[str, ...]
+"""Unit, what, forecaster, horizon."""
 
 
 class Flows:
@@ -73,37 +92,41 @@ def _whole(ahead: Any) -> dict[str, Any]:
     return {name: getattr(ahead, name) for name in ahead.__struct_fields__}
 
 
-def quality(values: list[Value]) -> list[dict[str, Any]]:
-    """How good forecasts have been since the processes' start, of all units together, by what counted.
+def quality(values: list[Value], audience: Audience) -> list[dict[str, Any]]:
+    """How good forecasts have been since the processes' start: of all units together and of each forecaster, and what
+    was published of each unit that an audience sees.
 
     Parameters
     ----------
     values : list of Value
         Of metrics.v1, by series.
     """
-    scored: dict[tuple[str, str, str], float] = {}
-    sums: dict[tuple[str, str, str], dict[str, float]] = {}
+    scored: dict[_Key, float] = {}
+    sums: dict[_Key, dict[str, float]] = {}
     for value in values:
         labels = labels_of(value.labels)
-        key = labels.get("what", ""), labels.get("forecaster", ""), labels.get("horizon_h", "")
-        if value.name == FLOW_SCORED.name:
+        key = tuple(labels.get(name, "") for name in ("unit", "what", "forecaster", "horizon_h"))
+        if value.name in _SCORED:
             scored[key] = value.now
         elif value.name in _MEASURES:
             sums.setdefault(key, {})[_MEASURES[value.name]] = value.now
         elif value.name == FLOW_COVERED.name:
             sums.setdefault(key, {})[f"covered_{labels.get('percent', '')}"] = value.now
-    return [
-        {
-            "unit": None,
-            "target": what,
-            "forecaster": forecaster,
-            "horizon_h": int(horizon),
-            "forecasts": int(scored[what, forecaster, horizon]),
-            "measures": {name: total / scored[what, forecaster, horizon] for name, total in found.items()},
-        }
-        for (what, forecaster, horizon), found in sorted(sums.items())
-        if scored.get((what, forecaster, horizon), 0.0) > 0 and horizon.isdecimal()
-    ]
+    found = []
+    for key, forecasts in sorted(scored.items()):
+        unit, what, forecaster, horizon = key
+        if forecasts > 0 and horizon.isdecimal() and (not unit or audience.sees(unit)):
+            found.append(
+                {
+                    "unit": unit or None,
+                    "target": what,
+                    "forecaster": forecaster or FORECAST,
+                    "horizon_h": int(horizon),
+                    "forecasts": int(forecasts),
+                    "measures": {name: total / forecasts for name, total in sums.get(key, {}).items()},
+                }
+            )
+    return found
 
 
 def labels_of(labels: str) -> dict[str, str]:

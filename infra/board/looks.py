@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 
+from wardstream.agents.metrics import AUDIT_FAILURES, AUDITED, Meters
 from wardstream.infra.audit import AuditError, Deed, write_deeds
 from wardstream.infra.board.patient import Patient
 from wardstream.infra.failure import Failure
@@ -50,10 +51,12 @@ class Looks:
         Of the audit.
     turn : Lock
         Held by whoever in this process writes to the audit.
+    meters : Meters
+        Counts what is noted.
     """
 
-    def __init__(self, client: Mapping[str, Any], app_id: str, turn: asyncio.Lock) -> None:
-        self._client, self._app_id, self._turn = client, app_id, turn
+    def __init__(self, client: Mapping[str, Any], app_id: str, turn: asyncio.Lock, meters: Meters) -> None:
+        self._client, self._app_id, self._turn, self._meters = client, app_id, turn, meters
         self._waiting: dict[_Key, Deed] = {}
         self._noted = OrderedDict[_Key, float]()  # when, on the monotonic clock
         self._told = OrderedDict[str, deque[AuditRecord]]()
@@ -97,6 +100,7 @@ class Looks:
                             await write_deeds(self._client, self._app_id, list(deeds.values()))
                             self._remember(deeds)
         except (AuditError, TimeoutError) as error:
+            self._meters.count(AUDIT_FAILURES)
             log.warning("a look is not noted, and nothing is shown: %s", type(error).__name__)
             raise Refused(503, "the audit does not take it now: nothing is shown", Retry_After="5") from None
         finally:
@@ -110,6 +114,7 @@ class Looks:
 
     def _remember(self, deeds: Iterable[_Key]) -> None:
         for key in deeds:
+            self._meters.count(AUDITED, (key[2],))
             self._noted[key] = time.monotonic()
             self._noted.move_to_end(key)
             self._waiting.pop(key, None)

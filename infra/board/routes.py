@@ -108,12 +108,13 @@ class Routes:
 
     async def flow(self, request: Request) -> Response:
         who = self._door.reader(request.headers)
+        told_to = audience(who, request.query_params.getlist("unit"))
         await self._board.ready()
         return said(
             {
                 "at": moment(self._board.clock.now),
-                "units": self._parts.flows.rows(audience(who, request.query_params.getlist("unit"))),
-                "quality": quality(self._parts.systems.values()),
+                "units": self._parts.flows.rows(told_to),
+                "quality": quality(self._parts.systems.values(), told_to),
             }
         )
 

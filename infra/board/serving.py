@@ -46,11 +46,11 @@ class Boards:
 
     def __init__(self, settings: Settings, client: Mapping[str, Any], hub: Hub, orders: Orders) -> None:
         self._hub = hub
-        self.board = Board()
+        self.board = Board(meters=hub.meters)
         ward = self.board.ward
         keys = settings.identity_keys()
         self._names = Names(client, keys)
-        self._looks = Looks(client, settings.app_id, orders.turn)
+        self._looks = Looks(client, settings.app_id, orders.turn, hub.meters)
         systems, flows, models = Systems(self.board.clock.wall), Flows(), Models(ward, settings.models)
         self._parts = Parts(systems, flows, models, files(), bool(keys))
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from fastapi.sse import format_sse_event
 
+from wardstream.agents.metrics import BOARD_BEGUN, BOARD_BYTES
 from wardstream.infra.api.hub import HEARTBEAT_S
 from wardstream.infra.board.board import Board
 from wardstream.infra.board.shelf import Audience
@@ -31,7 +32,7 @@ async def events(
     system: Callable[[], bytes],
     holds: Callable[[], bool],
 ) -> AsyncGenerator[bytes]:
-    """The body of an SSE answer.
+    """The body of an SSE answer; counted as it is told.
 
     Parameters
     ----------
@@ -50,13 +51,14 @@ async def events(
     try:
         yield format_sse_event(retry=_RETRY_MS)
         version = version_of(board, last)
+        board.meters.count(BOARD_BEGUN, ("new" if version < 0 else "resumed",))
         beaten = looked = float("-inf")
         while not board.closing:
             something.clear()
             if version < board.version or version < 0:
                 news, version = _news(board, audience, units, version), board.version
                 if news:
-                    yield b"".join(news)
+                    yield _counted(board, b"".join(news))
             now = loop.time()
             if now - looked >= HEARTBEAT_S:
                 looked = now
@@ -65,7 +67,7 @@ async def events(
             if now - beaten >= BEAT_S:
                 beaten = now
                 at = name_of(board, version)
-                yield _event("beat", beat(board), at) + _event("system", system(), at)
+                yield _counted(board, _event("beat", beat(board), at) + _event("system", system(), at))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, beaten + BEAT_S - loop.time())):
                     await something.wait()
@@ -123,6 +125,11 @@ def _news(board: Board, audience: Audience, units: Sequence[str], version: int) 
         _event(name, data, name_of(board, version) if place == last else None)
         for place, (name, data) in enumerate(found)
     ]
+
+
+def _counted(board: Board, chunk: bytes) -> bytes:
+    board.meters.count(BOARD_BYTES, by=len(chunk))
+    return chunk
 
 
 def _event(name: str, data: bytes, at: str | None) -> bytes:

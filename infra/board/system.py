@@ -103,7 +103,7 @@ class Systems:
 
     def _make(self, at: datetime) -> None:
         self._last = {name: one for name, one in self._last.items() if at - one.at < timedelta(seconds=LOOK_BACK_S)}
-        self._pipeline.keep(self._last)
+        self._pipeline.retire(self._last)
         found: dict[str, dict[str, Value]] = defaultdict(dict)
         for value in self._pipeline.series(at):
             found[value.name][value.labels] = value

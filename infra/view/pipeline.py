@@ -18,6 +18,7 @@ from wardstream.schemas.metrics import HistogramSnapshot, Metrics
 
 QUIET_S = 15.0
 WINDOW_S = 60.0
+MOST_GONE = 32  # processes that have ended, and may yet come back
 KNOWN = {metric.name: metric for metric in METRICS}
 
 
@@ -57,6 +58,14 @@ class Counted(NamedTuple):
     counters: dict[str, float]
     histograms: dict[str, Counter[int]]
 
+    def add(self, snapshot: Metrics) -> None:
+        """Add what one process has counted."""
+        for series, value in snapshot.counters.items():
+            self.counters[series] = self.counters.get(series, 0.0) + value
+        for series, histogram in snapshot.histograms.items():
+            if histogram.scheme == Histogram.SCHEME:  # others of another version do not add up with ours
+                self.histograms.setdefault(series, Counter()).update(histogram.counts)
+
 
 class Pipeline:
     """The snapshots of the last minute of each process."""
@@ -64,6 +73,7 @@ class Pipeline:
     def __init__(self) -> None:
         self.received = 0
         self._snapshots: dict[str, deque[Metrics]] = {}
+        self._before = Counted(None, {}, {})  # of processes that ended long ago
 
     def add(self, snapshot: Metrics) -> None:
         """Take a snapshot in; they come in the order of their process."""
@@ -73,10 +83,19 @@ class Pipeline:
         while kept[-1].at - kept[0].at > timedelta(seconds=WINDOW_S):
             kept.popleft()
 
-    def keep(self, processes: Collection[str]) -> None:
-        """Forget all but some processes: what the others counted goes out of the totals."""
-        for gone in self._snapshots.keys() - set(processes):
-            del self._snapshots[gone]
+    def retire(self, processes: Collection[str]) -> None:
+        """Keep of all but some processes their totals alone; a process that comes back (Kafka was away) goes on from
+        them. Beyond `MOST_GONE`, those that were heard of longest ago are added up, and take no more room."""
+        gone = sorted(self._snapshots.keys() - set(processes), key=lambda name: self._snapshots[name][-1].at)
+        for name in gone:
+            self._snapshots[name] = deque([self._snapshots[name][-1]])
+        for name in gone[:-MOST_GONE]:
+            last = self._snapshots.pop(name)[-1]
+            self._before.add(last)
+            since = self._before.since
+            self._before = self._before._replace(
+                since=last.started_at if since is None else min(since, last.started_at)
+            )
 
     def processes(self, now: datetime) -> list[Metrics]:
         """The last snapshot of each process that is still there."""
@@ -111,14 +130,12 @@ class Pipeline:
 
     def counted(self) -> Counted:
         """Totals since the processes' start."""
-        last = [kept[-1] for kept in self._snapshots.values()]
-        found = Counted(min((one.started_at for one in last), default=None), {}, {})
+        last, before = [kept[-1] for kept in self._snapshots.values()], self._before
+        known = [one.started_at for one in last] + ([] if before.since is None else [before.since])
+        histograms = {series: counts.copy() for series, counts in before.histograms.items()}
+        found = Counted(min(known, default=None), before.counters.copy(), histograms)
         for snapshot in last:
-            for series, value in snapshot.counters.items():
-                found.counters[series] = found.counters.get(series, 0.0) + value
-            for series, histogram in snapshot.histograms.items():
-                if histogram.scheme == Histogram.SCHEME:  # others of another version do not add up with ours
-                    found.histograms.setdefault(series, Counter()).update(histogram.counts)
+            found.add(snapshot)
         return found
 
     def series(self, now: datetime) -> list[Value]:
@@ -132,6 +149,11 @@ class Pipeline:
         recent: dict[tuple[str, str], Counter[int]] = {}
         counts: Counter[tuple[str, str]] = Counter()
         there = {snapshot.process for snapshot in self.processes(now)}
+        for series, value in self._before.counters.items():
+            totals[name_of(series)] += value
+        for series, classes in self._before.histograms.items():
+            counts[name_of(series)] += classes.total()
+            recent.setdefault(name_of(series), Counter())
         for process, kept in self._snapshots.items():
             first, last = kept[0], kept[-1]
             elapsed = (last.at - first.at).total_seconds()
@@ -147,8 +169,9 @@ class Pipeline:
                 counts[name_of(series)] += histogram.count
                 if histogram.scheme != Histogram.SCHEME:
                     continue
-                before = first.histograms.get(series) if elapsed > 0 else None
-                _add_since(recent.setdefault(name_of(series), Counter()), histogram, before)
+                seen = recent.setdefault(name_of(series), Counter())
+                if process in there:
+                    _add_since(seen, histogram, first.histograms.get(series) if elapsed > 0 else None)
         values = [
             Value(name, "counter", labels, total, rates.get((name, labels))) for (name, labels), total in totals.items()
         ]

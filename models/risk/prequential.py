@@ -9,7 +9,8 @@ ranking and calibration of any number of predictions, can be added and subtracte
 and log loss are sums of the probabilities themselves. "Lately" are the last `BLOCKS` blocks of `BLOCK` predictions.
 """
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from math import log
 from typing import Final, NamedTuple
 
@@ -33,6 +34,7 @@ _CALIBRATION_BINS: Final = 10
 
 Doubles = npt.NDArray[np.float64]
 _LOGITS: Final = np.linspace(-LIMIT + STEP / 2, LIMIT - STEP / 2, STEPS)
+_SAID: Final = 0.5 * (1.0 + np.tanh(0.5 * _LOGITS))
 _ROWS: Final = np.concatenate([_LOGITS, _LOGITS])
 _LABELS: Final = np.repeat(np.array([0, 1], np.int8), STEPS)
 
@@ -53,6 +55,14 @@ class Measures(NamedTuple):
     slope: float
     expected: float
     ece: float
+
+
+class Bin(NamedTuple):
+    """Predictions of a range: how many, the sum of their probabilities, and how many came true. Bins add up."""
+
+    predictions: int
+    expected: float
+    positives: int
 
 
 class Tally(msgspec.Struct):
@@ -101,6 +111,18 @@ class Tally(msgspec.Struct):
             _ece(weights) if some else float("nan"),
         )
 
+    def bins(self, edges: Sequence[float]) -> list[Bin]:
+        """Calibration: those up to each edge (ascending, the last one 1), to a step of the log-odds."""
+        found = [Bin(0, 0.0, 0) for _ in edges]
+        for counts, happened in ((self.negative, False), (self.positive, True)):
+            for step, count in counts.items():
+                place = min(bisect_left(edges, float(_SAID[step])), len(edges) - 1)
+                predictions, expected, positives = found[place]
+                found[place] = Bin(
+                    predictions + count, expected + count * float(_SAID[step]), positives + count * happened
+                )
+        return found
+
 
 def loss(probability: float, happened: bool) -> float:
     """Log loss of one prediction."""
@@ -139,9 +161,13 @@ class Prequential(msgspec.Struct):
             name = unit if unit in self.units or len(self.units) < UNITS else OTHER_UNITS
             self.units.setdefault(name, Tally()).add(probability, happened)
 
+    def late(self) -> Tally:
+        """The last blocks together, the present one among them."""
+        return together(self.blocks)
+
     def lately(self) -> Measures:
-        """Over the last blocks, the present one among them."""
-        return together(self.blocks).measures()
+        """Over the last blocks."""
+        return self.late().measures()
 
     def by_unit(self) -> dict[str, Measures]:
         """Since start, of the units with enough of them (`BY_UNIT_FROM`)."""
@@ -186,8 +212,8 @@ def _slope(weights: Doubles) -> float:
 def _ece(weights: Doubles) -> float:
     """Mean distance of said and happened over tenths of the predictions, by probability."""
     negative, positive = weights[:STEPS], weights[STEPS:]
-    counts, said = negative + positive, 0.5 * (1.0 + np.tanh(0.5 * _LOGITS))
+    counts = negative + positive
     before = np.concatenate([[0.0], np.cumsum(counts)])
     tenth = np.minimum(((before[:-1] + before[1:]) / 2 / counts.sum() * _CALIBRATION_BINS).astype(int), 9)
-    off = [abs(((counts * said) - positive)[tenth == part].sum()) for part in range(_CALIBRATION_BINS)]
+    off = [abs(((counts * _SAID) - positive)[tenth == part].sum()) for part in range(_CALIBRATION_BINS)]
     return float(sum(off) / counts.sum())

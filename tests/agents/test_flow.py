@@ -28,6 +28,7 @@ from wardstream.schemas.occupancy import PARTITIONS, RECEIVED_AT, Occupancy, ove
 from wardstream.schemas.ticks import Tick
 
 HOURS = 14
+UNIT_SCORED = "flow_unit_forecasts_scored_total"
 
 
 def story(seed: int, hours: int = HOURS) -> Iterator[Admission | Tick]:
@@ -250,8 +251,12 @@ async def test_measures_are_on_the_stream() -> None:
             assert 0 <= counted["flow_absolute_error_total", labels] < 10 * scored
             assert 0 < counted["flow_crps_total", labels] < 10 * scored
             assert 0 < counted["flow_pinball_total", labels] < 10 * scored
+            of_units = [v for (name, key), v in counted.items() if name == UNIT_SCORED and key[1:] == (what, "4")]
+            assert len(of_units) > 1
+            assert sum(of_units) == scored, "each unit is counted once"
             pit = sum(v for (name, key), v in counted.items() if name == "flow_pit_total" and key[:3] == labels)
             assert pit == scored
+    assert counted["flow_forecasts_total", ()] == sum(bool(one.ahead) for one in flow.told())
 
 
 async def test_a_unit_is_asked_from_the_changelog() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from wardstream.agents.metrics import PREDICTED, up_to
+from wardstream.agents.measuring import up_to
+from wardstream.agents.metrics import PREDICTED
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from wardstream.infra.observability.metrics_page import page
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {name for name, value in vars(metrics).items() if isinstance(value, Metric)}
 HOME = ROOT / "agents/metrics.py"
+MAKERS = frozenset({"counter", "gauge", "histogram"})
 CODE = {
     path: ast.parse(path.read_text(encoding="utf-8"))
     for folder in ("agents", "infra", "models", "schemas")
@@ -26,26 +27,29 @@ def names(tree: ast.AST) -> set[str]:
 
 
 def test_metrics_are_made_in_one_place() -> None:
-    makers = {
+    called = {
         path
         for path, tree in CODE.items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and (
-            (isinstance(node.func, ast.Name) and node.func.id == "Metric")
-            or (isinstance(node.func, ast.Attribute) and node.func.attr == "Metric")
-        )
+        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "Metric"
     }
-    assert makers == {HOME}
+    taken = {
+        path
+        for path, tree in CODE.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "wardstream.agents.meters"
+        if not MAKERS.isdisjoint(alias.name for alias in node.names)
+    }
+    assert (called, taken) == ({ROOT / "agents/meters.py"}, {HOME})
+    assert len({metric.name for metric in METRICS}) == len(METRICS), "each once"
+    assert all(metric.unit and metric.meaning for metric in METRICS)
 
 
 def test_every_metric_is_counted_somewhere() -> None:
     """Beyond the views: what is only shown would stand still."""
     used = set[str]()
     for path, tree in CODE.items():
-        if path == HOME:
-            tree = ast.Module([node for node in tree.body if isinstance(node, ast.FunctionDef)], [])
-        if "view" not in path.parts:
+        if path != HOME and "view" not in path.parts:
             used |= names(tree)
     assert used >= NAMES, sorted(NAMES - used)
 

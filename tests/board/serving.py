@@ -252,7 +252,7 @@ async def shown(monkeypatch: pytest.MonkeyPatch, path: Path = Path("absent")) ->
     systems = Systems(board.clock.wall)
     parts = Parts(systems, Flows(), Models(board.ward, path), files(), names=True)
     Routes(api.door, api.streams, hub, board, parts).mount(app)
-    looks = Looks({}, "test", orders.turn)
+    looks = Looks({}, "test", orders.turn, meters)
     PatientRoutes(api.door, board, looks, Names({}, [KEY]), Pictures()).mount(app)
     hub.listeners.append(board.hear)
     board.source_ok = True

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from tests.models.risk.rows import examples
 from wardstream.agents import metrics as m
+from wardstream.agents.measuring import UP_TO
 from wardstream.infra.risk_watch import QUIET, gauges, notices, still_changing
 from wardstream.models.risk.champion import Settings
 from wardstream.models.risk.drift import Change
@@ -66,3 +69,24 @@ def test_gauges_say_how_good_each_model_is_over_which_time_and_in_which_unit() -
     assert not [name for name in shown if 'model="served"' in name and "auroc" in name], (
         "nothing was told: nothing is said"
     )
+
+
+def test_calibration_and_course_are_counts_of_what_was_said_lately() -> None:
+    meters, found = m.Meters(), Learner(Target(), Settings())
+    for one in examples(1_200):
+        found.learn(one)
+    gauges(meters, found, 0, frozen=False)
+    late = found.watch["tree"].late()
+    shown = {labels: value for (metric, labels), value in meters.values.items() if metric is m.RISK_CALIBRATION}
+    totals = {name: sum(shown["tree", str(edge), name] for edge in UP_TO) for name in ("predictions", "positives")}
+    assert totals == {"predictions": late.count, "positives": late.positives}
+    course = {
+        labels[1:]: value
+        for (metric, labels), value in meters.values.items()
+        if metric is m.RISK_COURSE and labels[0] == "tree"
+    }
+    blocks = {block for block, _ in course}
+    assert blocks == {"0", "1", "2"}, "1,200 are two whole blocks and a part"
+    newest, oldest = found.watch["served"].blocks, found.watch["tree"].blocks[0]
+    assert not newest, "nothing was told: nothing is said"
+    assert course["2", "log_loss"] == pytest.approx(oldest.losses / oldest.count)

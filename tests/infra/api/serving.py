@@ -17,6 +17,7 @@ from wardstream.agents.metrics import Meters
 from wardstream.infra.api import orders as orders_module
 from wardstream.infra.api.app import Api
 from wardstream.infra.api.hub import Hub
+from wardstream.infra.api.measuring import Measured
 from wardstream.infra.api.ordered import Ordered
 from wardstream.infra.api.orders import Orders
 from wardstream.infra.api.ring import Position, Ring, Row
@@ -112,7 +113,7 @@ async def served(
     ordered = Ordered({})
     ordered._ready.set()
     app = Api(authority, hub, subscribing, ordered, Orders({}, "test", hub, ordered, delivery)).app()
-    server = Server(configured(app, None))
+    server = Server(configured(Measured(app, meters), None))
     listening = socket.create_server(("127.0.0.1", 0))
     api = Served(hub, subscribing, ordered, way, listening.getsockname()[1])
 

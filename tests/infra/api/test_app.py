@@ -12,6 +12,7 @@ import pytest
 
 from tests.alerts import alert
 from tests.infra.api.serving import Known, holder, served
+from wardstream.agents.metrics import ALERTS_OPEN, API_REQUESTS, AUDITED
 from wardstream.infra.gateways.auth import Anyone
 from wardstream.schemas.acknowledgements import Acknowledgement
 from wardstream.schemas.decode import decoder_of
@@ -240,3 +241,28 @@ async def test_the_document_says_what_is(monkeypatch: pytest.MonkeyPatch) -> Non
         _, found = await api.ask("GET", "/v1/alerts", "op")
         schema = {"$ref": "#/components/schemas/Alerts", "components": document["components"]}
         jsonschema.Draft202012Validator(schema).validate(found)
+
+
+async def test_requests_are_counted_by_route_and_never_by_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served(WHO, monkeypatch) as api:
+        one = alert("here")
+        api.put(one)
+        api.put(alert("quiet"), silent=True)
+        for path, who in (("", "v4"), ("", None), (f"/{one.alert_id}", "v4"), ("/p-here/x", "v4")):
+            await api.ask("GET", f"/v1/alerts{path}", who)
+        assert (await api.ask("POST", f"/v1/alerts/{one.alert_id}/answers", "c4", ACK))[0] == 200
+        meters = api.hub.meters
+        counted = {labels: value for (metric, labels), value in meters.values.items() if metric is API_REQUESTS}
+        assert counted == {
+            ("GET", "/v1/alerts", "200"): 1,
+            ("GET", "/v1/alerts", "401"): 1,
+            ("GET", "/v1/alerts/(alert_id)", "200"): 1,
+            ("GET", "other", "404"): 1,
+            ("POST", "/v1/alerts/(alert_id)/answers", "200"): 1,
+        }
+        assert meters.values[AUDITED, ("alert_acknowledged",)] == 1
+        api.hub.look()
+        assert meters.values[ALERTS_OPEN, (one.condition, one.priority)] == 1
+        api.put(alert("here", 2, state="resolved", transition="resolved"))
+        api.hub.look()
+        assert not [key for key in meters.values if key[0] is ALERTS_OPEN], "none is open"

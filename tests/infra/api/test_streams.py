@@ -77,7 +77,7 @@ async def test_one_that_takes_nothing_delays_nobody_and_catches_up(monkeypatch: 
         slow.connect(("127.0.0.1", api.port))
         slow.sendall(b"GET /v1/alerts/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer op\r\n\r\n")
         await asyncio.sleep(0.2)
-        names, behind = [], api.hub._meters
+        names, behind = [], api.hub.meters
         while not behind.total(API_BEHIND):  # until what the systems between hold is full, and its queue
             assert len(names) < 50_000
             for _ in range(8):

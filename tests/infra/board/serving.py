@@ -17,6 +17,7 @@ from tests.infra.board.ward import Wall
 from wardstream.agents.metrics import Meters
 from wardstream.infra.api.app import Api
 from wardstream.infra.api.hub import Hub
+from wardstream.infra.api.measuring import Measured
 from wardstream.infra.api.ordered import Ordered
 from wardstream.infra.api.orders import Orders
 from wardstream.infra.api.ring import Ring
@@ -76,9 +77,9 @@ async def served(
     app = api.app()
     parts = Parts(Systems(wall), Flows(), Models(board.ward, tmp_path), files(), names=True)
     Routes(api.door, api.streams, hub, board, parts).mount(app)
-    noted = looks.Looks({}, "test", asyncio.Lock())
+    noted = looks.Looks({}, "test", asyncio.Lock(), board.meters)
     PatientRoutes(api.door, board, noted, looks.Names({}, [KEY]), pictures).mount(app)
-    server = Server(configured(app, None))
+    server = Server(configured(Measured(app, board.meters), None))
     listening = socket.create_server(("127.0.0.1", 0))
     made = Served(board, wall, parts, listening.getsockname()[1])
 

@@ -15,6 +15,7 @@ from tests.events import START, WELL, at, event_id, finding, lab, vitals
 from tests.infra.api.serving import Known, holder
 from tests.infra.board.serving import KEY, Served, served, stream
 from tests.infra.board.ward import prediction, row, silenced, transition
+from wardstream.agents.metrics import AUDITED, BOARD_BEGUN, BOARD_BYTES, BOARD_PATIENTS, BOARD_STREAMS, BOARD_TILES
 from wardstream.infra.board.pages import HEADERS, files
 from wardstream.infra.gateways.auth import Anyone
 from wardstream.infra.identities import IdentitySeals
@@ -371,3 +372,21 @@ async def test_models_are_told_to_operators(monkeypatch: pytest.MonkeyPatch, tmp
         _, told = await api.ask("GET", "/v1/board/models", "cw")
         assert "silenced" not in json.dumps(told)
         assert list(told["models"][0]) == ["name", "kind", "versions"]
+
+
+async def test_boards_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async with served(WHO, monkeypatch, tmp_path) as api:
+        fill(api)
+        meters = api.board.meters
+        async with stream(api, "op") as board:
+            await board.until("system") if (await board.next())[0] == "reset" else None
+            api.board.look()
+            assert meters.values[BOARD_STREAMS, ()] == 1
+        async with stream(api, "op", last=board.id) as board:
+            await board.next()
+        assert (meters.values[BOARD_BEGUN, ("new",)], meters.values[BOARD_BEGUN, ("resumed",)]) == (1, 1)
+        assert meters.values[BOARD_TILES, ()] == 2
+        assert meters.values[BOARD_PATIENTS, ()] == 3
+        assert meters.values[BOARD_BYTES, ()] > 1000
+        assert (await api.ask("GET", "/v1/board/patients/P1", "c4"))[0] == 200
+        assert meters.values[AUDITED, ("patient_shown",)] == 1

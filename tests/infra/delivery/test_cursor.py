@@ -32,6 +32,7 @@ class Record(NamedTuple):
     offset: int
     value: bytes
     timestamp: int = 0
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class Kafka:

@@ -82,6 +82,13 @@ def test_alerts_say_what_to_do() -> None:
         assert set(alert["annotations"]) == {"summary", "description"}
 
 
+def test_each_alert_has_a_case_in_which_it_rings() -> None:
+    told = yaml.safe_load(RULES_TEST.read_text("utf-8"))["tests"]
+    asked = [one for test in told for one in test.get("alert_rule_test", ())]
+    ringing = {one["alertname"] for one in asked if one.get("exp_alerts")}
+    assert ringing == {rule["alert"] for rule in rules() if "alert" in rule}
+
+
 def test_the_dashboard_is_whole() -> None:
     ids = [panel["id"] for panel in DASHBOARD["panels"]]
     assert len(ids) == len(set(ids))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+from collections import deque
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 from rich.console import Console
 
 from wardstream.agents import metrics as m
 from wardstream.agents.metrics import Histogram, Meters, series_name
 from wardstream.infra.view.metrics_table import metrics_table
-from wardstream.infra.view.pipeline import Pipeline, Value
+from wardstream.infra.view.pipeline import MOST_GONE, Pipeline, Value
 from wardstream.schemas.metrics import HistogramSnapshot, Metrics
 
 START = datetime(2026, 3, 14, 8, 0, tzinfo=UTC)
@@ -103,3 +105,44 @@ def test_the_table_names_unit_and_meaning_of_each() -> None:
     shown = out.getvalue()
     for said in (m.EVENTS.name, m.EVENTS.meaning, 'topic="vitals.v1"', m.LATENCY.meaning, "ms", "lanes", 'a="b"'):
         assert said in shown
+
+
+def test_totals_do_not_fall_when_processes_end_come_back_or_are_many() -> None:
+    """A feed of starts and ends: each counts 10 and observes once; a reader of all of it never sees a total fall."""
+    pipeline, total, alive = Pipeline(), 0.0, deque[tuple[str, Meters]](maxlen=3)
+    for number in range(3 * MOST_GONE):
+        alive.append((f"w{number}", Meters()))
+        for name, meters in alive:
+            meters.count(m.EVENTS, ("vitals.v1",), 10)
+            meters.observe(m.LATENCY, 0.5, ("vitals.v1",))
+            pipeline.add(snapshot(name, 10.0 * number, meters))
+        pipeline.retire([name for name, _ in alive])
+        now = one(pipeline.metrics(at(10.0 * number)), m.EVENTS).now
+        assert now > total
+        total = now
+    expected = 10 * sum(min(3, number + 1) for number in range(3 * MOST_GONE))
+    assert total == expected
+    counted = pipeline.counted()
+    assert counted.counters['events_total{topic="vitals.v1"}'] == expected
+    assert counted.histograms['publish_to_output_seconds{topic="vitals.v1"}'].total() == expected / 10
+    assert one(pipeline.metrics(at(10.0 * number)), m.LATENCY).now == expected / 10
+    pipeline.retire([])  # Kafka was away: all are silent, and then they are back
+    name, meters = alive[-1]
+    meters.count(m.EVENTS, ("vitals.v1",), 1)
+    pipeline.add(snapshot(name, 10.0 * number + 2000, meters))
+    assert one(pipeline.metrics(at(10.0 * number + 2000)), m.EVENTS).now == expected + 1
+
+
+def test_histograms_of_workers_merge_into_that_of_one_that_saw_all() -> None:
+    rng, alone, pipeline = Random(4), Meters(), Pipeline()
+    for process in "abc":
+        meters = Meters()
+        for _ in range(500):
+            value = rng.lognormvariate(-3, 2)
+            for into in (alone, meters):
+                into.observe(m.LATENCY, value, ("vitals.v1",))
+        pipeline.add(snapshot(process, 0, meters))
+    whole = alone.histograms[m.LATENCY, ("vitals.v1",)]
+    assert pipeline.counted().histograms['publish_to_output_seconds{topic="vitals.v1"}'] == whole.counts
+    shown = one(pipeline.metrics(at(1)), m.LATENCY)
+    assert (shown.p50, shown.p99) == (m.quantile(whole.counts, 0.5), m.quantile(whole.counts, 0.99))

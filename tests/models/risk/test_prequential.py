@@ -133,3 +133,20 @@ def test_it_comes_back_exactly() -> None:
     again.add(0.3, True, "4B")
     watch.add(0.3, True, "4B")
     assert again == watch
+
+
+def test_bins_hold_each_prediction_once_and_add_up() -> None:
+    edges = (0.01, 0.1, 0.5, 1.0)
+    predictions = [*said(3_000), (0.0, False), (1.0, True), (0.999999, False)]
+    bins = tallied(predictions).bins(edges)
+    assert sum(one.predictions for one in bins) == len(predictions)
+    assert sum(one.positives for one in bins) == sum(happened for _, happened in predictions)
+    assert sum(one.expected for one in bins) == pytest.approx(sum(one for one, _ in predictions), rel=0.01)
+    for low, high, one in zip((0.0, *edges), edges, bins, strict=False):
+        assert low * 0.97 <= one.expected / one.predictions <= high * 1.03
+    halves = tallied(predictions[::2]).bins(edges), tallied(predictions[1::2]).bins(edges)
+    for whole, first, second in zip(bins, *halves, strict=True):
+        assert (whole.predictions, whole.positives) == tuple(
+            a + b for a, b in zip(first[::2], second[::2], strict=True)
+        )
+        assert whole.expected == pytest.approx(first.expected + second.expected)
