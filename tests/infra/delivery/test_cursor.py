@@ -77,7 +77,7 @@ class Receiver:
         self.came: list[str] = []
         self._answer, self._times = answer, defaultdict[str, int](int)
 
-    async def post(self, webhook_id: str, body: bytes) -> Posted:
+    async def post(self, webhook_id: str, body: bytes, traceparent: str | None = None) -> Posted:
         self.came.append(webhook_id)
         self._times[webhook_id] += 1
         await asyncio.sleep(0)
