@@ -17,7 +17,6 @@ written in the transaction of the snapshot that says so, so that a kill loses no
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -26,13 +25,13 @@ from typing import Any
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from wardstream.agents.metrics import RISK_DRIFT, RISK_SNAPSHOTS, Meters
 from wardstream.agents.streams.producer import FENCED, read_changelog
 from wardstream.infra.audit import write_audit
 from wardstream.infra.failure import Failure
+from wardstream.infra.kafka.closing import close_all
 from wardstream.infra.kafka.following import Follower
 from wardstream.infra.model_controls import LEARNER as NAME
 from wardstream.infra.model_controls import MAX_REQUEST_BYTES, RISK, decode_control, decode_model
@@ -57,7 +56,7 @@ from wardstream.schemas.training_examples import TrainingExample
 log = logging.getLogger(__name__)
 
 DEADLINE_S = 30.0
-CLOSE_S = 5.0
+SAVE_S = 15.0
 AT_ONCE = 200  # examples of a poll
 TURN = 20  # examples, then other tasks have their turn
 SNAPSHOT_EXAMPLES = 1_000
@@ -158,10 +157,7 @@ class LearnerService:
             if following is not None:
                 following.cancel()
                 await asyncio.wait([following])
-            for end in (self._consumer.stop, self._controls.close, self._producer.stop):
-                with contextlib.suppress(KafkaError, TimeoutError, OSError):
-                    async with asyncio.timeout(CLOSE_S):
-                        await end()
+            await close_all(self._consumer.stop, self._controls.close, self._producer.stop)
 
     async def _open(self) -> None:
         async with asyncio.timeout(DEADLINE_S):
@@ -270,10 +266,13 @@ class LearnerService:
             payload=snapshot.payload,
         )
         told = notices(self.learner, self._told, model.at, self._raised)
-        async with asyncio.timeout(DEADLINE_S), self._producer.transaction():
+        # Not aborted where it fails: that would wait for Kafka once more. This learner ends, and the next one does it.
+        async with asyncio.timeout(SAVE_S):
+            await self._producer.begin_transaction()
             await self._producer.send_and_wait(MODELS.name, encode(model), NAME.encode(), 0)
             for notice in told:
                 await self._producer.send_and_wait(NOTICES.name, encode(notice), str(notice.notice_id).encode(), 0)
+            await self._producer.commit_transaction()
         self._meters.count(RISK_SNAPSHOTS)
         self._saved, self._told = self.position, self.learner.examples
         self._raised |= {notice.notice_id: notice.raised_at for notice in told}

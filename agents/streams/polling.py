@@ -5,6 +5,8 @@ aiokafka's settings are Faust's but for what lanes need; see `_create_worker_con
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -16,6 +18,9 @@ from wardstream.agents.streams.assignor import LaneAssignor, OneLaneAssignor
 from wardstream.agents.streams.fetched import unwrap
 from wardstream.agents.streams.places import reads_whole
 
+log = logging.getLogger(__name__)
+
+LEAVE_S = 5.0  # to leave the group; who does not is out of it when the session ends
 FOREVER_MS = 2**31 - 1
 METADATA_AGE_MS = 10_000  # how soon a topic that was made anew, or has more partitions, is noticed
 
@@ -59,6 +64,15 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
             metadata_max_age_ms=METADATA_AGE_MS,
         )
+
+    async def on_thread_stop(self) -> None:
+        """Leave the group, if Kafka takes that in time: aiokafka would look for it for ever."""
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                await super().on_thread_stop()
+        except (TimeoutError, asyncio.CancelledError):
+            # Cancelled by what we have waited for: nobody cancels the end of this thread.
+            log.warning("the group is not left in order: Kafka does not answer")
 
     async def poll(self, tps: Mapping[str, TP], wanted: set[str], timeout_s: float) -> Poll:
         consumer = self._ensure_consumer()

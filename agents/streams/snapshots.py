@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 INTERVAL_S = 5.0
 SEND_DEADLINE_S = 10.0
+STOP_S = 5.0  # at the end, for the last one, and again for the connection
 SILENT_S = INTERVAL_S + 1.5 * SEND_DEADLINE_S
 TOPIC = "metrics.v1"
 
@@ -73,15 +74,19 @@ class Snapshots(Service):
             await self._send()
 
     async def on_stop(self) -> None:
-        await self._send()  # what was counted since the last one
+        await self._send(STOP_S)  # what was counted since the last one
         if self._producer is not None:
-            await asyncio.wait_for(self._producer.stop(), SEND_DEADLINE_S)
+            try:
+                async with asyncio.timeout(STOP_S):
+                    await self._producer.stop()
+            except TimeoutError:  # it would send what it still has
+                log.warning("the last metrics are not published: Kafka does not answer")
 
-    async def _send(self) -> None:
+    async def _send(self, deadline_s: float = SEND_DEADLINE_S) -> None:
         if self._producer is None:
             return
         try:
-            async with asyncio.timeout(SEND_DEADLINE_S):
+            async with asyncio.timeout(deadline_s):
                 await self._producer.send_and_wait(TOPIC, encode(self.snapshot()), self._process.encode())
             self.taken_at_s = time.monotonic()
         except (KafkaError, TimeoutError) as error:

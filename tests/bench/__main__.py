@@ -17,6 +17,7 @@ import orjson
 
 from tests.bench import board as ward_board
 from tests.bench.alerts import alerts, alerts_table
+from tests.bench.boards import boards, boards_table
 from tests.bench.broker import pinned_broker
 from tests.bench.contestants import ALL, Job
 from tests.bench.gateway import BACKLOG, gateway, gateway_table
@@ -37,7 +38,7 @@ from tests.board.browser import Absent
 
 RESULTS = ROOT / ".wardstream" / "bench" / "results"
 EVENTS = {"relay": 1_000_000, "vitals": 400_000, "scaling": 200_000, "gateway": 20_000, "webhooks": NUMBER}
-REPEATS = {"relay": 5, "vitals": 5, "scaling": 3, "predictions": 5, "risk": 5, "alerts": 5, "tracing": 5}
+REPEATS = {"relay": 5, "vitals": 5, "scaling": 3, "predictions": 5, "risk": 5, "alerts": 5, "tracing": 5, "boards": 5}
 
 
 def main() -> None:
@@ -137,6 +138,11 @@ def _alerts(options: Any, folder: Path, save: Path) -> str:
         return alerts_table(alerts(cluster, folder, options.seconds, options.repeats or REPEATS["alerts"], save))
 
 
+def _boards(options: Any, folder: Path, save: Path) -> str:
+    with pinned_broker(folder / "kafka") as cluster:
+        return boards_table(boards(cluster, folder, options.repeats or REPEATS["boards"], save))
+
+
 def _tracing(options: Any, folder: Path, save: Path) -> str:
     return tracing_table(tracing_cost(options.repeats or REPEATS["tracing"], save))
 
@@ -174,6 +180,7 @@ _PARTS: dict[str, Callable[[Any, Path, Path], str]] = {
     "gateway": _gateway,
     "alerts": _alerts,
     "tracing": _tracing,
+    "boards": _boards,
     "webhooks": _webhooks,
     "board": _board,
     "profile": _profile,

@@ -90,7 +90,7 @@ def test_a_worker_is_watched(tmp_path: Path, kafka_jars: Path) -> None:
         create_topics(environment)
         workers = Workers(environment, tmp_path)
         try:
-            workers.start()
+            first = workers.start()
             url = address(tmp_path / "worker0.log")
             assert get(f"{url}/healthz")[0] == 200
             until(lambda: get(f"{url}/readyz")[0] == 200)
@@ -109,6 +109,8 @@ def test_a_worker_is_watched(tmp_path: Path, kafka_jars: Path) -> None:
             until(lambda: kafka_check(url) != "ok")
             assert kafka_check(url).startswith("Kafka has taken nothing for")
             assert (get(f"{url}/readyz")[0], get(f"{url}/healthz")[0]) == (503, 200)
+            first.send_signal(signal.SIGTERM)
+            first.wait(60)
         finally:
             workers.end()
     for log in tmp_path.glob("worker*.log"):
@@ -131,7 +133,7 @@ SERVICES = {
 
 
 def test_every_service_is_watched(own_kafka: Cluster, tmp_path: Path) -> None:
-    """Each on an address of its own; asked to end, each does."""
+    """Each on an address of its own; asked to end, each does, also where Kafka is away."""
     gateways = Gateways(
         own_kafka,
         tmp_path,
@@ -156,9 +158,11 @@ def test_every_service_is_watched(own_kafka: Cluster, tmp_path: Path) -> None:
             assert get(f"{url}/healthz")[0] == 200
             status, text = get(f"{url}/metrics")
             assert (status, f'role="{role}"' in text) == (200, True), role
+        own_kafka.kill(1)
         for process in started.values():
             process.send_signal(signal.SIGTERM)
-        assert {role: process.wait(60) for role, process in started.items()} == dict.fromkeys(SERVICES, 0)
+        ended = {role: process.wait(60) for role, process in started.items()}
+        assert ended == dict.fromkeys(SERVICES, 0) | {"learner": 2}, "what the learner has learned is not saved"
     finally:
         for process in started.values():
             if process.poll() is None:
