@@ -38,7 +38,7 @@ from tests.board.browser import Absent
 
 RESULTS = ROOT / ".wardstream" / "bench" / "results"
 EVENTS = {"relay": 1_000_000, "vitals": 400_000, "scaling": 200_000, "gateway": 20_000, "webhooks": NUMBER}
-REPEATS = {"relay": 5, "vitals": 5, "scaling": 3, "predictions": 5, "risk": 5, "alerts": 5, "tracing": 5, "boards": 5}
+REPEATS = {"relay": 5, "vitals": 5, "scaling": 3, "predictions": 5, "risk": 5, "alerts": 5, "tracing": 5, "boards": 8}
 
 
 def main() -> None:

@@ -36,6 +36,7 @@ _METRICS = re.compile(r"metrics and health are at (http://127\.0\.0\.1:\d+)")
 _BOARD = re.compile(r"the ward board is at http://127\.0\.0\.1:(\d+)/")
 _HANDLED = re.compile(rb'^wardstream_events_total\{topic="vitals\.v1"\} ([\d.e+]+)$', re.MULTILINE)
 _PATIENCE_S = 120.0
+_WARMING = 3  # runs, until the series of all beds are full
 _UNITS = 10
 
 
@@ -44,19 +45,14 @@ def boards(cluster: Cluster, folder: Path, rounds: int, save: Path) -> dict[str,
     folder.mkdir(parents=True, exist_ok=True)
     tokens = folder / "tokens.json"
     token = add_token(tokens, "nurse", ["clinician"])
-    env = worker_environment(
-        cluster,
-        folder / "home",
-        TOKENS_FILE=str(tokens),
-        API_LISTEN="127.0.0.1:0",
-        CLOCK="feed",
-    )
+    env = worker_environment(cluster, folder / "home", CLOCK="feed")
     create_topics(env)
     worker_log, api_log = folder / "worker.log", folder / "api.log"
-    open_metrics = {"WARDSTREAM_METRICS_LISTEN": "127.0.0.1:0"}
+    served = {"WARDSTREAM_API_LISTEN": "127.0.0.1:0", "WARDSTREAM_TOKENS_FILE": str(tokens)}
+    watched = {"WARDSTREAM_METRICS_LISTEN": "127.0.0.1:0"}
     with (
-        running([_COMMAND, "worker"], worker_log, env | open_metrics) as worker,
-        running([_COMMAND, "serve", "api"], api_log, env, BROKER_CORE) as api,
+        running([_COMMAND, "worker"], worker_log, env | watched) as worker,
+        running([_COMMAND, "serve", "api"], api_log, env | served, BROKER_CORE) as api,
     ):
         await_lanes(worker_log, 4)
         metrics, port = _said(worker_log, _METRICS)[1] + "/metrics", int(_said(api_log, _BOARD)[1])
@@ -88,11 +84,12 @@ async def _measured(
 ) -> dict[str, list[dict[str, float]]]:
     client = cluster.client_options()
     await publish(client, "admissions.v1", ((one.patient_id, encode(one)) for one in map(_admitted, range(BEDS))))
-    await _run(client, metrics, worker, api, 0, [])
+    for first in range(0, _WARMING * EVENTS, EVENTS):
+        await _run(client, metrics, worker, api, first, [])
     found: dict[str, list[dict[str, float]]] = {"0": [], str(BOARDS): []}
-    first = EVENTS
-    for _ in range(rounds):
-        for number in (0, BOARDS):
+    first = _WARMING * EVENTS
+    for turn in range(rounds):
+        for number in (0, BOARDS) if turn % 2 == 0 else (BOARDS, 0):
             async with _open(port, token, number) as told:
                 found[str(number)].append(await _run(client, metrics, worker, api, first, told))
             first += EVENTS
