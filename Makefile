@@ -80,7 +80,7 @@ $(BENCH_JAVA)/Relay.class: tests/bench/kafka_streams/pom.xml tests/bench/kafka_s
 		javac -cp '$(BENCH_JAVA)/*' -d $(BENCH_JAVA) tests/bench/kafka_streams/src/main/java/Relay.java; \
 	else echo 'No mvn and javac here: Kafka Streams is left out.'; fi
 
-bench: install $(BENCH)/.installed $(BENCH_JAVA)/Relay.class  ## compare with other stream processors (about 110 minutes; nothing else should run): ARGS="relay --repeats 5"
+bench: install $(BENCH)/.installed $(BENCH_JAVA)/Relay.class  ## compare with other stream processors (about 115 minutes; nothing else should run): ARGS="relay --repeats 5"
 	$(BIN)/python -m tests.bench $(ARGS)
 
 clean:  ## remove all that the other commands made

@@ -115,7 +115,7 @@ class Demo:
             async with AsyncExitStack() as stack:
                 settings = await self._broker(folder, stack)
                 tap, lanes = await self._topics(settings, stack)
-                key = self._dead_letter_key(folder)
+                key, names = self._dead_letter_key(folder), self._identity_key(folder)
                 url = await self._triton(folder, stack)
                 stack.push_async_callback(self._end_children, ("worker", "imaging", "flow", "feed", "board"), GRACE_S)
                 stack.callback(self._say_ending)
@@ -124,8 +124,8 @@ class Demo:
                 await self._worker(settings, folder, mine, tap, lanes)
                 films = self._imaging(settings, folder, mine)
                 self._spawn("flow", settings, folder, {**mine, "CLOCK": "feed"}, "worker", "--group", "flow")
-                await self._board(settings, folder, films)
-                self._feed(settings, folder, films)
+                await self._board(settings, folder, names, films)
+                self._feed(settings, folder, names, films)
                 yield tap
 
     async def wait(self, seconds: float) -> None:
@@ -259,9 +259,11 @@ class Demo:
         """A key for this run, unless there is one: nobody needs the dead letters of a demo afterwards."""
         if self.settings.dead_letter_key_bytes() is not None:
             return None
-        path = folder / "dead-letter-key"
-        write_private(path, base64.b64encode(os.urandom(KEY_BYTES)))
-        return path
+        return _new_key(folder / "dead-letter-key")
+
+    def _identity_key(self, folder: Path) -> dict[str, str]:
+        """With which the feed seals names and the board opens them: a key for this run, unless there is one."""
+        return {} if self.settings.identity_keys() else {"IDENTITY_KEY_FILE": str(_new_key(folder / "identity-key"))}
 
     async def _worker(self, settings: Settings, folder: Path, mine: dict[str, str], tap: Tap, lanes: int) -> None:
         with self._step("worker", folder / "worker.log"):
@@ -286,14 +288,14 @@ class Demo:
         self.console.print(f"worker of films, log in {shown(folder / 'imaging.log')}", highlight=False)
         return films
 
-    async def _board(self, settings: Settings, folder: Path, films: Path | None) -> None:
+    async def _board(self, settings: Settings, folder: Path, names: dict[str, str], films: Path | None) -> None:
         """The ward board for browsers of this machine, with a token of this run."""
         if find_spec("fastapi") is None:
             self.console.print("board: off, fastapi is not installed (pip install 'wardstream[gateway]')", markup=False)
             return
         tokens = folder / "tokens.json"
         token = add_token(tokens, "demo", ("clinician", "operator"))
-        told = {"API_LISTEN": "127.0.0.1:0", "TOKENS_FILE": str(tokens)}
+        told = {"API_LISTEN": "127.0.0.1:0", "TOKENS_FILE": str(tokens), **names}
         if films is not None:
             told |= _images(films, folder)
         log = folder / "board.log"
@@ -306,11 +308,11 @@ class Demo:
         self.board = f"{found[1]}#token={token}"
         self.console.print(f"board: {self.board}", markup=False, highlight=False, soft_wrap=True)
 
-    def _feed(self, settings: Settings, folder: Path, films: Path | None) -> None:
+    def _feed(self, settings: Settings, folder: Path, names: dict[str, str], films: Path | None) -> None:
         chosen = {"patients": self.options.patients, "seed": self.options.seed, "speed": SPEED, "bad-share": BAD_SHARE}
         words = [word for name, value in chosen.items() for word in (f"--{name}", str(value))]
         words += [] if films is None else ["--films", str(films)]
-        self._spawn("feed", settings, folder, {}, "simulate", *words)
+        self._spawn("feed", settings, folder, names, "simulate", *words)
         what = f"feed: {self.options.patients} simulated patients, {SPEED} times the clock"
         self.console.print(f"{what}, log in {shown(folder / 'feed.log')}", highlight=False)
 
@@ -374,6 +376,11 @@ def prepare(settings: Settings, console: Console) -> None:
             fetch_triton(triton_folder(settings), console=console)
         except TritonMissing as missing:
             console.print(str(missing), style="bold", markup=False, highlight=False)
+
+
+def _new_key(path: Path) -> Path:
+    write_private(path, base64.b64encode(os.urandom(KEY_BYTES)))
+    return path
 
 
 def _images(films: Path, folder: Path) -> dict[str, str]:

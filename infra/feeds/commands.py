@@ -39,8 +39,12 @@ def simulate(
     bad_share: Annotated[float, typer.Option(min=0, max=1, help="bad events for each good one")] = BAD_SHARE,
     films: Annotated[Path | None, typer.Option(help="a folder of chest films, sent as if they were taken")] = None,
 ) -> None:
-    """Simulate a hospital: plausible vitals, labs, movements and outcomes, with some bad events."""
-    options = kafka_client_options(load_settings())
+    """Simulate a hospital: plausible vitals, labs, movements and outcomes, with some bad events.
+
+    Where WARDSTREAM_IDENTITY_KEY is set, patients have (invented) names, sealed with it.
+    """
+    settings = load_settings()
+    options, keys = kafka_client_options(settings), settings.identity_keys()
     taken = () if films is None else shots(films)
     with _progress() as bar:
         task = bar.add_task("simulating", total=None)
@@ -57,6 +61,7 @@ def simulate(
                 speed=speed,
                 bad_share=bad_share,
                 films=taken,
+                identity_keys=keys,
                 stop=stop,
                 progress=show,
             )

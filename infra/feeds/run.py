@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from wardstream.infra.feeds.clock import refuse_live_clock
+from wardstream.infra.feeds.names import NamingPublisher
 from wardstream.infra.feeds.outbox import BAD_SHARE
 from wardstream.infra.feeds.pace import FeedPublisher, Item, Sent, send_paced
 from wardstream.infra.feeds.radiology import Shot
 from wardstream.infra.feeds.simulator import as_items, simulate
+from wardstream.infra.identities import IdentitySeals
 
 
 async def run_simulator(
@@ -22,6 +24,7 @@ async def run_simulator(
     speed: float = 60.0,
     bad_share: float = BAD_SHARE,
     films: Sequence[Shot] = (),
+    identity_keys: Sequence[bytes] = (),
     stop: asyncio.Event | None = None,
     progress: Callable[[Sent], None] | None = None,
 ) -> Sent:
@@ -36,6 +39,8 @@ async def run_simulator(
         As `kafka_client_options` returns them.
     patients, seed, bad_share, films
         As of `simulate`.
+    identity_keys : sequence of bytes
+        The first seals the patients' names, for `identities.v1`; without one they have none.
     speed : float
         Simulated seconds a second.
     stop, progress
@@ -53,7 +58,8 @@ async def run_simulator(
     if tick is not None:
         start = max(start, tick.observed_at + timedelta(minutes=1))
     items = as_items(simulate(seed=seed, patients=patients, start=start, bad_share=bad_share, films=films))
-    async with FeedPublisher(**client_options) as publisher:
+    named = NamingPublisher(IdentitySeals(identity_keys), **client_options) if identity_keys else None
+    async with named or FeedPublisher(**client_options) as publisher:
         return await send_paced(items, publisher, ticks="simulator", speed=speed, stop=stop, progress=progress)
 
 

@@ -21,7 +21,7 @@ from random import Random
 from wardstream.infra.feeds.hospital import Hospital
 from wardstream.infra.feeds.outbox import BAD_SHARE, Outbox
 from wardstream.infra.feeds.pace import Item, Minute, Raw, Send
-from wardstream.infra.feeds.radiology import Shot, taken
+from wardstream.infra.feeds.radiology import Shot, visit
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def simulate(
     bad_share : float
         Bad events for each good one, 0 to 1.
     films : sequence of Shot
-        Taken in turn, one every few minutes.
+        Taken in turn, one every few minutes, of people who come for that.
 
     Yields
     ------
@@ -74,9 +74,8 @@ def simulate(
         yield Step(at, tuple(outbox.due(at)))
         at += timedelta(minutes=1)
         hospital.advance(at)
-        film = taken(films, at, tag, outbox.new_id()) if films else None
-        if film is not None:
-            outbox.add(film)
+        for event in visit(films, at, tag, outbox.new_id):
+            outbox.add(event)
 
 
 def as_items(steps: Iterable[Step]) -> Iterator[Item]:
