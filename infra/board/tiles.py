@@ -105,7 +105,7 @@ def tile(patient: Patient, controls: Mapping[str, ModelControl], now: float, ope
     alerts = shown_alerts(patient, operator)
     shown = best_answer(patient, operator)
     news2 = _news2(patient)
-    priority = alerts[0].row.alert.priority if alerts else None
+    priority = next((life.row.alert.priority for life in alerts if not life.row.silent), None)
     comfort = max((until for until in patient.comfort.values() if until > now), default=None)
     return Tile(
         patient_id=patient.patient_id,
@@ -127,15 +127,21 @@ def tile(patient: Patient, controls: Mapping[str, ModelControl], now: float, ope
         priority=priority,
         stale=any(life.row.alert.stale or life.row.alert.kind == "staleness" for life in alerts),
         degraded=shown is not None and shown.latest.quality != "ok",
-        silent=any(control.is_silent(patient.unit) for control in controls.values()),
+        silent=any(control.is_silent(patient.unit) for control in controls.values())
+        or any(life.row.silent for life in alerts),
         rank=_rank(priority, news2, shown),
     )
 
 
 def shown_alerts(patient: Patient, operator: bool) -> list[Life]:
-    """Open alerts, the worst first, then the newest."""
+    """Open alerts: those that are told before silent ones, the worst first, then the newest."""
     found = [life for life in patient.alerts.values() if life.open and (operator or not life.row.silent)]
-    return sorted(found, key=lambda life: (-RANK[life.row.alert.priority], -life.row.alert.raised_at.timestamp()))
+    return sorted(found, key=_alert_order)
+
+
+def _alert_order(life: Life) -> tuple[bool, int, float]:
+    alert = life.row.alert
+    return life.row.silent, -RANK[alert.priority], -alert.raised_at.timestamp()
 
 
 def best_answer(patient: Patient, operator: bool) -> Answers | None:

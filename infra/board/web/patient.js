@@ -115,7 +115,8 @@ export function patient(root, signal, id) {
       h("div", { class: "a-body" },
         h("h2", { class: "a-head" }, h("span", { class: "t-sign", "aria-hidden": "true" }, PRIORITY_SIGN[alert.priority]), ` ${PRIORITY[alert.priority]} priority · ${words(alert.condition)}`),
         h("p", { class: "a-reason" }, sentence(alert)),
-        h("p", { class: "a-meta" }, `${words(alert.state)} · since ${time(alert.raised_at)}${alert.assigned_to ? ` · ${alert.assigned_to} has it` : " · nobody has it yet"}`),
+        h("p", { class: "a-meta" }, `${words(alert.state)} · since ${time(alert.raised_at)}${alert.assigned_to ? ` · ${alert.assigned_to} has it` : " · nobody has it yet"}`,
+          alert.silent ? h("span", { class: "t-chip t-silent" }, "Silent mode") : null),
         alert.suggestion ? h("p", { class: "a-advice" }, `${alert.suggestion.text} (${alert.suggestion.source})`) : null,
         all ? h("div", { class: "row", role: "group", "aria-label": "Answers" }, Object.values(all)) : null, said));
   }

@@ -162,7 +162,7 @@ export class Tile {
       tile.unit ?? "",
       news === null || news.value === null ? "NEWS2 not known" : `NEWS2 ${news.complete ? "" : "at least "}${news.value}`,
       tile.risk?.quality === "ok" ? `${words(tile.risk.model)} ${percent(tile.risk.probability)}` : "no risk answer",
-      tile.priority ? `${tile.alerts.length} open, worst ${PRIORITY[tile.priority].toLowerCase()} priority` : "no open alerts",
+      tile.alerts.length === 0 ? "no open alerts" : tile.priority ? `${tile.alerts.length} open, worst ${PRIORITY[tile.priority].toLowerCase()} priority` : `${tile.alerts.length} open in silence`,
       tile.stale ? "stale" : "",
       tile.degraded ? "degraded" : "",
       tile.silent ? "silent mode" : "",

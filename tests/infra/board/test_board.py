@@ -105,12 +105,29 @@ def test_silent_models_are_for_operators() -> None:
     ward.flush()
     told, whole = tiles(ward)["P1"], tiles(ward, OPERATORS)["P1"]
     assert (told["risk"], told["alerts"], told["priority"], told["silent"]) == (None, [], None, True)
-    assert (whole["risk"]["probability"], len(whole["alerts"]), whole["priority"]) == (0.9, 1, "high")
+    assert (whole["risk"]["probability"], len(whole["alerts"]), whole["priority"]) == (0.9, 1, None)
     assert (alert_ids(ward), len(alert_ids(ward, OPERATORS))) == ([], 1)
     ward.ward.apply(prediction(2, 0.1, model="risk", version="7"))
     ward.flush()
     assert tiles(ward)["P1"]["risk"]["model"] == "risk"
     assert tiles(ward, OPERATORS)["P1"]["risk"]["model"] == "risk"  # what all are shown comes first
+
+
+def test_an_alert_that_the_policy_tries_in_silence_says_so_and_comes_after_those_that_are_told() -> None:
+    ward, wall = board()
+    wall.go(10)
+    ward.ward.apply(row())
+    ward.hear(transition("quiet", silent=True, priority="high"))
+    ward.flush()
+    told, whole = tiles(ward)["P1"], tiles(ward, OPERATORS)["P1"]
+    assert (told["alerts"], told["silent"]) == ([], False)
+    assert (len(whole["alerts"]), whole["priority"], whole["silent"]) == (1, None, True)
+    ward.hear(transition("told", priority="low"))
+    ward.flush()
+    told, whole = tiles(ward)["P1"], tiles(ward, OPERATORS)["P1"]
+    assert (told["priority"], told["silent"]) == ("low", False)
+    assert (whole["alerts"][0], len(whole["alerts"])) == (told["alerts"][0], 2)
+    assert (whole["priority"], whole["silent"]) == ("low", True)
 
 
 def test_the_best_answer_is_shown_and_an_abstention_says_so() -> None:
