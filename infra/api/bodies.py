@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
@@ -23,6 +24,7 @@ from wardstream.schemas.subscriptions import Subscription, Wanted
 
 BODY_BYTES = 64 * 1024
 _NAME, _NAMES = 64, 16  # of what is unknown, in an answer
+_UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")  # as msgspec words it
 BodyT = TypeVar("BodyT")
 Secret = Annotated[str, Meta(pattern=r"^whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$(?!\n)")]
 """As Standard Webhooks says: 24 to 64 bytes in base64."""
@@ -30,6 +32,14 @@ Secret = Annotated[str, Meta(pattern=r"^whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-
 
 class Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a client sends."""
+
+
+class Filters(Wanted, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """As `Wanted`, from a client: a filter with a slip of the pen would filter nothing."""
+
+    def wanted(self) -> Wanted:
+        """What is kept."""
+        return msgspec.convert(self, Wanted, from_attributes=True)
 
 
 class Answer(Body, frozen=True, kw_only=True):
@@ -100,7 +110,7 @@ class Hook(Body, frozen=True, kw_only=True):
 class NewSubscription(Body, frozen=True, kw_only=True):
     """A subscription that is to be."""
 
-    wanted: Annotated[Wanted, Meta(description="Which transitions.")] = Wanted()
+    wanted: Annotated[Filters, Meta(description="Which transitions.")] = Filters()
     webhook: Annotated[Hook | None, Meta(description="Where they are posted to; null: a stream is read.")] = None
     paused: Annotated[bool, Meta(description="Whether it rests; what happens meanwhile is told afterwards.")] = False
 
@@ -108,7 +118,7 @@ class NewSubscription(Body, frozen=True, kw_only=True):
 class ChangedSubscription(Body, frozen=True, kw_only=True):
     """What is to change; what is absent stays."""
 
-    wanted: Annotated[Wanted | UnsetType, Meta(description="Which transitions, as a whole.")] = UNSET
+    wanted: Annotated[Filters | UnsetType, Meta(description="Which transitions, as a whole.")] = UNSET
     webhook: Annotated[Hook | UnsetType | None, Meta(description="Where they are posted to; null: nowhere.")] = UNSET
     paused: Annotated[bool | UnsetType, Meta(description="Whether it rests.")] = UNSET
 
@@ -199,7 +209,9 @@ def decoded(kind: type[BodyT], raw: bytes) -> BodyT:
     try:
         return msgspec.json.decode(raw, type=kind)
     except (ValueError, RecursionError) as error:
-        bad = translated(error)
+        bad, unknown = translated(error), _UNKNOWN.match(str(error))
+    if unknown is not None:
+        raise Invalid("no such field", (".".join((*bad.fields, unknown[1][:_NAME])),))
     raise Invalid(bad.reason, bad.fields)
 
 

@@ -106,7 +106,7 @@ class Subscribing:
                 made_at=now,
                 who=who.name,
                 scope=_scope(who),
-                wanted=body.wanted,
+                wanted=body.wanted.wanted(),
                 webhook=hook,
                 may_answer="clinician" in who.roles,
                 paused=body.paused,
@@ -132,7 +132,7 @@ class Subscribing:
             if row.who == who.name:  # what a token may has changed, and bounds what it made
                 row = replace(row, scope=_scope(who), may_answer="clinician" in who.roles)
             if wanted is not UNSET:
-                row = replace(row, wanted=wanted)
+                row = replace(row, wanted=wanted.wanted())
             if hook is not UNSET:
                 told, sealed = self._hook(name, hook, row.webhook)
                 row = replace(row, webhook=sealed)
